@@ -1,0 +1,131 @@
+"""Files of transactions: CSV, gzipped CSV or Parquet, told apart by their first bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from fraud.errors import DataError
+from fraud.schema import COLUMNS, check_columns
+
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+
+
+def head(path: Path) -> bytes:
+    """The first four bytes of a file that exists, may be read and is not empty.
+
+    Raises:
+        DataError: it does not, may not or is.
+
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(4)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist", "Check the path.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a directory", "Name a CSV or Parquet file.") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read", "Ask its owner, or use a copy.") from None
+    if not first:
+        raise DataError(f"{path} is empty", "Give it a header and some transactions.")
+    return first
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what pyarrow says about a file into one sentence with a remedy."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+        raise _explain(path, str(error)) from error
+
+
+def _explain(path: Path, said: str) -> DataError:
+    if "runcated" in said or "end-of-stream" in said or "Unexpected end" in said:
+        return DataError(f"{path} is cut short", "Copy or download it again.")
+    found = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.*invalid value '(.*?)'", said)
+    if found:
+        column, row, value = found.groups()
+        where = f"row {int(row) - 1}, " if row else ""
+        return DataError(
+            f"{path}: {where}column number {int(column) + 1} holds {value!r}, which is no number",
+            "Every column is a number; correct or remove the row.",
+        )
+    first = said.splitlines()[0] if said else "unknown format"
+    return DataError(f"{path} cannot be read ({first})", "It must be CSV or Parquet.")
+
+
+@contextmanager
+def open_csv(path: Path) -> Iterator[pa.NativeFile]:
+    """A CSV file's bytes, unpacked if they are gzipped."""
+    compression = "gzip" if head(path)[:2] == GZIP else None
+    with pa.input_stream(str(path), compression=compression) as stream:
+        yield stream
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names in a CSV file's first line, without what quotes them."""
+    with explained(path), open_csv(path) as stream:
+        line = stream.read(65536).split(b"\n", 1)[0].decode("utf-8-sig")
+    return [name.strip().strip('"') for name in line.strip().split(",")]
+
+
+def csv_options(names: list[str]) -> dict[str, object]:
+    """Pyarrow's options: every column a float64, the header skipped, empty cells NaN."""
+    return {
+        "read_options": csv.ReadOptions(column_names=names, skip_rows=1, block_size=1 << 22),
+        "convert_options": csv.ConvertOptions(column_types={name: pa.float64() for name in names}),
+    }
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a whole CSV file, gzipped or not, after a look at its header."""
+    names = csv_header(path)
+    check_columns(names, str(path))
+    with explained(path), open_csv(path) as stream:
+        frame: pd.DataFrame = csv.read_csv(stream, **csv_options(names)).to_pandas()
+    return frame
+
+
+def check_types(schema: pa.Schema, path: Path) -> None:
+    """Raise DataError for a Parquet column that holds no numbers."""
+    for field in schema:
+        kind = field.type
+        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not (number or pa.types.is_boolean(kind)):
+            raise DataError(
+                f"{path}: column {field.name} holds {kind}, not numbers",
+                "Store every column as a number.",
+            )
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a whole Parquet file after a look at its schema."""
+    with explained(path):
+        schema = pq.read_schema(path)
+    check_columns(schema.names, str(path))
+    check_types(schema, path)
+    with explained(path):
+        frame: pd.DataFrame = pq.read_table(path, columns=COLUMNS).to_pandas()
+    return frame
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a file of transactions with its labels, as it is; `schema.clean` does the rest.
+
+    Returns:
+        n rows, the columns of `COLUMNS`.
+
+    Raises:
+        DataError: the file or its columns are not what they should be.
+
+    """
+    return read_parquet(path) if head(path) == PARQUET else read_csv(path)

@@ -1,0 +1,112 @@
+"""The schema of the credit card data and the checks that every data set passes.
+
+Source: Dal Pozzolo et al., *Calibrating probability with undersampling for unbalanced
+classification*, 2015; Kaggle lists the data as `mlg-ulb/creditcardfraud`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fraud.errors import DataError
+
+#: Seconds since the first transaction. Orders the rows; it is no feature, since a model that
+#: is split by time would see only values there that it never saw in training.
+TIME = "Time"
+LABEL = "Class"
+FEATURES = [f"V{i}" for i in range(1, 29)] + ["Amount"]
+COLUMNS = [TIME, *FEATURES, LABEL]
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A checked data set.
+
+    Attributes:
+        frame: `Time`, `V1`…`V28`, `Amount` as float64 and `Class` as int8, ordered by `Time`.
+        notes: what was changed on the way, a sentence each.
+
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def check_columns(names: list[str], source: str, required: list[str] = COLUMNS) -> None:
+    """Raise DataError unless `names` are the required ones, each once, in any order."""
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DataError(f"{source} has the column {doubled[0]} twice", "Keep one of them.")
+    missing = [name for name in required if name not in names]
+    if missing:
+        listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+        raise DataError(
+            f"{source} lacks {len(missing)} of {len(required)} columns: {listed}",
+            "It needs Time, V1 to V28, Amount and Class, separated by commas.",
+        )
+    extra = [name for name in names if name not in COLUMNS]
+    if extra:
+        raise DataError(
+            f"{source} has a column {extra[0]!r} that the schema does not know",
+            "Remove it: only Time, V1 to V28, Amount and Class are used.",
+        )
+
+
+def check_numbers(frame: pd.DataFrame, source: str) -> None:
+    """Raise DataError at the first NaN or infinity; the row counts from 1 below the header."""
+    finite = np.isfinite(frame.to_numpy(dtype=np.float64))
+    if finite.all():
+        return
+    row, column = np.argwhere(~finite)[0]
+    value = float(frame.iloc[:, column].iloc[row])
+    what = "is empty or not a number" if np.isnan(value) else f"is {value}"
+    raise DataError(
+        f"{source}: row {row + 1}, column {frame.columns[column]} {what}",
+        "Give every cell a finite number, or remove the row.",
+    )
+
+
+def check_labels(labels: pd.Series, source: str) -> None:
+    """Raise DataError unless `Class` holds 0 and 1, both of them."""
+    wrong = labels[~labels.isin([0, 1])]
+    if len(wrong):
+        raise DataError(
+            f"{source}: row {wrong.index[0] + 1} has Class {wrong.iloc[0]:g}",
+            "Class is 1 for a fraud and 0 for everything else.",
+        )
+    if labels.nunique() < 2:
+        raise DataError(
+            f"{source} has only rows of Class {labels.iloc[0]:g}",
+            "Models need frauds (1) and others (0) to tell apart.",
+        )
+
+
+def clean(frame: pd.DataFrame, source: str) -> Clean:
+    """Check a data set, order it by time and drop the rows that repeat another one exactly.
+
+    Args:
+        frame: n rows of numbers, the columns of `COLUMNS` in any order.
+        source: what to call it in messages.
+
+    Raises:
+        DataError: it is empty, or one of the checks above fails.
+
+    """
+    if frame.empty:
+        raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
+    check_columns(list(frame.columns), source)
+    frame = frame[COLUMNS].astype(np.float64).reset_index(drop=True)
+    check_numbers(frame, source)
+    check_labels(frame[LABEL], source)
+    notes = []
+    if not frame[TIME].is_monotonic_increasing:
+        frame = frame.sort_values(TIME, kind="stable", ignore_index=True)
+        notes.append("Time was out of order: the rows were sorted by it.")
+    repeated = frame.duplicated()
+    if repeated.any():
+        frame = frame[~repeated].reset_index(drop=True)
+        notes.append(f"{int(repeated.sum()):,} exact duplicates were dropped.")
+    return Clean(frame.astype({LABEL: np.int8}), tuple(notes))

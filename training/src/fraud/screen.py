@@ -1,0 +1,128 @@
+"""What the person at the screen sees: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from fraud.dataset import Dataset
+    from fraud.fitting import Fitted
+    from fraud.store import Manifest
+    from fraud.train import Comparison
+
+#: Of tables that do not go to a terminal, in characters.
+WIDTH = 120
+
+
+class Screen:
+    """Tables on stdout; notes and progress on stderr, as plain lines where it is no terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+        self.err = Console(stderr=True, soft_wrap=True, highlight=False, quiet=quiet)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        """A line about what goes on."""
+        self.err.print(text, markup=False)
+
+    def dataset(self, dataset: Dataset) -> None:
+        """Which data are used, and what is to be said about them."""
+        manifest = dataset.manifest
+        share = manifest.frauds / manifest.rows
+        self.note(
+            f"Data {manifest.hash[:12]} ({manifest.kind}, {manifest.source}): "
+            f"{manifest.rows:,} rows, {manifest.frauds:,} frauds ({share:.2%})"
+        )
+        for line in dataset.notes:
+            self.note(line)
+
+    @contextmanager
+    def models(self, names: list[str]) -> Iterator[None]:
+        """Progress of several models that are made at the same time."""
+        if not self.err.is_terminal:
+            yield
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description:<26}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            self._progress = progress
+            self._tasks = {
+                name: progress.add_task(name, total=2, start=False, state="waiting")
+                for name in names
+            }
+            try:
+                yield
+            finally:
+                self._progress = None
+
+    def doing(self, name: str, state: str) -> None:
+        """A model enters a new state."""
+        if self._progress:
+            task = self._tasks[name]
+            if state == "fitting":
+                self._progress.start_task(task)
+            else:
+                self._progress.advance(task)
+            self._progress.update(task, state=state)
+
+    def done(self, name: str, fitted: Fitted) -> None:
+        """A model is fitted, scored and stored."""
+        text = (
+            f"average precision {fitted.interval}, fitted in {fitted.metrics['fit_seconds']:.1f} s"
+        )
+        if self._progress:
+            self._progress.update(self._tasks[name], completed=2, state=text)
+            self._progress.stop_task(self._tasks[name])
+        else:
+            self.note(f"{name}: {text}")
+
+    def comparison(self, comparison: Comparison) -> None:
+        """The table of results, the best model first, and where to look at them."""
+        table = Table(title=f"{len(comparison.outcomes)} models on the test part")
+        table.add_column("model", no_wrap=True)
+        heads = ("avg. precision [95 %]", "ROC AUC", "precision", "recall", "F1", "MCC")
+        for head in (*heads, "cost/1,000"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for outcome in comparison.outcomes:
+            m = outcome.metrics
+            low, high = m["average_precision_low"], m["average_precision_high"]
+            cells = [f"{m[key]:.3f}" for key in ("roc_auc", "precision", "recall", "f1", "mcc")]
+            table.add_row(
+                outcome.name,
+                f"{m['average_precision']:.3f} [{low:.3f}, {high:.3f}]",
+                *cells,
+                f"{1000 * m['expected_cost']:.1f}",
+            )
+        self.out.print(table)
+        if comparison.kind == "synthetic":
+            self.out.print("Synthetic data: the scores say nothing about real cards.")
+        self.out.print(comparison.link, markup=False)
+
+    def manifests(self, manifests: list[Manifest]) -> None:
+        """The data sets of the bucket."""
+        table = Table()
+        for head in ("hash", "kind", "source", "pushed"):
+            table.add_column(head)
+        for head in ("rows", "frauds", "hours"):
+            table.add_column(head, justify="right")
+        for item in manifests:
+            hours = (item.time_range[1] - item.time_range[0]) / 3600
+            table.add_row(
+                item.hash[:12], item.kind, item.source, item.pushed,
+                f"{item.rows:,}", f"{item.frauds:,}", f"{hours:.1f}",
+            )  # fmt: skip
+        self.out.print(table if manifests else "No data set yet: `fraud data push FILE`.")

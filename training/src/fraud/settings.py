@@ -1,0 +1,51 @@
+"""What the environment says: servers, bucket, experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fraud.errors import ServiceError
+
+HINT = 'On the VM `fraud` has it set; elsewhere run `eval "$(make -s env)"` first.'
+
+#: The files with certificate authorities that MLflow's and S3's clients are told to trust.
+CA_VARIABLES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "AWS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are. Passwords stay in the environment, where the clients read them."""
+
+    tracking_uri: str
+    s3_endpoint: str | None
+    bucket: str
+    experiment: str
+    ui_url: str
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the variables.
+
+        Raises:
+            ServiceError: `MLFLOW_TRACKING_URI` is not set, or a file of CAs does not exist.
+
+        """
+        uri = env.get("MLFLOW_TRACKING_URI", "").rstrip("/")
+        if not uri:
+            raise ServiceError("MLFLOW_TRACKING_URI is not set", HINT)
+        for variable in CA_VARIABLES:
+            path = env.get(variable)
+            if path and not Path(path).exists():
+                raise ServiceError(
+                    f"{variable} names {path}, which does not exist",
+                    "Copy the installation's CA there, or correct the variable.",
+                )
+        return cls(
+            tracking_uri=uri,
+            s3_endpoint=env.get("AWS_ENDPOINT_URL_S3") or None,
+            bucket=env.get("FRAUD_BUCKET") or "datasets",
+            experiment=env.get("FRAUD_EXPERIMENT") or "fraud",
+            ui_url=(env.get("FRAUD_UI_URL") or uri).rstrip("/"),
+        )

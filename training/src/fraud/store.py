@@ -1,0 +1,196 @@
+"""The bucket of data sets: each under its content hash, as Parquet with a manifest.
+
+The objects are `creditcard/HASH/data.parquet` and `creditcard/HASH/manifest.json`. The manifest
+is written last: what has none is not a data set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.exceptions as s3errors
+import numpy as np
+import pandas as pd
+from botocore.config import Config
+
+from fraud.errors import DataError, ServiceError
+from fraud.schema import COLUMNS, LABEL, TIME
+from fraud.settings import HINT, Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+PREFIX = "creditcard/"
+S3_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"max_attempts": 3, "mode": "standard"},
+    s3={"addressing_style": "path"},
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a data set without reading it; `pushed` is a time in UTC."""
+
+    hash: str
+    kind: str
+    source: str
+    source_sha256: str
+    rows: int
+    frauds: int
+    columns: list[str]
+    time_range: list[float]
+    notes: list[str]
+    pushed: str
+
+
+def content_hash(frame: pd.DataFrame) -> str:
+    """SHA-256 of the values, column by column; the file's format and writer play no part."""
+    digest = hashlib.sha256(f"{','.join(COLUMNS)};{len(frame)}".encode())
+    for column in COLUMNS:
+        digest.update(np.ascontiguousarray(frame[column], dtype="<f8").tobytes())
+    return digest.hexdigest()
+
+
+def describe(
+    frame: pd.DataFrame, *, kind: str, source: str, source_sha256: str, notes: tuple[str, ...] = ()
+) -> Manifest:
+    """The manifest of a clean data set; `kind` is `real` or `synthetic`."""
+    return Manifest(
+        hash=content_hash(frame),
+        kind=kind,
+        source=source,
+        source_sha256=source_sha256,
+        rows=len(frame),
+        frauds=int(frame[LABEL].sum()),
+        columns=list(COLUMNS),
+        time_range=[float(frame[TIME].min()), float(frame[TIME].max())],
+        notes=list(notes),
+        pushed=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+@contextmanager
+def _explained(settings: Settings) -> Iterator[None]:
+    """Turn what the S3 client raises into one sentence with a remedy."""
+    where = f"The object store at {settings.s3_endpoint or 'AWS'}"
+    try:
+        yield
+    except s3errors.NoCredentialsError as error:
+        raise ServiceError(f"{where} wants a key and AWS_ACCESS_KEY_ID is not set", HINT) from error
+    except s3errors.SSLError as error:
+        raise ServiceError(
+            f"{where} shows a certificate that is not trusted",
+            "Let AWS_CA_BUNDLE name the installation's CA.",
+        ) from error
+    except s3errors.ClientError as error:
+        said = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if said.get("Code") == "NoSuchBucket":
+            remedy = f"Create the bucket {settings.bucket}, or correct FRAUD_BUCKET."
+        elif status in (401, 403):
+            remedy = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the user's policy."
+        else:
+            remedy = "Look at the server's log (journalctl -u minio)."
+        raise ServiceError(f"{where} said {said.get('Code') or status}", remedy) from error
+    except (s3errors.BotoCoreError, OSError) as error:
+        raise ServiceError(
+            f"{where} was not reached ({type(error).__name__})",
+            "Check AWS_ENDPOINT_URL_S3 and that the server is up (https://HOST/healthz).",
+        ) from error
+
+
+class Store:
+    """The bucket `settings.bucket`; the client reads its keys and its CA from the environment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        with _explained(settings):
+            self._s3: S3Client = boto3.session.Session().client(
+                "s3", endpoint_url=settings.s3_endpoint, config=S3_CONFIG
+            )
+
+    def manifests(self) -> list[Manifest]:
+        """All data sets, the newest first."""
+        with _explained(self.settings):
+            pages = self._s3.get_paginator("list_objects_v2").paginate(
+                Bucket=self.settings.bucket, Prefix=PREFIX
+            )
+            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+            names = [key for key in keys if key.endswith("/manifest.json")]
+            with ThreadPoolExecutor(8) as pool:
+                found = [Manifest(**json.loads(body)) for body in pool.map(self._get, names)]
+        return sorted(found, key=lambda manifest: manifest.pushed, reverse=True)
+
+    def find(self, name: str) -> Manifest:
+        """The data set whose hash begins with `name`.
+
+        Raises:
+            DataError: none does, or several do.
+
+        """
+        found = [manifest for manifest in self.manifests() if manifest.hash.startswith(name)]
+        if len(found) != 1:
+            what = "no data set" if not found else f"{len(found)} data sets"
+            raise DataError(
+                f"The bucket {self.settings.bucket} has {what} with a hash beginning {name}",
+                "`fraud data list` shows what there is.",
+            )
+        return found[0]
+
+    def push(self, frame: pd.DataFrame, manifest: Manifest) -> bool:
+        """Store a clean data set; False if it is there already.
+
+        The manifest goes last and each object is written whole or not at all, so an
+        interrupted push leaves nothing that `manifests` would show.
+        """
+        base = f"{PREFIX}{manifest.hash}/"
+        with _explained(self.settings):
+            if self._has(base + "manifest.json"):
+                return False
+            buffer = io.BytesIO()
+            frame.to_parquet(buffer, compression="zstd", index=False)
+            try:
+                self._put(base + "data.parquet", buffer.getvalue())
+                self._put(base + "manifest.json", json.dumps(asdict(manifest), indent=1).encode())
+            except BaseException:
+                self._s3.delete_object(Bucket=self.settings.bucket, Key=base + "data.parquet")
+                raise
+        return True
+
+    def load(self, manifest: Manifest) -> pd.DataFrame:
+        """Read a data set back.
+
+        Raises:
+            DataError: its content is not what its hash says.
+
+        """
+        with _explained(self.settings):
+            body = self._get(f"{PREFIX}{manifest.hash}/data.parquet")
+        frame = pd.read_parquet(io.BytesIO(body))
+        if content_hash(frame) != manifest.hash:
+            raise DataError(
+                f"The data set {manifest.hash[:12]} has changed since it was pushed",
+                "Delete it from the bucket and push the file again.",
+            )
+        return frame
+
+    def _get(self, key: str) -> bytes:
+        return self._s3.get_object(Bucket=self.settings.bucket, Key=key)["Body"].read()
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._s3.put_object(Bucket=self.settings.bucket, Key=key, Body=body)
+
+    def _has(self, key: str) -> bool:
+        listed = self._s3.list_objects_v2(Bucket=self.settings.bucket, Prefix=key, MaxKeys=1)
+        return listed.get("KeyCount", 0) > 0

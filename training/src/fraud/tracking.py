@@ -1,0 +1,174 @@
+"""Runs on the tracking server: opened, filled and closed, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+import pandas as pd
+import requests
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
+from mlflow.models import Model
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
+
+from fraud import flavours
+from fraud.errors import ServiceError
+from fraud.settings import Settings
+
+PROBE = "/api/2.0/mlflow/experiments/search?max_results=1"
+STATUS_REMEDY = {
+    401: "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+    403: "The user lacks the right, or the server does not know this host name.",
+    404: "MLFLOW_TRACKING_URI names a server that is no MLflow.",
+}
+
+
+def probe(settings: Settings, timeout: float = 10.0) -> None:
+    """Ask the server something that needs its database, once, before any work is done.
+
+    Raises:
+        ServiceError: no answer within `timeout` seconds, or another status than 200.
+
+    """
+    if not settings.tracking_uri.startswith("http"):
+        return
+    where = f"The tracking server at {settings.tracking_uri}"
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    try:
+        answer = requests.get(
+            settings.tracking_uri + PROBE,
+            auth=(user, password) if user else None,
+            verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
+            timeout=timeout,
+        )
+    except requests.exceptions.SSLError as error:
+        raise ServiceError(
+            f"{where} shows a certificate that is not trusted",
+            "Let MLFLOW_TRACKING_SERVER_CERT_PATH name the installation's CA.",
+        ) from error
+    except requests.RequestException as error:
+        raise ServiceError(
+            f"{where} was not reached", "Check MLFLOW_TRACKING_URI and that the server is up."
+        ) from error
+    if answer.status_code != 200:
+        remedy = "Look at https://HOST/healthz and the server's log (journalctl -u mlflow)."
+        raise ServiceError(
+            f"{where} answered {answer.status_code}", STATUS_REMEDY.get(answer.status_code, remedy)
+        )
+
+
+class Tracker:
+    """Runs of one experiment. Its methods may be called from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = MlflowClient(settings.tracking_uri)
+        self._open: set[str] = set()
+        self._lock = threading.Lock()
+
+    def experiment(self, name: str) -> str:
+        """The identifier of the experiment `name`, which is created if it is missing."""
+        found = self.client.get_experiment_by_name(name)
+        return str(found.experiment_id if found else self.client.create_experiment(name))
+
+    def start(self, experiment: str, name: str, tags: Mapping[str, str], parent: str = "") -> str:
+        """Open a run and return its identifier."""
+        tags = {**tags, MLFLOW_USER: os.environ.get("USER", "fraud")}
+        if parent:
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+        run: str = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        with self._lock:
+            self._open.add(run)
+        return run
+
+    def end(self, run: str, status: str) -> None:
+        """Close a run as FINISHED, FAILED or KILLED; a run that is closed stays as it is."""
+        with self._lock:
+            if run not in self._open:
+                return
+            self._open.remove(run)
+        self.client.set_terminated(run, status)
+
+    def end_all(self, status: str) -> None:
+        """Close every run that is still open, as far as the server can be reached."""
+        for run in list(self._open):
+            with suppress(Exception):
+                self.end(run, status)
+
+    def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Parameters and metrics in one request: 30 to 50 times as fast as one by one."""
+        now = time_ns() // 1_000_000
+        self.client.log_batch(
+            run,
+            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Tags in one request."""
+        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def figure(self, run: str, figure: Figure, name: str) -> None:
+        """A picture, as PNG."""
+        with tempfile.TemporaryDirectory() as folder:
+            figure.savefig(Path(folder, name), dpi=110)
+            self.client.log_artifact(run, str(Path(folder, name)))
+
+    def model(
+        self, run: str, experiment: str, name: str, estimator: Any,
+        metadata: Mapping[str, Any], example: pd.DataFrame,
+    ) -> tuple[str, int]:  # fmt: skip
+        """Save a fitted model, upload it and make it an output of the run.
+
+        What `mlflow.sklearn.log_model` does, with the run named rather than taken from the
+        thread, and without loading the model again to try it.
+
+        Returns:
+            The model's identifier and its size in bytes.
+
+        """
+        logged = self.client.create_logged_model(experiment, name=name, source_run_id=run)
+        description = Model(
+            artifact_path=logged.artifact_location,
+            run_id=run,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+            metadata=dict(metadata),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model")
+            flavours.save(estimator, path, description, example)
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            self.client.log_model_artifacts(logged.model_id, str(path))
+        self.client.finalize_logged_model(logged.model_id, "READY")
+        self.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+        return logged.model_id, size
+
+    def link(self, experiment: str, run: str = "") -> str:
+        """Where a browser shows the experiment or one of its runs."""
+        base = f"{self.settings.ui_url}/#/experiments/{experiment}"
+        return f"{base}/runs/{run}" if run else base
+
+
+@contextmanager
+def closing(tracker: Tracker, run: str) -> Iterator[None]:
+    """Close `run` when the block ends: FINISHED, FAILED or, after Ctrl-C, KILLED."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        tracker.end_all("KILLED")
+        raise
+    except BaseException:
+        with suppress(Exception):
+            tracker.end(run, "FAILED")
+        raise
+    tracker.end(run, "FINISHED")
