@@ -1,0 +1,197 @@
+#!/usr/bin/python
+"""Ansible module: MinIO's buckets, and users with a policy each, as they shall be."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+try:
+    import urllib3
+    from minio import Minio, MinioAdmin
+    from minio.credentials import StaticProvider
+    from minio.error import MinioAdminException, S3Error
+    from minio.versioningconfig import ENABLED, SUSPENDED, VersioningConfig
+
+    MISSING = ""
+except ImportError as error:
+    MISSING = str(error)
+
+DOCUMENTATION = """
+module: minio_content
+short_description: Create MinIO's buckets, users and policies
+description:
+  - Creates what is missing and mends what differs. What is not named is left alone.
+options:
+  endpoint: {description: Host and port of the S3 API., type: str, required: true}
+  region: {description: The server's region., type: str, required: true}
+  root_user: {description: The root user's name., type: str, required: true}
+  root_password: {description: The root user's password., type: str, required: true}
+  buckets: {description: The buckets by C(name) and whether C(versioned)., type: list, elements: dict, required: true}
+  users: {description: The users by C(name) and C(secret) with the buckets that they C(read) or C(write).,
+          type: list, elements: dict, required: true}
+"""
+
+READ_BUCKET = ["s3:GetBucketLocation", "s3:ListBucket"]
+READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
+WRITE_BUCKET = [*READ_BUCKET, "s3:ListBucketMultipartUploads"]
+WRITE_OBJECTS = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+
+
+def policy(read: list[str], write: list[str]) -> dict[str, Any]:
+    """Return the policy that allows reading and writing in these buckets, and nothing else."""
+    statements = []
+    for buckets, on_bucket, on_objects in ((read, READ_BUCKET, READ_OBJECTS), (write, WRITE_BUCKET, WRITE_OBJECTS)):
+        for actions, suffix in ((on_bucket, ""), (on_objects, "/*")):
+            resources = [f"arn:aws:s3:::{bucket}{suffix}" for bucket in buckets]
+            if resources:
+                statements.append({"Effect": "Allow", "Action": actions, "Resource": resources})
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def canonical(document: Any) -> Any:
+    """Return a policy with its lists in order: MinIO gives actions back in an order of its own."""
+    if isinstance(document, dict):
+        return {key: canonical(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return sorted((canonical(value) for value in document), key=json.dumps)
+    return document
+
+
+class Store:
+    """A MinIO server, what was changed in it, and whether changing is allowed."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        """Connect as root."""
+        p = module.params
+        self.module, self.changes = module, list[str]()
+        # The SDK's own default is to retry for minutes.
+        self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=urllib3.Retry(2, backoff_factor=0.5))
+        self.s3 = self.client(p["root_user"], p["root_password"])
+        root = StaticProvider(p["root_user"], p["root_password"])
+        self.admin = MinioAdmin(endpoint=p["endpoint"], credentials=root, secure=False, http_client=self.http)
+
+    def client(self, user: str, secret: str) -> Minio:
+        """Return an S3 client with this user's key."""
+        p = self.module.params
+        return Minio(
+            endpoint=p["endpoint"], access_key=user, secret_key=secret, region=p["region"], secure=False, http_client=self.http
+        )
+
+    def change(self, what: str) -> bool:
+        """Note a change; return whether to make it."""
+        self.changes.append(what)
+        return not self.module.check_mode
+
+    def wait(self, seconds: float = 30) -> None:
+        """Wait until the server answers: right after its start it says that it is not initialized."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                self.s3.list_buckets()
+                return
+            except (S3Error, urllib3.exceptions.HTTPError):
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+
+    def bucket(self, name: str, versioned: bool) -> None:
+        """Make the bucket, and switch its versioning on or off."""
+        exists = self.s3.bucket_exists(bucket_name=name)
+        if not exists and self.change(f"create the bucket {name}"):
+            self.s3.make_bucket(bucket_name=name)
+            exists = True
+        status = self.s3.get_bucket_versioning(bucket_name=name).status if exists else "Off"
+        if versioned and status != ENABLED and self.change(f"version the bucket {name}"):
+            self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(ENABLED))
+        if not versioned and status == ENABLED and self.change(f"stop versioning the bucket {name}"):
+            self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(SUSPENDED))
+
+    def policy(self, name: str, wanted: dict[str, Any]) -> None:
+        """Make the policy what is wanted."""
+        try:
+            info = json.loads(self.admin.policy_info(policy_name=name))
+        except MinioAdminException as error:
+            if "NoSuchPolicy" not in str(error):
+                raise
+            info = {}
+        if canonical(info.get("Policy", info)) != canonical(wanted) and self.change(f"write the policy {name}"):
+            self.admin.policy_add(policy_name=name, policy=wanted)
+
+    def user(self, name: str, secret: str) -> None:
+        """Make the user, with this secret key and the policy of the same name."""
+        try:
+            info = json.loads(self.admin.user_info(access_key=name))
+        except MinioAdminException as error:
+            if "NoSuchUser" not in str(error):
+                raise
+            info = {}
+        if not (info and self.knows(name, secret)) and self.change(f"{'set the key of' if info else 'create'} the user {name}"):
+            self.admin.user_add(access_key=name, secret_key=secret)
+        if info.get("policyName") != name and self.change(f"attach the policy {name}"):
+            self.admin.policy_set(policy_name=name, user=name)
+
+    def knows(self, name: str, secret: str) -> bool:
+        """Return whether the server takes this user's secret key. It never shows one: the only way is to try it."""
+        try:
+            self.client(name, secret).list_buckets()
+        except S3Error as error:
+            if error.code in ("SignatureDoesNotMatch", "InvalidAccessKeyId"):
+                return False
+            if error.code != "AccessDenied":
+                raise
+        return True
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "endpoint": {"type": "str", "required": True},
+            "region": {"type": "str", "required": True},
+            "root_user": {"type": "str", "required": True},
+            "root_password": {"type": "str", "required": True, "no_log": True},
+            "buckets": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "versioned": {"type": "bool", "default": False},
+                },
+            },
+            "users": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "secret": {"type": "str", "required": True, "no_log": True},
+                    "read": {"type": "list", "elements": "str", "default": []},
+                    "write": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    if MISSING:
+        module.fail_json(msg=f"The Python of this task has no MinIO SDK ({MISSING}).")
+    try:
+        store = Store(module)
+        store.wait()
+        for bucket in module.params["buckets"]:
+            store.bucket(bucket["name"], bucket["versioned"])
+        for user in module.params["users"]:
+            store.policy(user["name"], policy(user["read"], user["write"]))
+            store.user(user["name"], user["secret"])
+    except (S3Error, MinioAdminException, urllib3.exceptions.HTTPError) as error:
+        module.fail_json(msg=f"MinIO at {module.params['endpoint']} refused: {error}")
+    diff = {"before": "", "after": "".join(f"{line}\n" for line in store.changes)}
+    module.exit_json(changed=bool(store.changes), changes=store.changes, diff=diff)
+
+
+if __name__ == "__main__":
+    main()
