@@ -81,7 +81,9 @@ def list_(as_json: bool) -> None:
 
 @cli.command()
 @click.option("--data", help="A hash, `latest`, `synthetic` or a file.  [default: latest, if any]")
-@click.option("--profile", type=click.Choice(["seed"]), default="seed", show_default=True)
+@click.option(
+    "--profile", type=click.Choice(["default", "seed"]), default="default", show_default=True
+)
 @click.option("--models", help="Only these of the profile, separated by commas.")
 @click.option("--split", type=click.Choice(["time", "random"]), default="time", show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Models at a time.  [default: one per core]")
@@ -93,8 +95,8 @@ def list_(as_json: bool) -> None:
 @quiet_option
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
     """Train and compare the models of a profile; every one becomes a run in MLflow."""
+    from fraud.runs import Options
     from fraud.scores import Cost
-    from fraud.train import Options
     from fraud.train import train as run
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)

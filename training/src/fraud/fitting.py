@@ -7,10 +7,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from fraud.bootstrap import Interval, interval
 from fraud.flavours import score
+from fraud.importance import importance
 from fraud.models import Recipe
 from fraud.schema import FEATURES, LABEL
 from fraud.scores import Cost, best_threshold, measure
@@ -25,8 +27,9 @@ class Fitted:
         estimator: of scikit-learn's interface.
         scores: (n_test,) of the test part, which was scored once.
         threshold: of least cost on the validation part.
-        metrics: of the test part, and `valid_average_precision`.
+        metrics: of the test part, and `valid_average_precision`, by which the best is chosen.
         interval: of average precision on the test part, 95 %.
+        importance: of the features on the validation part, largest first.
 
     """
 
@@ -36,6 +39,7 @@ class Fitted:
     threshold: float
     metrics: dict[str, float]
     interval: Interval
+    importance: pd.Series
 
 
 def fit_estimator(recipe: Recipe, parts: Split, seed: int, threads: int) -> Any:
@@ -61,9 +65,10 @@ def fit(recipe: Recipe, parts: Split, seed: int, threads: int, cost: Cost) -> Fi
         before = perf_counter()
         scores = score(estimator, parts.test)
         scored = perf_counter()
+        falls = importance(estimator, parts.valid, seed)
     truth, valid_truth = parts.test[LABEL].to_numpy(), parts.valid[LABEL].to_numpy()
     threshold = best_threshold(valid_truth, valid, cost)
-    metrics = measure(truth, scores, threshold, cost)
+    metrics = measure(truth, scores, threshold, cost, recipe.probability)
     band = interval(truth, scores, seed)
     metrics |= {
         "average_precision_low": band.low,
@@ -72,4 +77,4 @@ def fit(recipe: Recipe, parts: Split, seed: int, threads: int, cost: Cost) -> Fi
         "fit_seconds": fitted - began,
         "score_seconds": scored - before,
     }
-    return Fitted(recipe, estimator, scores, threshold, metrics, band)
+    return Fitted(recipe, estimator, scores, threshold, metrics, band, falls)

@@ -2,22 +2,27 @@
 
 Every model answers `mlflow.pyfunc.load_model(…).predict(frame)` with suspicion, never with
 labels: scikit-learn's models with two columns, of which the second is P(fraud); XGBoost's
-booster with P(fraud) alone. `fraud_scores` makes one column of either. The threshold that was
-chosen on the validation part travels in the model's metadata.
+booster with P(fraud) alone; the isolation forest with its anomaly score. `fraud_scores` makes
+one column of each. The threshold that was chosen on the validation part travels in the model's
+metadata.
 """
 
 from __future__ import annotations
 
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import mlflow.sklearn
 import mlflow.xgboost
 import numpy as np
 import pandas as pd
+import skops.io
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from sklearn.ensemble import IsolationForest
 from xgboost import XGBClassifier
 
 from fraud.schema import FEATURES
@@ -48,7 +53,9 @@ def fraud_scores(output: Any) -> np.ndarray:
 
 
 def score(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
-    """P(fraud) of every row, (n,), by a fitted estimator of `fraud.models`."""
+    """Suspicion of every row, (n,), by a fitted estimator of `fraud.models`."""
+    if isinstance(estimator, IsolationForest):
+        return fraud_scores(-estimator.score_samples(frame[FEATURES]))
     return fraud_scores(estimator.predict_proba(frame[FEATURES]))
 
 
@@ -71,10 +78,11 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
     """
     rows = example[FEATURES]
     common = {"mlflow_model": model, "input_example": rows}
-    if isinstance(estimator, XGBClassifier):
-        booster = estimator.get_booster()
+    if isinstance(estimator, IsolationForest):
+        _save_isolation(estimator, path, common, rows)
+    elif isinstance(estimator, XGBClassifier):
         mlflow.xgboost.save_model(
-            booster,
+            estimator.get_booster(),
             path,
             model_format="ubj",
             signature=signature(estimator.predict_proba(rows)[:, 1]),
@@ -88,6 +96,23 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
             pyfunc_predict_fn="predict_proba",
             skops_trusted_types=TRUSTED,
             signature=signature(estimator.predict_proba(rows)),
+            pip_requirements=pinned(SKLEARN_NEEDS),
+            **common,
+        )
+
+
+def _save_isolation(
+    forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
+) -> None:
+    """As a Python model whose code is `fraud/anomaly.py`: MLflow's flavour knows no scores."""
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder, "forest.skops")
+        skops.io.dump(forest, stored)
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(Path(__file__).with_name("anomaly.py")),
+            artifacts={"forest": str(stored)},
+            signature=signature(-forest.score_samples(rows)),
             pip_requirements=pinned(SKLEARN_NEEDS),
             **common,
         )

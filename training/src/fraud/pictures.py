@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import io
+from threading import Lock
+
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+
+ORDINARY_COLOUR, FRAUD_COLOUR, LINE_COLOUR = "#4878a8", "#c8503c", "#303030"
+
+#: Matplotlib is not made for threads: one picture at a time.
+_DRAWING = Lock()
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, at 110 dots per inch."""
+    buffer = io.BytesIO()
+    with _DRAWING:
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 4.4)) -> Figure:
+    """An empty figure with one pair of axes."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def confusion(labels: np.ndarray, flagged: np.ndarray, title: str) -> Figure:
-    """The confusion matrix of decisions on the test part: rows are the truth, (2, 2)."""
+    """The confusion matrix of decisions (n,) on the test part (n,); shares are of each row."""
     counts = np.array(
         [[np.sum((labels == truth) & (flagged == said)) for said in (0, 1)] for truth in (0, 1)]
     )
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel="decision", ylabel="truth")
+    figure = new(f"{title}: decisions on the test part", "decision", "truth", (4.6, 4.2))
+    axes = figure.axes[0]
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks([0, 1], ["let pass", "flagged"])
     axes.set_yticks([0, 1], ["ordinary", "fraud"], rotation=90, va="center")
@@ -21,4 +49,31 @@ def confusion(labels: np.ndarray, flagged: np.ndarray, title: str) -> Figure:
         text = f"{count:,}\n{share[row, column]:.2%}"
         colour = "white" if share[row, column] > 0.5 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=13)
+    return figure
+
+
+def distribution(labels: np.ndarray, scores: np.ndarray, threshold: float, title: str) -> Figure:
+    """How the scores (n,) of frauds and of other rows are spread, and where the threshold is."""
+    floor = 1e-5
+    shown = np.clip(scores, floor, None)
+    low, high = min(shown.min(), threshold), max(shown.max(), threshold)
+    bins = list(np.geomspace(max(low, floor) * 0.95, high * 1.05, 50))
+    figure = new(f"{title}: scores on the test part", "score", "rows (log scale)")
+    axes = figure.axes[0]
+    for side, name, colour in ((0, "ordinary", ORDINARY_COLOUR), (1, "fraud", FRAUD_COLOUR)):
+        axes.hist(shown[labels == side], bins=bins, alpha=0.65, label=name, color=colour)
+    axes.axvline(threshold, color=LINE_COLOUR, ls="--", label=f"threshold {threshold:.3g}")
+    axes.set_xscale("log" if high / low > 20 else "linear")
+    axes.set_yscale("log")
+    axes.legend(frameon=False, loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.14))
+    return figure
+
+
+def matters(falls: pd.Series, title: str, count: int = 12) -> Figure:
+    """The features that matter most, from `fraud.importance.importance`."""
+    top = falls.head(count)[::-1]
+    figure = new(f"{title}: what matters", "fall of average precision without it", "")
+    axes = figure.axes[0]
+    axes.barh(list(top.index), top.to_numpy(), color=ORDINARY_COLOUR)
+    axes.axvline(0, color=LINE_COLOUR, lw=0.8)
     return figure

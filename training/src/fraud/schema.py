@@ -56,8 +56,11 @@ def check_columns(names: list[str], source: str, required: list[str] = COLUMNS) 
 
 
 def check_numbers(frame: pd.DataFrame, source: str) -> None:
-    """Raise DataError at the first NaN or infinity; the row counts from 1 below the header."""
-    finite = np.isfinite(frame.to_numpy(dtype=np.float64))
+    """Raise DataError at the first NaN or infinity; the row counts from 1 below the header.
+
+    Trees compute in float32: what overflows there counts as infinite.
+    """
+    finite = np.abs(frame.to_numpy(dtype=np.float64)) <= np.finfo(np.float32).max
     if finite.all():
         return
     row, column = np.argwhere(~finite)[0]

@@ -92,17 +92,20 @@ class Screen:
 
     def comparison(self, comparison: Comparison) -> None:
         """The table of results, the best model first, and where to look at them."""
-        table = Table(title=f"{len(comparison.outcomes)} models on the test part")
+        table = Table(
+            caption="Average precision: validation chooses, the test part says what to expect."
+        )
         table.add_column("model", no_wrap=True)
-        heads = ("avg. precision [95 %]", "ROC AUC", "precision", "recall", "F1", "MCC")
+        heads = ("validation", "test, avg. precision [95 %]", "precision", "recall", "MCC")
         for head in (*heads, "cost/1,000"):
             table.add_column(head, justify="right", no_wrap=True)
         for outcome in comparison.outcomes:
             m = outcome.metrics
             low, high = m["average_precision_low"], m["average_precision_high"]
-            cells = [f"{m[key]:.3f}" for key in ("roc_auc", "precision", "recall", "f1", "mcc")]
+            cells = [f"{m[key]:.3f}" for key in ("precision", "recall", "mcc")]
             table.add_row(
                 outcome.name,
+                f"{m['valid_average_precision']:.3f}",
                 f"{m['average_precision']:.3f} [{low:.3f}, {high:.3f}]",
                 *cells,
                 f"{1000 * m['expected_cost']:.1f}",

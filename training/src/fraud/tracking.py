@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 import requests
-from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
@@ -117,10 +116,10 @@ class Tracker:
         """Tags in one request."""
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def figure(self, run: str, figure: Figure, name: str) -> None:
-        """A picture, as PNG."""
+    def file(self, run: str, name: str, content: bytes) -> None:
+        """A file of a run: a picture, a page."""
         with tempfile.TemporaryDirectory() as folder:
-            figure.savefig(Path(folder, name), dpi=110)
+            Path(folder, name).write_bytes(content)
             self.client.log_artifact(run, str(Path(folder, name)))
 
     def model(
