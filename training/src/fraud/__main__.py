@@ -1,6 +1,6 @@
 """`python -m fraud` is the command `fraud`."""
 
-from fraud.cli import main
+from fraud.main import main
 
 if __name__ == "__main__":
     main()

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import sys
-import traceback
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fraud.errors import FraudError, Terminated
 from fraud.screen import Screen
 from fraud.settings import Settings
-
-DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
-}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -104,43 +91,75 @@ def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: 
     emit(asdict(comparison)) if as_json else screen.comparison(comparison)
 
 
+@cli.command()
+@click.argument("comparison", required=False)
+@click.option("--dry-run", is_flag=True, help="Compare only; register and move nothing.")
+@click.option("--force", is_flag=True, help="Make it the champion even if it is not better.")
+@json_option
+def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -> None:
+    """Make the best model of a comparison the champion, if it beats today's.
+
+    COMPARISON is the identifier of a comparison's run; without it the newest one counts. The
+    two models are compared on the same test rows by a paired bootstrap of average precision.
+    """
+    from fraud.probe import probe
+    from fraud.promotion import promote as decide
+
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    decision = decide(settings, comparison, dry_run, force)
+    if as_json:
+        emit(asdict(decision))
+    else:
+        Screen().decision(decision)
+
+
+@cli.command()
+def rollback() -> None:
+    """Make the previous champion the champion again, and the other way round."""
+    from fraud.probe import probe
+    from fraud.registry import rollback as back
+
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    now, before = back(settings)
+    click.echo(f"Version {now} is the champion again, version {before} the previous one.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="A .csv or .parquet file.  [default: FILE.scores.csv in this directory]",
+)  # fmt: skip
+@json_option
+@quiet_option
+def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None:
+    """Score the transactions in FILE (CSV or Parquet, of any size) with the champion.
+
+    The output has a row for each of FILE's, in the same order: score, decision (1 is flagged)
+    and the model's version. It appears when it is complete.
+    """
+    from fraud.predict import predict as run
+    from fraud.probe import probe
+
+    settings, screen = Settings.from_env(os.environ), Screen(quiet)
+    probe(settings)
+    with screen.counting("rows") as progress:
+        result = run(
+            file, output or Path(file.name.split(".")[0] + ".scores.csv"), settings, progress
+        )
+    if as_json:
+        emit(asdict(result))
+    else:
+        screen.scored(result)
+
+
+def default_output(file: Path) -> Path:
+    """`transactions.csv.gz` is scored into `transactions.scores.csv` in this directory."""
+    return Path(file.name.split(".")[0] + ".scores.csv")
+
+
 def emit(value: Any) -> None:
     """JSON on stdout."""
     click.echo(json.dumps(value, indent=2))
-
-
-def _terminated(*_: object) -> None:
-    raise Terminated
-
-
-def main() -> None:
-    """Run the command; every error is one sentence and an exit code (see `fraud.errors`)."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    debug = "--debug" in sys.argv
-    if not debug:
-        warnings.simplefilter("ignore")
-    signal.signal(signal.SIGTERM, _terminated)
-    code = 0
-    try:
-        cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt) as error:
-        click.echo("Interrupted: open runs are marked KILLED.", err=True)
-        code = 143 if isinstance(error, Terminated) else 130
-    except FraudError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"Error: {error}", err=True)
-        code = error.code
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"Error: {error} (`fraud --debug …` shows where).", err=True)
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Threads that still fit a model after Ctrl-C would keep the process alive for minutes.
-    os._exit(code)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from fraud import reading, schema, synthetic
 from fraud.errors import DataError
-from fraud.store import Manifest, Store, describe
+from fraud.manifest import Manifest, describe
+from fraud.store import Store
 
 SYNTHETIC_SOURCE = "made by fraud.synthetic from seed 0"
 

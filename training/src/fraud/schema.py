@@ -35,8 +35,13 @@ class Clean:
     notes: tuple[str, ...] = ()
 
 
-def check_columns(names: list[str], source: str, required: list[str] = COLUMNS) -> None:
-    """Raise DataError unless `names` are the required ones, each once, in any order."""
+def check_columns(
+    names: list[str], source: str, required: list[str] = COLUMNS, extra: bool = False
+) -> None:
+    """Raise DataError unless `names` are the required ones, each once, in any order.
+
+    Further columns are an error too, unless `extra` is true.
+    """
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise DataError(f"{source} has the column {doubled[0]} twice", "Keep one of them.")
@@ -45,18 +50,20 @@ def check_columns(names: list[str], source: str, required: list[str] = COLUMNS) 
         listed = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
         raise DataError(
             f"{source} lacks {len(missing)} of {len(required)} columns: {listed}",
-            "It needs Time, V1 to V28, Amount and Class, separated by commas.",
+            f"It needs {', '.join(required[:2])} … {required[-1]}, separated by commas.",
         )
-    extra = [name for name in names if name not in COLUMNS]
-    if extra:
+    unknown = [name for name in names if name not in required]
+    if unknown and not extra:
         raise DataError(
-            f"{source} has a column {extra[0]!r} that the schema does not know",
+            f"{source} has a column {unknown[0]!r} that the schema does not know",
             "Remove it: only Time, V1 to V28, Amount and Class are used.",
         )
 
 
-def check_numbers(frame: pd.DataFrame, source: str) -> None:
-    """Raise DataError at the first NaN or infinity; the row counts from 1 below the header.
+def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
+    """Raise DataError at the first NaN or infinity; rows count from 1 below the header.
+
+    `first` is how many rows of the source came before these.
 
     Trees compute in float32: what overflows there counts as infinite.
     """
@@ -67,7 +74,7 @@ def check_numbers(frame: pd.DataFrame, source: str) -> None:
     value = float(frame.iloc[:, column].iloc[row])
     what = "is empty or not a number" if np.isnan(value) else f"is {value}"
     raise DataError(
-        f"{source}: row {row + 1}, column {frame.columns[column]} {what}",
+        f"{source}: row {first + row + 1}, column {frame.columns[column]} {what}",
         "Give every cell a finite number, or remove the row.",
     )
 

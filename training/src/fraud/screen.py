@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from rich.table import Table
 if TYPE_CHECKING:
     from fraud.dataset import Dataset
     from fraud.fitting import Fitted
-    from fraud.store import Manifest
+    from fraud.manifest import Manifest
+    from fraud.predict import Scored
+    from fraud.promotion import Decision
     from fraud.train import Comparison
 
 #: Of tables that do not go to a terminal, in characters.
@@ -129,3 +131,35 @@ class Screen:
                 f"{item.rows:,}", f"{item.frauds:,}", f"{hours:.1f}",
             )  # fmt: skip
         self.out.print(table if manifests else "No data set yet: `fraud data push FILE`.")
+
+    def decision(self, decision: Decision) -> None:
+        """What became of a challenger."""
+        said = "is the champion now" if decision.promoted else "was not moved"
+        version = f" (version {decision.version})" if decision.version else ""
+        self.out.print(f"{decision.model}{version} {said}: {decision.reason}.", markup=False)
+        for note in decision.notes:
+            self.out.print(note, markup=False)
+
+    @contextmanager
+    def counting(self, what: str) -> Iterator[Callable[[int], None]]:
+        """A function that shows how many there are so far; silent where there is no terminal."""
+        if not self.err.is_terminal:
+            yield lambda count: None
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} " + what),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self.err, transient=True) as progress:
+            task = progress.add_task(what, total=None)
+            yield lambda count: progress.update(task, completed=count)
+
+    def scored(self, result: Scored) -> None:
+        """What a prediction did."""
+        share = result.flagged / result.rows
+        self.out.print(
+            f"{result.rows:,} rows scored by version {result.version}, {result.flagged:,} flagged "
+            f"({share:.2%}, score at least {result.threshold:.3g}): {result.output}",
+            markup=False,
+        )

@@ -13,6 +13,7 @@ from fraud.dataset import Dataset, resolve
 from fraud.fitting import Fitted, fit
 from fraud.models import Recipe, choose
 from fraud.pictures import png
+from fraud.probe import probe
 from fraud.report import report
 from fraud.runs import Options, Outcome, log_dataset, pictures_of, tags_of, track
 from fraud.schema import LABEL
@@ -20,7 +21,7 @@ from fraud.screen import Screen
 from fraud.settings import Settings
 from fraud.split import Split, split
 from fraud.store import Store
-from fraud.tracking import Tracker, closing, probe
+from fraud.tracking import Tracker, closing
 
 Result = tuple[Outcome, Fitted]
 

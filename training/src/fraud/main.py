@@ -1,0 +1,73 @@
+"""Where the command starts and ends: defaults, signals, errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+import warnings
+
+import click
+
+from fraud.cli import cli
+from fraud.errors import FraudError, Terminated
+
+#: For MLflow's client, where the user has not set them: fail in seconds, say nothing itself.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+
+
+def _terminated(*_: object) -> None:
+    raise Terminated
+
+
+def explained(error: Exception) -> FraudError | None:
+    """The sentence for an error of MLflow's client or of the connection to it."""
+    if type(error).__module__.split(".")[0] not in ("mlflow", "requests", "urllib3"):
+        return None
+    from fraud.probe import explain
+
+    return explain(error, os.environ.get("MLFLOW_TRACKING_URI", ""))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command and return its exit code (see `fraud.errors`).
+
+    Every error is one sentence on stderr; with `--debug` the traceback stands above it.
+    """
+    debug = "--debug" in arguments
+    try:
+        cli.main(arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt) as error:
+        click.echo("Interrupted: the open runs are marked KILLED.", err=True)
+        return 143 if isinstance(error, Terminated) else 130
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        known = error if isinstance(error, FraudError) else explained(error)
+        click.echo(f"Error: {known or f'{error} (`fraud --debug …` shows where).'}", err=True)
+        return known.code if known else 1
+    return 0
+
+
+def main() -> None:
+    """The command `fraud`."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, _terminated)
+    code = run(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that still fit a model after Ctrl-C would keep the process alive for minutes.
+    os._exit(code)
