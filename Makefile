@@ -1,0 +1,45 @@
+# Every target is one line that you could type yourself, in a shell with `. .venv/bin/activate`.
+SHELL := /bin/bash
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# uv looks at neither the system's certificate authorities nor pip's index by itself.
+export UV_SYSTEM_CERTS ?= 1
+INDEX := $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
+ifneq ($(INDEX),)
+export UV_DEFAULT_INDEX ?= $(INDEX)
+endif
+
+.PHONY: up env ssh test down
+
+up: .venv/done  ## a local VM, the installation, a training run
+	ansible-playbook playbooks/up.yml
+	@cat inventory/local/secrets/summary.txt
+
+env:  ## what MLflow's client and an S3 client need: eval "$(make -s env)"
+	@cat inventory/local/secrets/env
+
+ssh:  ## a shell on the local VM
+	ssh -F .trackbox/ssh_config trackbox
+
+test: .venv/done training/.venv/done  ## lint, unit tests, molecule
+	.ci/test
+
+down: .venv/done  ## the local VM, its secrets and its network, gone
+	ansible-playbook playbooks/local-vm.yml -e local_vm_state=absent
+
+# Python's venv is a package of its own on Debian.
+.venv/done: requirements.txt roles/common/files/uv.txt
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv; } \
+	  || { echo "Python's venv is missing: install python3-venv, or name another Python: make PYTHON=python3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
+	  "Trackbox needs Python 3.11 or newer on the controller, and this is %d.%d: name another one, make PYTHON=python3.13" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/pip install --quiet --require-hashes --requirement roles/common/files/uv.txt
+	uv pip install --quiet --require-hashes --compile-bytecode --python .venv --requirement requirements.txt
+	@touch $@
+
+training/.venv/done: .venv/done training/requirements-dev.txt
+	uv venv --quiet --clear --python $(PYTHON) training/.venv
+	uv pip install --quiet --require-hashes --compile-bytecode --python training/.venv --requirement training/requirements-dev.txt
+	uv pip install --quiet --no-deps --python training/.venv --editable training
+	@touch $@
