@@ -53,7 +53,12 @@ def chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
 
 
 def _csv_chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
-    options = csv_options(csv_header(path), names)
-    with open_csv(path) as stream, csv.open_csv(stream, **options) as reader:
+    header = csv_header(path)
+    options = csv_options(header, names)
+    with (
+        explained(path, names),
+        open_csv(path) as stream,
+        csv.open_csv(stream, **options) as reader,
+    ):
         for batch in reader:
             yield batch.to_pandas()

@@ -31,6 +31,7 @@ def data() -> None:
     """Data sets in the object store."""
 
 
+positive = click.FloatRange(min=0, min_open=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 
@@ -40,15 +41,15 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, on
 @json_option
 @quiet_option
 def push(file: str, as_json: bool, quiet: bool) -> None:
-    """Check FILE (CSV, gzipped CSV or Parquet) and store it in the bucket.
+    """Check FILE (CSV, gzipped CSV, Parquet or openml:ID) and store it in the bucket.
 
     The data set is named by a hash of its content: to push it again changes nothing.
     """
-    from fraud.dataset import from_file
+    from fraud.dataset import from_name
     from fraud.store import Store
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
-    dataset = from_file(Path(file))
+    dataset = from_name(file)
     screen.dataset(dataset)
     fresh = Store(settings).push(dataset.frame, dataset.manifest)
     screen.note("Stored." if fresh else "It is there already: nothing to do.")
@@ -76,8 +77,10 @@ def list_(as_json: bool) -> None:
 @click.option("--jobs", type=click.IntRange(1), help="Models at a time.  [default: one per core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--experiment", help="In MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
-@click.option("--cost-fn", type=float, default=120.0, show_default=True, help="Of a missed fraud.")
-@click.option("--cost-fp", type=float, default=5.0, show_default=True, help="Of a false alarm.")
+@click.option(
+    "--cost-fn", type=positive, default=120.0, show_default=True, help="Of a missed fraud."
+)
+@click.option("--cost-fp", type=positive, default=5.0, show_default=True, help="Of a false alarm.")
 @json_option
 @quiet_option
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:

@@ -21,7 +21,8 @@ def colours(models: list[Fitted]) -> list[tuple[float, ...]]:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def precision_at(frauds: np.ndarray, others: np.ndarray) -> np.ndarray:

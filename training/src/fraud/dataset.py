@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fraud import reading, schema, synthetic
+from fraud import openml, reading, schema, synthetic
 from fraud.errors import DataError
 from fraud.manifest import Manifest, describe
 from fraud.store import Store
@@ -53,6 +53,24 @@ def from_file(path: Path) -> Dataset:
     return Dataset(cleaned.frame, manifest, cleaned.notes)
 
 
+def from_openml(name: str) -> Dataset:
+    """Download and check `openml:ID`.
+
+    Raises:
+        DataError: OpenML is out of reach, or the data are not what the schema says.
+    """
+    cleaned = schema.clean(openml.fetch(name), name)
+    manifest = describe(
+        cleaned.frame, kind="real", source=name, source_sha256="", notes=cleaned.notes
+    )
+    return Dataset(cleaned.frame, manifest, cleaned.notes)
+
+
+def from_name(name: str) -> Dataset:
+    """The data set that `fraud data push` is given: a file's path or `openml:ID`."""
+    return from_openml(name) if name.startswith(openml.SCHEME) else from_file(Path(name))
+
+
 def make_synthetic() -> Dataset:
     """The synthetic data set of the full size (284,807 rows, 492 frauds)."""
     cleaned = schema.clean(synthetic.generate(), "the synthetic data set")
@@ -75,7 +93,7 @@ def resolve(name: str | None, store: Store) -> Dataset:
     """Get the rows to train on; what is not in the bucket yet is put there.
 
     Args:
-        name: a hash or the beginning of one (6 digits or more), `latest`, `synthetic`, the
+        name: a hash or the beginning of one (4 digits or more), `latest`, `synthetic`, the
             path of a file, or None for the latest if there is one and else the synthetic one.
         store: the bucket.
 
@@ -95,10 +113,10 @@ def resolve(name: str | None, store: Store) -> Dataset:
             )
     if name in (None, "synthetic"):
         dataset = make_synthetic()
-    elif name and re.fullmatch(r"[0-9a-f]{6,64}", name) and not Path(name).exists():
+    elif name and re.fullmatch(r"[0-9a-f]{4,64}", name) and not Path(name).exists():
         manifest = store.find(name)
         return Dataset(store.load(manifest), manifest)
     else:
-        dataset = from_file(Path(str(name)))
+        dataset = from_name(str(name))
     store.push(dataset.frame, dataset.manifest)
     return dataset

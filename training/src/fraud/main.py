@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+import tempfile
 import traceback
 import warnings
 
 import click
 
 from fraud.cli import cli
-from fraud.errors import FraudError, Terminated
+from fraud.errors import FraudError, OutputError, Terminated
 
 #: For MLflow's client, where the user has not set them: fail in seconds, say nothing itself.
 DEFAULTS = {
@@ -28,7 +30,12 @@ def _terminated(*_: object) -> None:
 
 
 def explained(error: Exception) -> FraudError | None:
-    """The sentence for an error of MLflow's client or of the connection to it."""
+    """The sentence for a full disk, or an error of MLflow's client or the connection to it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(
+            f"The disk is full ({error.filename or tempfile.gettempdir()})",
+            "Free some space, or let TMPDIR name a directory that has it.",
+        )
     if type(error).__module__.split(".")[0] not in ("mlflow", "requests", "urllib3"):
         return None
     from fraud.probe import explain

@@ -40,23 +40,24 @@ def head(path: Path) -> bytes:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what pyarrow says about a file into one sentence with a remedy."""
+def explained(path: Path, names: list[str] | None = None) -> Iterator[None]:
+    """Turn what pyarrow says about a file with the columns `names` into one sentence."""
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise _explain(path, str(error)) from error
+        raise _explain(path, str(error), names or []) from error
 
 
-def _explain(path: Path, said: str) -> DataError:
-    if "runcated" in said or "end-of-stream" in said or "Unexpected end" in said:
+def _explain(path: Path, said: str, names: list[str]) -> DataError:
+    if re.search("runcated|end-of-stream|Unexpected end|magic bytes not found in footer", said):
         return DataError(f"{path} is cut short", "Copy or download it again.")
     found = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.*invalid value '(.*?)'", said)
     if found:
         column, row, value = found.groups()
         where = f"row {int(row) - 1}, " if row else ""
+        name = names[int(column)] if names else f"number {int(column) + 1}"
         return DataError(
-            f"{path}: {where}column number {int(column) + 1} holds {value!r}, which is no number",
+            f"{path}: {where}column {name} holds {value!r}, which is no number",
             "Every column is a number; correct or remove the row.",
         )
     first = said.splitlines()[0] if said else "unknown format"
@@ -78,13 +79,15 @@ def csv_header(path: Path) -> list[str]:
     return [name.strip().strip('"') for name in line.strip().split(",")]
 
 
-def csv_options(names: list[str], wanted: list[str]) -> dict[str, object]:
+def csv_options(names: list[str], wanted: list[str], threads: bool = True) -> dict[str, object]:
     """Pyarrow's options: the wanted columns of a file with columns `names`, as float64.
 
     Empty cells become NaN; a block is about 8 MB.
     """
     return {
-        "read_options": csv.ReadOptions(column_names=names, skip_rows=1, block_size=1 << 23),
+        "read_options": csv.ReadOptions(
+            column_names=names, skip_rows=1, block_size=1 << 23, use_threads=threads
+        ),
         "convert_options": csv.ConvertOptions(
             column_types={name: pa.float64() for name in wanted}, include_columns=wanted
         ),
@@ -95,8 +98,17 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a whole CSV file, gzipped or not, after a look at its header."""
     names = csv_header(path)
     check_columns(names, str(path))
-    with explained(path), open_csv(path) as stream:
-        frame: pd.DataFrame = csv.read_csv(stream, **csv_options(names, names)).to_pandas()
+    with explained(path, names):
+        try:
+            return _parse_csv(path, names, threads=True)
+        except pa.ArrowInvalid:  # only without threads does pyarrow say which row it is
+            return _parse_csv(path, names, threads=False)
+
+
+def _parse_csv(path: Path, names: list[str], threads: bool) -> pd.DataFrame:
+    with open_csv(path) as stream:
+        table = csv.read_csv(stream, **csv_options(names, names, threads))
+    frame: pd.DataFrame = table.to_pandas()
     return frame
 
 

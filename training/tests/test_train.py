@@ -1,0 +1,150 @@
+"""`fraud train`, end to end: what stands in MLflow afterwards."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from fraud import train as training
+from fraud.flavours import fraud_scores
+from fraud.main import run
+from fraud.models import PROFILES
+from fraud.settings import Settings
+from fraud.split import split
+
+METRICS = ("average_precision", "average_precision_low", "average_precision_high", "roc_auc",
+           "precision", "recall", "f1", "mcc", "precision_at_100", "recall_at_100",
+           "expected_cost", "threshold", "fit_seconds", "score_seconds",
+           "model_bytes")  # fmt: skip
+QUIET = ["--quiet", "--json"]
+
+
+def runs_of(client: MlflowClient, settings: Settings) -> tuple[list[Run], list[Run]]:
+    """Comparisons and models of the test's experiment."""
+    experiment = client.get_experiment_by_name(settings.experiment)
+    if experiment is None:
+        return [], []
+    found = list(client.search_runs([experiment.experiment_id]))
+    return [one for one in found if one.data.tags["role"] == "comparison"], [
+        one for one in found if one.data.tags["role"] == "model"
+    ]
+
+
+def test_a_comparison_leaves_everything_in_mlflow(
+    settings: Settings,
+    client: MlflowClient,
+    small: pd.DataFrame,
+    small_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["train", "--data", str(small_csv), "--jobs", "2", *QUIET]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (parent,), children = runs_of(client, settings)
+    names = {recipe.name for recipe in PROFILES["default"]}
+    assert {one.info.run_name for one in children} == names
+    assert {one.info.status for one in [parent, *children]} == {"FINISHED"}
+    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parent.info.run_id}
+    files = {item.path for item in client.list_artifacts(parent.info.run_id)}
+    assert files == {"precision_recall.png", "calibration.png", "cost.png", "report.html"}
+    assert parent.inputs.dataset_inputs[0].dataset.digest == result["data"][:12]
+    rows = split(small, "time", 0).test
+    for child in children:
+        assert set(METRICS) <= set(child.data.metrics)
+        tags = child.data.tags
+        assert (tags["data"], tags["data.hash"], tags["split"]) == ("real", result["data"], "time")
+        pictures = {item.path for item in client.list_artifacts(child.info.run_id)}
+        assert {"confusion_matrix.png", "scores.png", "importance.png"} <= pictures
+        outcome = next(one for one in result["outcomes"] if one["run"] == child.info.run_id)
+        check_model(outcome["model"], child, rows)
+    best = max(children, key=lambda one: one.data.metrics["valid_average_precision"])
+    assert parent.data.tags["best.run"] == best.info.run_id == result["outcomes"][0]["run"]
+
+
+def check_model(model: str, child: Run, rows: pd.DataFrame) -> None:
+    """The model loads by `mlflow.pyfunc` and its scores give the metrics of its run again."""
+    loaded = mlflow.pyfunc.load_model(f"models:/{model}")
+    assert loaded.metadata.signature is not None
+    assert loaded.metadata.saved_input_example_info is not None
+    scores = fraud_scores(loaded.predict(rows))
+    flagged = scores >= loaded.metadata.metadata["threshold"]
+    recall = (flagged & (rows["Class"] == 1)).sum() / rows["Class"].sum()
+    assert recall == pytest.approx(child.data.metrics["recall"], abs=1e-12)
+    from sklearn.metrics import average_precision_score
+
+    again = average_precision_score(rows["Class"], scores)
+    assert again == pytest.approx(child.data.metrics["average_precision"], abs=1e-9)
+    assert np.isfinite(scores).all()
+
+
+def test_the_seed_profile_trains_six_models_and_the_table_shows_them(
+    settings: Settings, small_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(small_csv), "--profile", "seed", "--split", "random"]
+    assert run(["train", *options]) == 0
+    shown = capsys.readouterr()
+    for name in ("logistic", "forest", "xgboost"):
+        assert f" {name} " in shown.out
+        assert f" {name}-undersampled " in shown.out
+        assert f"{name}: average precision 0." in shown.err
+    assert f"{settings.tracking_uri}/#/experiments/" in shown.out
+
+
+def test_the_same_seed_gives_the_same_metrics_twice(
+    settings: Settings, client: MlflowClient, small_csv: Path
+) -> None:
+    options = ["--data", str(small_csv), "--models", "logistic,xgboost", "--seed", "3", *QUIET]
+    assert run(["train", *options]) == 0
+    assert run(["train", *options]) == 0
+    _, children = runs_of(client, settings)
+    for name in ("logistic", "xgboost"):
+        first, second = (
+            {k: v for k, v in one.data.metrics.items() if not k.endswith(("_seconds", "_bytes"))}
+            for one in children
+            if one.info.run_name == name
+        )
+        assert first == second
+
+
+def test_an_error_marks_the_runs_failed(
+    settings: Settings,
+    client: MlflowClient,
+    small_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "fit", broken)
+    assert run(["train", "--data", str(small_csv), "--models", "dummy"]) == 7
+    assert "The disk is full" in capsys.readouterr().err
+    (parent,), (child,) = runs_of(client, settings)
+    assert parent.info.status == child.info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--data", "no-such-file.csv"], 3, "does not exist"),
+        (["--models", "oracle"], 3, "has no model 'oracle'"),
+        (["--profile", "best"], 2, "Invalid value"),
+        (["--jobs", "0"], 2, "Invalid value"),
+        (["--cost-fn", "-1"], 2, "Invalid value"),
+    ],
+)
+def test_a_wrong_option_opens_no_run(
+    settings: Settings,
+    client: MlflowClient,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    code: int,
+    said: str,
+) -> None:
+    assert run(["train", *options]) == code
+    assert said in capsys.readouterr().err
+    assert runs_of(client, settings) == ([], [])
