@@ -56,7 +56,7 @@ def _csv_chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
     header = csv_header(path)
     options = csv_options(header, names)
     with (
-        explained(path, names),
+        explained(path, header),
         open_csv(path) as stream,
         csv.open_csv(stream, **options) as reader,
     ):

@@ -12,7 +12,7 @@ from fraud.flavours import score
 from fraud.schema import FEATURES, LABEL
 
 #: Ordinary rows that stand for all: more change little and cost much.
-ORDINARY, REPEATS = 2000, 3
+ORDINARY, REPEATS = 1000, 3
 
 
 def importance(estimator: Any, rows: pd.DataFrame, seed: int) -> pd.Series:

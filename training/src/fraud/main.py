@@ -56,7 +56,8 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted: the open runs are marked KILLED.", err=True)
-        return 143 if isinstance(error, Terminated) else 130
+        # Click turns every KeyboardInterrupt into an Abort.
+        return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except Exception as error:
         if debug:
             traceback.print_exc()

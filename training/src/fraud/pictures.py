@@ -19,13 +19,13 @@ def png(figure: Figure) -> bytes:
     """The figure as PNG, at 110 dots per inch."""
     buffer = io.BytesIO()
     with _DRAWING:
-        figure.savefig(buffer, format="png", dpi=110)
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return buffer.getvalue()
 
 
 def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 4.4)) -> Figure:
     """An empty figure with one pair of axes."""
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size)
     axes = figure.add_subplot()
     axes.set_title(title)
     axes.set_xlabel(xlabel)

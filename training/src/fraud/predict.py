@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -77,8 +79,9 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
+        number = error.errno or int((re.findall(r"\[errno (\d+)\]", str(error)) or [0])[0])
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error})",
+            f"{path} cannot be written ({os.strerror(number) if number else error})",
             "Choose another place with -o; nothing was left there.",
         ) from error
     finally:
@@ -140,8 +143,7 @@ def predict(
             rows += len(frame)
             flagged += int(np.sum(table["decision"].to_numpy()))
             progress(rows)
-        if pending:
-            pending.result()
-    if not rows:
-        raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
+        if pending is None:
+            raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
+        pending.result()
     return Scored(rows, flagged, version, scorer.threshold, str(output))
