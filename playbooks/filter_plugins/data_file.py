@@ -20,13 +20,17 @@ def data_file_problem(name: str) -> str:
         return ""
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            header = next(csv.reader(file), [])
+            rows = csv.reader(file)
+            header, first = next(rows, []), next(rows, [])
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         return f"FRAUD_DATA is {name}, which cannot be read ({error}): name a CSV, a gzipped CSV or a Parquet file."
     if not header:
         return f"FRAUD_DATA is {name}, which is empty: name Kaggle's creditcard.csv, or leave FRAUD_DATA away."
     if missing := [column for column in COLUMNS if column not in header]:
-        return f"FRAUD_DATA is {name}, which lacks the columns {', '.join(missing)}: name a file with {', '.join(COLUMNS)}."
+        lacks = f"FRAUD_DATA is {name}, which lacks the columns {', '.join(missing)}"
+        return f"{lacks}: name a file with {', '.join(COLUMNS)}."
+    if not first:
+        return f"FRAUD_DATA is {name}, which has a header and no rows: name a file with transactions in it."
     return ""
 
 

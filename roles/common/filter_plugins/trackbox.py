@@ -1,51 +1,119 @@
-"""Filters that several roles use."""
+"""Filters that several roles use: each returns sentences that say what is wrong, and how to mend it."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", "list": "a list"}
+BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
+
+
+def fits(value: Any, spec: Mapping[str, Any]) -> bool:
+    """Return whether the value is of the option's type: text counts where `-e name=value` could say it no other way.
+
+    Ansible's own validator would take the text `a,b` for a list, and a list for text; the roles do not.
+    """
+    if "choices" in spec:
+        return str(value) in map(str, spec["choices"])
+    match spec.get("type", "str"):
+        case "dict":
+            return isinstance(value, Mapping)
+        case "list":
+            return isinstance(value, list)
+        case "bool":
+            return str(value).lower() in BOOLEANS
+        case "int":
+            return str(value).lstrip("-").isdecimal()
+        case _:
+            return not isinstance(value, (list, Mapping, type(None)))
+
+
+def secret(spec: Mapping[str, Any]) -> bool:
+    """Return whether the option, or a part of it, may not be shown."""
+    return bool(spec.get("no_log")) or any(map(secret, spec.get("options", {}).values()))
+
+
+def hint(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return which of the known names was meant."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) -> list[str]:
+    """Return a sentence for each part of the value that does not fit its specification; a secret is never quoted.
+
+    name: how the part is reached, such as nginx_users[0].password. remedy: how each sentence ends.
+    """
+    if not fits(value, spec):
+        shown = "does not fit" if secret(spec) else f"is {str(value)[:100]!r}"
+        choices = ", ".join(map(str, spec.get("choices", [])))
+        wanted = f"one of {choices}" if choices else KINDS.get(spec.get("type", ""), "text")
+        return [f"{name} {shown}, and must be {wanted}: {remedy}"]
+    if isinstance(value, list):
+        element = {**spec, "type": spec.get("elements", "str")}
+        return [line for i, part in enumerate(value) for line in value_problems(f"{name}[{i}]", part, element, remedy)]
+    if not isinstance(value, Mapping) or "options" not in spec:
+        return []
+    options = spec["options"]
+    parts = f"its parts are {', '.join(options)}."
+    problems = [f"{name} has no part {key}: {hint(key, options, parts)}" for key in value if key not in options]
+    for key, option in options.items():
+        if key in value:
+            problems += value_problems(f"{name}.{key}", value[key], option, remedy)
+        elif option.get("required"):
+            problems.append(f"{name} lacks {key}: {remedy}")
+    return problems
 
 
 def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
     """Return a sentence for each variable that no role knows or that has the wrong type.
 
     variables: the host's variables that begin with a role's name. roles: the folder of the roles; their
-    meta/argument_specs.yml say what is known. An option with `no_log` is never quoted.
+    meta/argument_specs.yml say what is known. A value with `no_log` in its specification is never quoted.
     """
-    specs: dict[str, Any] = {}
+    specs: dict[str, tuple[str, dict[str, Any]]] = {}
     for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
-            specs |= entry["options"]
+            specs |= {name: (path.parts[-3], spec) for name, spec in entry["options"].items()}
     problems = []
     for name, value in sorted(variables.items()):
-        if name not in specs:
-            near = difflib.get_close_matches(name, specs, n=1)
-            hint = f"did you mean {near[0]}?" if near else "remove it, or look for its name in the role's defaults."
-            problems.append(f"{name} is not a variable of Trackbox: {hint}")
-            continue
-        checked = ArgumentSpecValidator({name: specs[name]}).validate({name: value})
-        if checked.error_messages:
-            shown = "its value" if specs[name].get("no_log") else f"the value {value!r}"
-            wanted = specs[name].get("choices") or specs[name].get("type", "str")
-            problems.append(f"{name}: {shown} does not fit; roles/*/defaults/main.yml says what does (here: {wanted}).")
+        if name in specs:
+            role, spec = specs[name]
+            remedy = f"the comment above it in roles/{role}/defaults/main.yml says what fits."
+            problems += value_problems(name, value, spec, remedy)
+        else:
+            otherwise = "remove it, or look for its name in roles/*/defaults/main.yml."
+            problems.append(f"{name} is not a variable of Trackbox: {hint(name, specs, otherwise)}")
     return problems
 
 
-def port_problems(listening: list[dict[str, Any]], port: int | str, owner: str, variable: str) -> list[str]:
-    """Return a sentence if `port` is held by a process that does not belong to the user `owner`.
+def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], owner: str) -> list[str]:
+    """Return a sentence for each port that is none, that two want, or that somebody else holds.
 
-    listening: the fact `tcp_listen` of community.general.listen_ports_facts. variable: what moves the port.
+    listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that moves it, a
+    port or an address that ends in one. owner: the user, or the program, that may hold them.
     """
-    held = [entry for entry in listening if entry["port"] == int(port) and entry.get("user") != owner]
-    return [
-        f"Port {port} is held by {held[0]['name']} (process {held[0]['pid']}): stop it, or choose another port by {variable}."
-        for _ in held[:1]
-    ]
+    problems = []
+    seen: dict[str, str] = {}
+    for variable, value in ports.items():
+        address, colon, port = str(value).rpartition(":")
+        if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536 or (colon and not address):
+            problems.append(f"{variable} is {value}: its port must be a number from 1 to 65535.")
+            continue
+        if port in seen:
+            problems.append(f"{variable} is {value}, the port of {seen[port]} too: give each a port of its own.")
+        seen[port] = variable
+        for entry in listening:
+            if entry["port"] == int(port) and owner not in (entry.get("user"), entry["name"]):
+                holder = f"{entry['name']} (process {entry['pid']})"
+                problems.append(f"{variable}: port {port} is held by {holder}: stop that, or choose another port.")
+                break
+    return problems
 
 
 class FilterModule:

@@ -38,7 +38,13 @@ options:
 READ_BUCKET = ["s3:GetBucketLocation", "s3:ListBucket"]
 READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
 WRITE_BUCKET = [*READ_BUCKET, "s3:ListBucketMultipartUploads"]
-WRITE_OBJECTS = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+WRITE_OBJECTS = [
+    "s3:AbortMultipartUpload",
+    "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:ListMultipartUploadParts",
+    "s3:PutObject",
+]
 
 
 def policy(read: list[str], write: list[str]) -> dict[str, Any]:
@@ -78,7 +84,12 @@ class Store:
         """Return an S3 client with this user's key."""
         p = self.module.params
         return Minio(
-            endpoint=p["endpoint"], access_key=user, secret_key=secret, region=p["region"], secure=False, http_client=self.http
+            endpoint=p["endpoint"],
+            access_key=user,
+            secret_key=secret,
+            region=p["region"],
+            secure=False,
+            http_client=self.http,
         )
 
     def change(self, what: str) -> bool:
@@ -129,7 +140,8 @@ class Store:
             if "NoSuchUser" not in str(error):
                 raise
             info = {}
-        if not (info and self.knows(name, secret)) and self.change(f"{'set the key of' if info else 'create'} the user {name}"):
+        what = "set the key of" if info else "create"
+        if not (info and self.knows(name, secret)) and self.change(f"{what} the user {name}"):
             self.admin.user_add(access_key=name, secret_key=secret)
         if info.get("policyName") != name and self.change(f"attach the policy {name}"):
             self.admin.policy_set(policy_name=name, user=name)

@@ -30,8 +30,8 @@ def main() -> None:
         return
     if first(engine, "SELECT 1 FROM experiments LIMIT 1"):
         sys.exit(
-            f"The database's schema has the revision {found}, and this MLflow works with {wanted}. Nothing was changed: an "
-            "upgrade of a schema that holds experiments is not automatic."
+            f"The database's schema has the revision {found}, and this MLflow works with {wanted}. Nothing was "
+            "changed: an upgrade of a schema that holds experiments is not automatic."
         )
     # What an interrupted creation left behind: MySQL cannot roll DDL back, and a second try would fail on it.
     left = sqlalchemy.MetaData()

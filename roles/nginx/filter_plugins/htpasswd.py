@@ -1,10 +1,13 @@
-"""The filter `htpasswd`."""
+"""The filters `htpasswd` and `htpasswd_problems`."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import bcrypt
 
@@ -24,14 +27,29 @@ def htpasswd(users: list[Mapping[str, str]], seed: str) -> str:
 
     users: each with `name` and `password`, of 72 bytes at the most. seed: what the salts are made of, a secret.
     """
-    return "".join(
-        f"{user['name']}:{bcrypt.hashpw(user['password'].encode(), salt(seed, user['name'])).decode()}\n" for user in users
-    )
+    hashes = {user["name"]: bcrypt.hashpw(user["password"].encode(), salt(seed, user["name"])) for user in users}
+    return "".join(f"{name}:{password.decode()}\n" for name, password in hashes.items())
+
+
+def htpasswd_problems(users: list[Mapping[str, str]]) -> list[str]:
+    """Return a sentence for each user who could not log in; a password is never quoted."""
+    problems = []
+    for name, times in Counter(user["name"] for user in users).items():
+        if not re.fullmatch(r"[A-Za-z0-9._@-]+", name):
+            problems.append(
+                f"nginx_users: {name!r} cannot be a user's name: take letters, digits and . _ @ -, no colon."
+            )
+        if times > 1:
+            problems.append(f"nginx_users: {name} is there {times} times: remove all but one.")
+    for user in users:
+        if not 12 <= len(user["password"].encode()) <= 72:
+            problems.append(f"nginx_users: the password of {user['name']} does not fit: give it 12 to 72 bytes.")
+    return problems
 
 
 class FilterModule:
     """What Ansible looks for."""
 
-    def filters(self) -> dict[str, Callable[..., str]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"htpasswd": htpasswd}
+        return {"htpasswd": htpasswd, "htpasswd_problems": htpasswd_problems}

@@ -63,21 +63,60 @@ def linker_flags() -> str:
     return " ".join(["-s", "-w", *(f"-X github.com/minio/minio/cmd.{name}={value}" for name, value in stamps.items())])
 
 
-def build(work: Path, arch: str) -> Path:
-    """Compile in the folder `work` and return the binary's path.
+def fetch(work: Path, environment: dict[str, str]) -> None:
+    """Put the toolchain and MinIO's own module into the folder `work`: the proof, in two seconds, of a way to both.
 
     Raises subprocess.CalledProcessError when a tool fails; its own output has the reason.
     """
-    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--require-hashes"]
-    subprocess.run([*uv, "--target", work / "toolchain", "-r", SOURCE / "toolchain.txt"], check=True)
+    uv = str(Path(sys.executable).with_name("uv"))
+    install = [uv, "pip", "install", "--quiet", "--require-hashes"]
+    subprocess.run([*install, "--target", work / "toolchain", "-r", SOURCE / "toolchain.txt"], check=True)
+    subprocess.run(["go", "mod", "download", "github.com/minio/minio"], cwd=SOURCE, env=environment, check=True)
+
+
+def compiled(work: Path, environment: dict[str, str]) -> Path:
+    """Compile in the folder `work` and return the binary's path; raises as `fetch` does."""
     binary = work / "minio"
-    subprocess.run(
-        ["go", "build", "-ldflags", linker_flags(), "-o", binary, "."],
-        cwd=SOURCE,
-        env=go_environment(work, arch),
-        check=True,
-    )
+    command = ["go", "build", "-ldflags", linker_flags(), "-o", str(binary), "."]
+    subprocess.run(command, cwd=SOURCE, env=environment, check=True)
     return binary
+
+
+def detach(log: Path) -> None:
+    """Go on in a process of its own, which keeps the lock and writes to `log`; for the caller, this one has ended."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with log.open("w") as output, Path(os.devnull).open() as nothing:
+        for target, source in ((0, nothing), (1, output), (2, output)):
+            os.dup2(source.fileno(), target)
+
+
+def build(target: Path, arch: str, sha256_wanted: str, log: Path | None) -> None:
+    """Build the binary at `target`, once its sources are reachable in the background if there is a log.
+
+    Exits with a sentence where that fails, and leaves nothing behind.
+    """
+    with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent.parent) as folder:
+        work = Path(folder)
+        environment = go_environment(work, arch)
+        try:
+            fetch(work, environment)
+            if log:
+                detach(log)
+            binary = compiled(work, environment)
+        except subprocess.CalledProcessError as error:
+            sys.exit(
+                f"MinIO could not be built: {Path(error.cmd[0]).name} failed, its reason is above. Give the controller "
+                "a way to PyPI and to a Go module proxy (GOPROXY), or set minio_source to archive or file."
+            )
+        if (found := sha256(binary)) != sha256_wanted:
+            sys.exit(
+                f"The MinIO built here has the SHA-256 {found}, and minio_checksums.{arch} pins {sha256_wanted}: leave "
+                "minio_checksums as they are, or look what differs."
+            )
+        target.parent.mkdir(exist_ok=True)
+        binary.replace(target)
 
 
 def main() -> None:
@@ -86,31 +125,24 @@ def main() -> None:
     parser.add_argument("--arch", required=True, choices=["amd64", "arm64"])
     parser.add_argument("--sha256", required=True, help="what the binary must be")
     parser.add_argument("--cache", required=True, type=Path)
+    parser.add_argument("--detach", action="store_true", help="compile in the background: CACHE/build.log")
     args = parser.parse_args()
 
     target: Path = args.cache / args.sha256 / "minio"
     args.cache.mkdir(parents=True, exist_ok=True)
     with (args.cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if args.detach:
+                return  # somebody builds it already
+            fcntl.flock(lock, fcntl.LOCK_EX)
         for left in args.cache.glob("build-*"):
             shutil.rmtree(left)
-        if target.exists() and sha256(target) == args.sha256:
-            print(target)
-            return
-        if shutil.disk_usage(args.cache).free < DISK_GIB << 30:
-            sys.exit(f"{args.cache}: building MinIO needs {DISK_GIB} GiB of free disk; set XDG_CACHE_HOME elsewhere.")
-        with tempfile.TemporaryDirectory(prefix="build-", dir=args.cache) as work:
-            try:
-                binary = build(Path(work), args.arch)
-            except subprocess.CalledProcessError as error:
-                sys.exit(
-                    f"MinIO could not be built ({Path(error.cmd[0]).name} failed, its reason is above). Give the controller "
-                    "a way to PyPI and a Go module proxy (GOPROXY), or set minio_source to archive or file."
-                )
-            if (found := sha256(binary)) != args.sha256:
-                sys.exit(f"The MinIO built here has the SHA-256 {found}, but minio_checksums pins {args.sha256}.")
-            target.parent.mkdir(exist_ok=True)
-            binary.replace(target)
+        if not target.exists() or sha256(target) != args.sha256:
+            if shutil.disk_usage(args.cache).free < DISK_GIB << 30:
+                sys.exit(f"minio_cache is {args.cache}, with less than the {DISK_GIB} GiB that a build needs: move it.")
+            build(target, args.arch, args.sha256, args.cache / "build.log" if args.detach else None)
     print(target)
 
 
