@@ -1,0 +1,55 @@
+"""The database: a socket, system users, no password, and no right too many."""
+
+import pytest
+from testinfra.host import Host
+
+READ = "SELECT count(*) FROM mlflow.experiments"
+
+
+def sql(user: str, statement: str) -> str:
+    """The shell command that runs a statement as a system user."""
+    return f'runuser -u {user} -- mysql --user={user} --batch --skip-column-names -e "{statement}"'
+
+
+def test_the_server_may_read_and_write(host: Host) -> None:
+    assert int(host.check_output(sql("mlflow", READ))) >= 1
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TABLE mlflow.x (i INT)", "DROP TABLE mlflow.tags", "ALTER TABLE mlflow.tags ADD x INT", "SELECT user FROM mysql.user"],
+)
+def test_the_server_may_not_do_more(host: Host, statement: str) -> None:
+    done = host.run(sql("mlflow", statement))
+    assert done.rc != 0
+    assert "denied" in done.stderr
+
+
+@pytest.mark.parametrize("user", ["nobody", "www-data", "minio"])
+def test_no_other_system_user_comes_in(host: Host, user: str) -> None:
+    for name in (user, "mlflow", "mlflow-migrate", "root"):
+        done = host.run(f"runuser -u {user} -- mysql --user={name} -e 'SELECT 1'")
+        assert done.rc != 0, f"{user} came in as {name}"
+
+
+def test_no_account_has_a_password_or_comes_from_elsewhere(host: Host) -> None:
+    rows = host.check_output(sql("root", "SELECT user, host, plugin FROM mysql.user"))
+    accounts = [row.split("\t") for row in rows.splitlines()]
+    ours = {user: plugin for user, _, plugin in accounts if user in ("mlflow", "mlflow-migrate", "root")}
+    assert set(ours) == {"mlflow", "mlflow-migrate", "root"}
+    assert set(ours.values()) <= {"auth_socket", "unix_socket"}
+    assert {at for _, at, _ in accounts} == {"localhost"}
+
+
+def test_the_schema_tells_upper_from_lower_case(host: Host) -> None:
+    query = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow'"
+    assert host.check_output(sql("root", query)) == "utf8mb4_bin"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("skip_networking", "1"), ("innodb_flush_log_at_trx_commit", "1"), ("innodb_doublewrite", "1"), ("performance_schema", "0")],
+)
+def test_a_setting_holds(host: Host, name: str, value: str) -> None:
+    found = host.check_output(sql("root", f"SELECT @@{name}"))
+    assert {"ON": "1"}.get(found, found) == value

@@ -1,0 +1,88 @@
+"""The front door: a password for everything, TLS from the installation's own authority, and one question for anyone."""
+
+import ssl
+
+import pytest
+from conftest import Machine
+from testinfra.host import Host
+
+PATHS = [
+    "/",
+    "/health",
+    "/version",
+    "/static-files/index.html",
+    "/api/2.0/mlflow/experiments/search?max_results=1",
+    "/ajax-api/2.0/mlflow/experiments/search?max_results=1",
+    "/ajax-api/3.0/mlflow/assistant/providers",
+    "/graphql",
+    "/minio/",
+    "/minio/ws/objectManager",
+    "/healthz/",
+    "/healthz/../",
+    "/-/mlflow",
+    "/nothing",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_password_there_is_no_way_in(machine: Machine, path: str) -> None:
+    answer = machine.ask(path)
+    assert answer.status in (401, 404) if path == "/-/mlflow" else answer.status == 401
+
+
+def test_a_wrong_password_is_refused(machine: Machine) -> None:
+    assert machine.ask("/", user="admin", password="admin").status == 401
+
+
+@pytest.mark.parametrize("user", ["admin", "training"])
+def test_a_user_with_the_password_comes_in(machine: Machine, user: str) -> None:
+    answer = machine.ask("/", user=user, password=machine.secret(f"{user}_password"))
+    assert answer.status == 200
+    assert b"MLflow" in answer.body
+
+
+def test_the_assistant_that_can_run_commands_is_refused_to_everybody(machine: Machine) -> None:
+    path = "/ajax-api/3.0/mlflow/assistant/providers"
+    assert machine.ask(path, user="admin", password=machine.secret("admin_password")).status == 403
+
+
+def test_the_console_answers_behind_the_password(machine: Machine) -> None:
+    answer = machine.ask("/minio/", user="admin", password=machine.secret("admin_password"))
+    assert answer.status == 200
+    assert b"/minio/" in answer.body
+
+
+def test_http_leads_to_https(machine: Machine) -> None:
+    answer = machine.ask("/some/page?x=1", url=f"http://{machine.address}")
+    assert (answer.status, answer.headers["Location"]) == (301, f"{machine.url}/some/page?x=1")
+
+
+def test_the_certificate_is_the_authoritys_and_not_the_worlds(machine: Machine) -> None:
+    assert machine.ask("/healthz").status == 200
+    with pytest.raises(ssl.SSLCertVerificationError):
+        ssl.get_server_certificate((machine.address, 443), ca_certs=ssl.get_default_verify_paths().cafile, timeout=5)
+
+
+def test_health_says_nothing_but_yes(machine: Machine) -> None:
+    answer = machine.ask("/healthz")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize("service", ["mlflow", "minio", "mysql"])
+def test_health_asks_the_services_and_not_itself(machine: Machine, host: Host, service: str) -> None:
+    if service == "mysql" and not host.service("mysql").is_running:
+        service = "mariadb"
+    try:
+        host.check_output(f"systemctl stop {service}")
+        machine.wait_for_health(503, 30)
+        answer = machine.ask("/healthz")
+        assert (answer.status, answer.body) == (503, b"not ready\n")
+        assert int(answer.headers["Retry-After"]) > 0
+    finally:
+        host.check_output(f"systemctl start {service}")
+    machine.wait_for_health(200, 60)
+
+
+def test_the_administration_of_minio_is_not_on_the_network(machine: Machine) -> None:
+    for path in ("/minio/admin/v3/info", "/minio/health/live", "/minio/v2/metrics/cluster"):
+        assert machine.ask(path, url=machine.settings["AWS_ENDPOINT_URL_S3"]).status == 403
