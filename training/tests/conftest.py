@@ -151,8 +151,8 @@ def client(settings: Settings) -> MlflowClient:
 
 @pytest.fixture(scope="session")
 def small() -> pd.DataFrame:
-    """8,000 rows, 400 of them frauds, clean."""
-    return clean(synthetic.generate(8000, 400, seed=1), "small").frame
+    """5,000 rows, 300 of them frauds, clean."""
+    return clean(synthetic.generate(5000, 300, seed=1), "small").frame
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Nothing is learnt from rows or labels that a model should not have seen."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
+from threadpoolctl import threadpool_limits
 
 from fraud.fitting import fit, fit_estimator
 from fraud.flavours import score
@@ -17,10 +19,20 @@ from fraud.split import Split, split
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip
 
+#: The isolation forest never sees a label.
+SUPERVISED = [one for one in RECIPES if "isolation" not in str(one.id)]
+
 
 @pytest.fixture(scope="module")
 def parts(small: pd.DataFrame) -> Split:
     return split(small, "time", 0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads of OpenMP on busy cores wait for each other."""
+    with threadpool_limits(limits=1):
+        yield
 
 
 def shuffled(part: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -38,13 +50,11 @@ def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", SUPERVISED)
 def test_without_the_labels_of_the_training_part_nothing_is_found(
     recipe: Recipe, parts: Split
 ) -> None:
     share = parts.test[LABEL].mean()
-    if not recipe.probability:
-        pytest.skip("the isolation forest never sees a label")
     assert precision_after_shuffling(recipe, parts) < 3 * share
 
 

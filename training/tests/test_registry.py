@@ -85,7 +85,7 @@ def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str
     for output in outputs:
         assert run(["predict", str(data), "-o", str(output), "--json"]) == 0
         result = json.loads(capsys.readouterr().out)
-        assert result["rows"] == 8000
+        assert result["rows"] == 5000
     first, second = pd.read_csv(outputs[0]), pd.read_parquet(outputs[1])
     np.testing.assert_allclose(first["score"], second["score"])
     assert set(first["model_version"]) == set(second["model_version"]) == {2}

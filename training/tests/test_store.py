@@ -53,7 +53,7 @@ def test_a_data_set_without_manifest_is_none(store: Store, small_csv: Path) -> N
     store._put(f"{PREFIX}{dataset.manifest.hash}/data.parquet", b"half")
     assert store.manifests() == []
     assert store.push(dataset.frame, dataset.manifest)
-    assert len(store.load(store.find(dataset.manifest.hash[:4]))) == 8000
+    assert len(store.load(store.find(dataset.manifest.hash[:4]))) == 5000
 
 
 def test_a_data_set_that_was_changed_is_refused(store: Store, small_csv: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_default_is_the_latest_real_set_and_else_the_synthetic(
 def test_a_manifest_is_json_that_says_what_there_is(store: Store, small_csv: Path) -> None:
     dataset = resolve(str(small_csv), store)
     body = json.loads(store._get(f"{PREFIX}{dataset.manifest.hash}/manifest.json"))
-    assert (body["rows"], body["frauds"], len(body["columns"])) == (8000, 400, 31)
+    assert (body["rows"], body["frauds"], len(body["columns"])) == (5000, 300, 31)
     assert body["source"] == "small.csv"
     assert len(body["source_sha256"]) == 64
 

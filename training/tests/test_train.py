@@ -97,17 +97,15 @@ def test_the_seed_profile_trains_six_models_and_the_table_shows_them(
 def test_the_same_seed_gives_the_same_metrics_twice(
     settings: Settings, client: MlflowClient, small_csv: Path
 ) -> None:
-    options = ["--data", str(small_csv), "--models", "logistic,xgboost", "--seed", "3", *QUIET]
+    options = ["--data", str(small_csv), "--models", "extra-trees", "--seed", "3", *QUIET]
     assert run(["train", *options]) == 0
     assert run(["train", *options]) == 0
     _, children = runs_of(client, settings)
-    for name in ("logistic", "xgboost"):
-        first, second = (
-            {k: v for k, v in one.data.metrics.items() if not k.endswith(("_seconds", "_bytes"))}
-            for one in children
-            if one.info.run_name == name
-        )
-        assert first == second
+    first, second = (
+        {k: v for k, v in one.data.metrics.items() if not k.endswith(("_seconds", "_bytes"))}
+        for one in children
+    )
+    assert first == second
 
 
 def test_an_error_marks_the_runs_failed(

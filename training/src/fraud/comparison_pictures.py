@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fraud.bootstrap import resample
 from fraud.fitting import Fitted
-from fraud.pictures import LINE_COLOUR, new
+from fraud.pictures import LINE_COLOUR, logarithmic, new
 from fraud.scores import Cost, cost_curve
 
 RECALL = np.linspace(0, 1, 101)
@@ -83,8 +83,7 @@ def calibration(labels: np.ndarray, models: list[Fitted]) -> Figure:
                 x, y, yerr=[y - low, high - y], color=colour, marker="o", ms=4, lw=1.2,
                 elinewidth=0.8, label=model.recipe.name,
             )  # fmt: skip
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    logarithmic(axes)
     axes.set_ylim(5e-5, 1.4)
     _legend(axes)
     return figure
@@ -114,7 +113,7 @@ def costs(labels: np.ndarray, models: list[Fitted], cost: Cost) -> Figure:
         axes.plot(
             model.threshold, 1000 * model.metrics["expected_cost"], "o", color=colour, mec="white"
         )
-    axes.set_xscale("log")
+    logarithmic(axes, y=False)
     axes.set_xlim(3e-4, 1.1)
     axes.set_ylim(0, 1.6 * nothing)
     _legend(axes)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
+from fraud.bootstrap import average_precision, cells
 from fraud.flavours import score
 from fraud.schema import FEATURES, LABEL
 
@@ -34,13 +34,21 @@ def importance(estimator: Any, rows: pd.DataFrame, seed: int) -> pd.Series:
     kept = others.iloc[rng.choice(len(others), min(ORDINARY, len(others)), replace=False)]
     chosen = pd.concat([frauds, kept], ignore_index=True)
     truth, values = chosen[LABEL].to_numpy(), chosen[FEATURES].to_numpy()
-    weight = np.where(truth == 1, 1.0, len(others) / len(kept))
+    weight = len(others) / len(kept)
     copies = np.repeat(values[None], REPEATS * len(FEATURES) + 1, axis=0)
     for copy in range(1, len(copies)):
         column = (copy - 1) % len(FEATURES)
         copies[copy, :, column] = rng.permutation(copies[copy, :, column])
     stacked = pd.DataFrame(copies.reshape(-1, len(FEATURES)), columns=FEATURES)
     scores = score(estimator, stacked).reshape(len(copies), -1)
-    precision = [average_precision_score(truth, one, sample_weight=weight) for one in scores]
+    precision = [_precision(truth, one, weight) for one in scores]
     falls = precision[0] - np.array(precision[1:]).reshape(REPEATS, -1).mean(axis=0)
     return pd.Series(falls, index=FEATURES).sort_values(ascending=False)
+
+
+def _precision(truth: np.ndarray, scores: np.ndarray, weight: float) -> float:
+    """Average precision where every ordinary row counts `weight` times."""
+    cell, k = cells(truth, scores)
+    frauds = np.bincount(cell[truth == 1], minlength=k)[None]
+    others = np.bincount(cell[truth == 0], minlength=k)[None] * weight
+    return float(average_precision(frauds, others)[0])

@@ -117,8 +117,8 @@ def pictures_of(fitted: Fitted, parts: Split) -> dict[str, bytes]:
 
 
 def track(
-    tracker: Tracker, experiment: str, run: str, fitted: Fitted, parts: Split,
-    dataset: Dataset, options: Options,
+    tracker: Tracker, experiment: str, run: str, fitted: Fitted, pictures: dict[str, bytes],
+    parts: Split, dataset: Dataset, options: Options,
 ) -> Outcome:  # fmt: skip
     """Fill one model's run: parameters, metrics, pictures, the model."""
     name = fitted.recipe.name
@@ -134,6 +134,6 @@ def track(
     model, size = tracker.model(run, experiment, name, fitted.estimator, metadata, example)
     metrics = {**fitted.metrics, "model_bytes": float(size)}
     tracker.log(run, params_of(fitted, options), metrics)
-    for file, content in pictures_of(fitted, parts).items():
+    for file, content in pictures.items():
         tracker.file(run, file, content)
     return Outcome(name, run, model, metrics)

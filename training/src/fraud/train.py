@@ -23,7 +23,8 @@ from fraud.split import Split, split
 from fraud.store import Store
 from fraud.tracking import Tracker, closing
 
-Result = tuple[Outcome, Fitted]
+#: A model as it is tracked, as it was fitted, and its pictures.
+Result = tuple[Outcome, Fitted, dict[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,17 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
                 screen.doing(recipe.name, "fitting")
                 fitted = fit(recipe, parts, options.seed, threads, options.cost)
                 screen.doing(recipe.name, "storing")
-                outcome = track(tracker, experiment, run, fitted, parts, dataset, options)
+                images = pictures_of(fitted, parts)
+                outcome = track(tracker, experiment, run, fitted, images, parts, dataset, options)
             screen.done(recipe.name, fitted)
-            return outcome, fitted
+            return outcome, fitted, images
 
         with screen.models([recipe.name for recipe in recipes]):
             done = in_parallel(one, recipes, jobs)
         done.sort(key=lambda result: -result[0].metrics["valid_average_precision"])
         link = tracker.link(experiment, parent)
         compare(tracker, parent, done, parts, dataset, options, link)
-    outcomes = tuple(outcome for outcome, _ in done)
+    outcomes = tuple(outcome for outcome, _, _ in done)
     return Comparison(
         experiment, parent, dataset.manifest.hash, dataset.manifest.kind, link, outcomes
     )
@@ -85,8 +87,8 @@ def compare(
     options: Options, link: str,
 ) -> None:  # fmt: skip
     """Fill the comparison's own run: the best model, the pictures of all, the report."""
-    best, fitted = done[0]
-    models, truth = [one for _, one in done], parts.test[LABEL].to_numpy()
+    best, _, images = done[0]
+    models, truth = [one for _, one, _ in done], parts.test[LABEL].to_numpy()
     figures = {
         "precision_recall": draw.precision_recall(truth, models, options.seed),
         "calibration": draw.calibration(truth, models),
@@ -95,7 +97,7 @@ def compare(
     pictures = {f"{name}.png": png(figure) for name, figure in figures.items()}
     for name, content in pictures.items():
         tracker.file(parent, name, content)
-    page = report(models, parts, dataset, options, pictures | pictures_of(fitted, parts), link)
+    page = report(models, parts, dataset, options, pictures | images, link)
     tracker.file(parent, "report.html", page)
     tracker.log(
         parent,
