@@ -1,6 +1,6 @@
 """An unchanged boto3: make the calls that the arguments name, and print what came of each as JSON.
 
-    client_s3.py USER SECRET CALL...      a call: `list_objects_v2 Bucket=mlflow`
+client_s3.py USER SECRET CALL...      a call: `list_objects_v2 Bucket=mlflow`
 """
 
 import json
@@ -16,7 +16,7 @@ client = boto3.client("s3", aws_access_key_id=user, aws_secret_access_key=secret
 answers = []
 for call in calls:
     name, *words = call.split()
-    arguments: dict[str, object] = dict(word.split("=", 1) for word in words)
+    arguments: dict[str, object] = {word.split("=", 1)[0]: word.split("=", 1)[1] for word in words}
     if name == "put_bucket_versioning":
         arguments["VersioningConfiguration"] = {"Status": "Suspended"}
     try:

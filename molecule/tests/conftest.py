@@ -12,7 +12,8 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPMessage, HTTPResponse
+from email.message import Message
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Answer:
     """What a server answered."""
 
     status: int
-    headers: HTTPMessage
+    headers: Message
     body: bytes
 
 
@@ -64,9 +65,11 @@ class Machine:
     def ask(
         self, path: str, *, user: str = "", password: str = "", method: str = "GET", url: str = "", body: Any = None
     ) -> Answer:
-        """Send a request, with `body` as JSON, to the front door or to `url`; return the answer, whatever its status."""
+        """Send a request, with `body` as JSON, to the front door or to `url`; return the answer."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request((url or self.url) + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            (url or self.url) + path, data, {"Content-Type": "application/json"}, method=method
+        )
         if user:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
         trust = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))
@@ -91,9 +94,9 @@ class Machine:
             time.sleep(0.5)
 
     def run_client(self, script: str, *args: str) -> str:
-        """Run a script of this folder in the clients' own environment, with what `make env` prints; return its output."""
+        """Run a script of this folder in the clients' own environment, with what `make env` prints."""
         python = ROOT / "training/.venv/bin/python"
-        command = [python, Path(__file__).with_name(script), *args]
+        command = [str(python), str(Path(__file__).with_name(script)), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

@@ -16,6 +16,9 @@ def test_an_mlflow_client_logs_a_run_with_an_artifact(machine: Machine) -> None:
 def test_an_s3_client_lists_the_data_sets(machine: Machine) -> None:
     settings = machine.settings
     answers = machine.run_client(
-        "client_s3.py", settings["AWS_ACCESS_KEY_ID"], settings["AWS_SECRET_ACCESS_KEY"], "list_objects_v2 Bucket=datasets"
+        "client_s3.py",
+        settings["AWS_ACCESS_KEY_ID"],
+        settings["AWS_SECRET_ACCESS_KEY"],
+        "list_objects_v2 Bucket=datasets",
     )
     assert json.loads(answers) == ["ok"]

@@ -17,7 +17,12 @@ def test_the_server_may_read_and_write(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["CREATE TABLE mlflow.x (i INT)", "DROP TABLE mlflow.tags", "ALTER TABLE mlflow.tags ADD x INT", "SELECT user FROM mysql.user"],
+    [
+        "CREATE TABLE mlflow.x (i INT)",
+        "DROP TABLE mlflow.tags",
+        "ALTER TABLE mlflow.tags ADD x INT",
+        "SELECT user FROM mysql.user",
+    ],
 )
 def test_the_server_may_not_do_more(host: Host, statement: str) -> None:
     done = host.run(sql("mlflow", statement))
@@ -48,7 +53,12 @@ def test_the_schema_tells_upper_from_lower_case(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("skip_networking", "1"), ("innodb_flush_log_at_trx_commit", "1"), ("innodb_doublewrite", "1"), ("performance_schema", "0")],
+    [
+        ("skip_networking", "1"),
+        ("innodb_flush_log_at_trx_commit", "1"),
+        ("innodb_doublewrite", "1"),
+        ("performance_schema", "0"),
+    ],
 )
 def test_a_setting_holds(host: Host, name: str, value: str) -> None:
     found = host.check_output(sql("root", f"SELECT @@{name}"))

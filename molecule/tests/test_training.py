@@ -45,7 +45,8 @@ def test_a_model_gives_the_same_scores_here_and_there(machine: Machine, host: Ho
     script = Path(__file__).with_name("client_models.py").read_text()
     there = json.loads(
         host.check_output(
-            ". /etc/trackbox/training/fraud.env && /opt/trackbox/training/fraud/environment/bin/python -c %s " + " ".join(models),
+            ". /etc/trackbox/training/fraud.env && /opt/trackbox/training/fraud/environment/bin/python -c %s "
+            + " ".join(models),
             script,
         )
     )
