@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # as S3 has it
@@ -12,7 +12,7 @@ USER = re.compile(r"[A-Za-z0-9._-]{3,}")
 
 
 def content_problems(
-    buckets: list[Mapping[str, Any]], users: list[Mapping[str, Any]], root_user: str, root_password: str
+    buckets: Sequence[Mapping[str, Any]], users: Sequence[Mapping[str, Any]], root_user: str, root_password: str
 ) -> list[str]:
     """Return a sentence for each bucket or user that MinIO would refuse; secrets are not quoted.
 

@@ -31,6 +31,7 @@ options:
   root_user: {description: The root user's name., type: str, required: true}
   root_password: {description: The root user's password., type: str, required: true}
   buckets: {description: The buckets by C(name) and whether C(versioned)., type: list, elements: dict, required: true}
+  wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
   users: {description: The users by C(name) and C(secret) with the buckets that they C(read) or C(write).,
           type: list, elements: dict, required: true}
 """
@@ -97,7 +98,7 @@ class Store:
         self.changes.append(what)
         return not self.module.check_mode
 
-    def wait(self, seconds: float = 30) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait until the server answers: right after its start it says that it is not initialized."""
         end = time.monotonic() + seconds
         while True:
@@ -166,6 +167,7 @@ def main() -> None:
             "region": {"type": "str", "required": True},
             "root_user": {"type": "str", "required": True},
             "root_password": {"type": "str", "required": True, "no_log": True},
+            "wait": {"type": "int", "default": 30},
             "buckets": {
                 "type": "list",
                 "elements": "dict",
@@ -193,7 +195,7 @@ def main() -> None:
         module.fail_json(msg=f"The Python of this task has no MinIO SDK ({MISSING}).")
     try:
         store = Store(module)
-        store.wait()
+        store.wait(module.params["wait"])
         for bucket in module.params["buckets"]:
             store.bucket(bucket["name"], bucket["versioned"])
         for user in module.params["users"]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bcrypt
@@ -22,7 +22,7 @@ def salt(seed: str, name: str) -> bytes:
     return f"$2b${COST:02}${letters}O".encode()
 
 
-def htpasswd(users: list[Mapping[str, str]], seed: str) -> str:
+def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
     """Return the text of an htpasswd file, a line `name:hash` for each user.
 
     users: each with `name` and `password`, of 72 bytes at the most. seed: what the salts are made of, a secret.
@@ -31,7 +31,7 @@ def htpasswd(users: list[Mapping[str, str]], seed: str) -> str:
     return "".join(f"{name}:{password.decode()}\n" for name, password in hashes.items())
 
 
-def htpasswd_problems(users: list[Mapping[str, str]]) -> list[str]:
+def htpasswd_problems(users: Sequence[Mapping[str, str]]) -> list[str]:
     """Return a sentence for each user who could not log in; a password is never quoted."""
     problems = []
     for name, times in Counter(user["name"] for user in users).items():
