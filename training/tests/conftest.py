@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
 import pandas as pd
 import pytest
-import requests
 from mlflow import MlflowClient
 
 from fraud import synthetic
@@ -23,69 +17,17 @@ from fraud.main import DEFAULTS
 from fraud.schema import clean
 from fraud.settings import Settings
 from fraud.store import Store
+from servers import minio_binary, minio_server, mlflow_server, s3_environment
 
 ROOT = Path(__file__).parents[2]
-KEYS = {"MINIO_ROOT_USER": "tester", "MINIO_ROOT_PASSWORD": "tester-of-fraud"}
 
 # Before any client of MLflow is made: it reads them when it is imported.
 os.environ.update(DEFAULTS)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server of {url} ended with {process.returncode}"
-        try:
-            if requests.get(url, timeout=2).status_code == 200:
-                return
-        except requests.RequestException:
-            time.sleep(0.2)
-    raise TimeoutError(url)
-
-
-@contextmanager
-def running(command: list[str], env: dict[str, str], url: str, log: Path) -> Iterator[None]:
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(command, env=os.environ | env, stdout=out, stderr=out) as process,
-    ):
-        try:
-            wait_for(url, process)
-            yield
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def minio_binary() -> Path | None:
-    named = os.environ.get("TRACKBOX_MINIO")
-    if named:
-        return Path(named)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "trackbox")
-    found = [path for path in cache.rglob("minio") if path.is_file() and os.access(path, os.X_OK)]
-    on_path = shutil.which("minio")
-    return found[0] if found else Path(on_path) if on_path else None
-
-
 @pytest.fixture(scope="session")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_ENABLE_AI_GATEWAY": "false"}
-    with running(command, env, f"{uri}/health", folder / "log"):
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
 
 
@@ -94,22 +36,8 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binary = minio_binary()
     if binary is None:
         pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")
-    folder, port = tmp_path_factory.mktemp("minio"), free_port()
-    command = [str(binary), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
-    command += [str(folder / "data")]
-    env = KEYS | {"MINIO_BROWSER": "off"}
-    endpoint = f"http://127.0.0.1:{port}"
-    with running(command, env, f"{endpoint}/minio/health/ready", folder / "log"):
+    with minio_server(binary, tmp_path_factory.mktemp("minio")) as endpoint:
         yield endpoint
-
-
-def s3_environment(endpoint: str) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL_S3": endpoint,
-        "AWS_ACCESS_KEY_ID": KEYS["MINIO_ROOT_USER"],
-        "AWS_SECRET_ACCESS_KEY": KEYS["MINIO_ROOT_PASSWORD"],
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
 
 
 @pytest.fixture
