@@ -82,7 +82,7 @@ def test_a_secret_is_never_quoted(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "variables",
     [
-        {"mlflow_workers": "3", "mysql_performance_schema": "false", "nginx_https_port": "8443"},
+        {"mlflow_workers": "3", "mysql_performance_schema": "false", "trackbox_https_port": "8443"},
         {"mysql_repository": {}, "mysql_settings": {"anything": 1}, "trackbox_host": 12},
         {"nginx_users": [{"name": "ada", "password": "x" * 12}], "minio_checksums": {"amd64": "0"}},
     ],
@@ -99,7 +99,7 @@ def test_a_port_that_somebody_else_holds_is_named_with_its_holder() -> None:
 
 @pytest.mark.parametrize("own", [{"name": "nginx", "user": "root"}, {"name": "python3", "user": "nginx"}])
 def test_a_port_that_the_service_holds_itself_is_free(own: dict[str, str]) -> None:
-    assert port_problems([APACHE | own], {"nginx_http_port": "80", "nginx_https_port": 443}, "nginx") == []
+    assert port_problems([APACHE | own], {"nginx_http_port": "80", "trackbox_https_port": 443}, "nginx") == []
 
 
 @pytest.mark.parametrize("value", ["0", "65536", "http", "127.0.0.1", ":5000", "127.0.0.1:", "", -80])
@@ -109,5 +109,5 @@ def test_a_port_that_is_none_is_refused(value: Any) -> None:
 
 
 def test_two_services_cannot_have_the_same_port() -> None:
-    [problem] = port_problems([], {"nginx_http_port": 80, "nginx_https_port": "80"}, "nginx")
-    assert problem == "nginx_https_port is 80, the port of nginx_http_port too: give each a port of its own."
+    [problem] = port_problems([], {"nginx_http_port": 80, "trackbox_https_port": "80"}, "nginx")
+    assert problem == "trackbox_https_port is 80, the port of nginx_http_port too: give each a port of its own."
