@@ -1,0 +1,91 @@
+"""Runs Ansible for real, on this machine, on inventories of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+GROUPS = ["mysql", "minio", "mlflow", "nginx", "training"]
+
+# What a machine that Trackbox installs on says of itself.
+FACTS: dict[str, Any] = {
+    "architecture": "x86_64",
+    "distribution": "Debian",
+    "distribution_major_version": "13",
+    "distribution_release": "trixie",
+    "distribution_version": "13.1",
+    "memtotal_mb": 3900,
+    "mounts": [{"mount": "/", "size_available": 30 * 10**9}],
+    "service_mgr": "systemd",
+}
+
+
+@dataclass
+class Outcome:
+    """What came of one run."""
+
+    status: int
+    text: str
+    messages: dict[str, list[str]] = field(default_factory=dict)  # of failed tasks, by host
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # ok, changed, failures …, by host
+
+    def refused(self, host: str) -> str:
+        """Return the one sentence by which the host was refused; fails unless that was all, and nothing was changed."""
+        assert self.status != 0, self.text
+        assert "Traceback" not in self.text
+        assert self.counts[host]["changed"] == 0
+        assert self.counts[host]["failures"] == 1, self.text
+        [message] = self.messages[host]
+        return message
+
+
+def play(
+    playbook: Path,
+    inventory: Path,
+    *options: str,
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a playbook and return what came of it. prefix: what runs Ansible."""
+    ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [*prefix, ansible, "-i", str(inventory), str(playbook), *options]
+    settings = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORKS": "8", "ANSIBLE_CONFIG": "ansible.cfg"}
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **settings, **(environment or {})},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    outcome = Outcome(done.returncode, done.stdout + done.stderr)
+    answer = json.loads(done.stdout[done.stdout.index("{") :])
+    outcome.counts = answer["stats"]
+    for task in (task for shown in answer["plays"] for task in shown["tasks"]):
+        for host, result in task["hosts"].items():
+            if result.get("failed"):
+                outcome.messages.setdefault(host, []).append(result["msg"])
+    return outcome
+
+
+def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
+    """Write an inventory in which every host is this machine, with variables of its own and every service."""
+    shared = {
+        "ansible_connection": "local",
+        "ansible_become": False,
+        "ansible_python_interpreter": sys.executable,
+    }
+    members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}
+    groups = {group: {"hosts": members} for group in GROUPS}
+    inventory = {"all": {"hosts": hosts, "vars": shared, "children": groups}}
+    path = folder / "hosts.json"
+    path.write_text(json.dumps(inventory))
+    return path
