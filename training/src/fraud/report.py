@@ -16,7 +16,7 @@ from fraud.schema import LABEL, TIME
 from fraud.split import Split
 
 HEADS = {
-    "roc_auc": "ROC AUC", "precision_at_100": "precision@100", "precision": "precision",
+    "roc_auc": "ROC AUC", "precision_at_100": "top 100", "precision": "precision",
     "recall": "recall", "mcc": "MCC", "f1": "F1", "brier": "Brier", "threshold": "threshold",
 }  # fmt: skip
 
@@ -31,19 +31,26 @@ def table(heads: list[str], rows: list[list[str]], classes: list[str] | None = N
     return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>"
 
 
+def number(value: float | None) -> str:
+    """Three decimals, three digits for what is smaller, a dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
+
+
 def results(models: list[Fitted]) -> str:
     """The models, the best first, with a bar for the interval of each."""
     rows = []
     for model in models:
         m = model.metrics
-        numbers = [f"{m[key]:.3g}" if key in m else "–" for key in HEADS]
+        numbers = [number(m.get(key)) for key in HEADS]
         rows.append(
             [model.recipe.name, f"{m['valid_average_precision']:.3f}", str(model.interval)]
             + numbers
             + [f"{1000 * m['expected_cost']:.1f}", f"{m['fit_seconds']:.1f}"]
         )
-    heads = ["model", "validation", "test, average precision [95 %]", *HEADS.values()]
-    heads += ["cost per 1,000", "fit, s"]
+    heads = ["model", "validation", "test [95 %]", *HEADS.values()]
+    heads += ["cost / 1,000", "fit, s"]
     return table(heads, rows, ["best"] + [""] * (len(models) - 1))
 
 

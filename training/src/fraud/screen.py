@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -95,11 +96,13 @@ class Screen:
     def comparison(self, comparison: Comparison) -> None:
         """The table of results, the best model first, and where to look at them."""
         table = Table(
-            caption="Average precision: validation chooses, the test part says what to expect."
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            caption="Average precision: validation chooses, the test part says what to expect.",
         )
         table.add_column("model", no_wrap=True)
-        heads = ("validation", "test, avg. precision [95 %]", "precision", "recall", "MCC")
-        for head in (*heads, "cost/1,000"):
+        heads = ("valid.", "test [95 %]", "prec.", "recall", "MCC")
+        for head in (*heads, "cost/1k"):
             table.add_column(head, justify="right", no_wrap=True)
         for outcome in comparison.outcomes:
             m = outcome.metrics
@@ -119,7 +122,7 @@ class Screen:
 
     def manifests(self, manifests: list[Manifest]) -> None:
         """The data sets of the bucket."""
-        table = Table()
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for head in ("hash", "kind", "source", "pushed"):
             table.add_column(head)
         for head in ("rows", "frauds", "hours"):
