@@ -1,0 +1,61 @@
+"""Another training package: variables of the role, and no change of its tasks."""
+
+import os
+import subprocess
+
+import pytest
+from conftest import ROOT, Machine
+from testinfra.host import Host
+
+
+def install(machine: Machine) -> str:
+    """Install molecule/package on the machine, and return what Ansible said."""
+    inventories = [ROOT / "inventory/local"]
+    if machine.name != "trackbox":
+        inventories = [
+            ROOT / "molecule/inventory",
+            ROOT / "molecule" / machine.name.removeprefix("molecule-") / "inventory.yml",
+        ]
+    command = [
+        "ansible-playbook",
+        *(f"--inventory={path}" for path in inventories),
+        "molecule/playbooks/second-package.yml",
+    ]
+    settings = os.environ | {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(machine: Machine) -> str:
+    """What Ansible said of the first installation."""
+    return install(machine)
+
+
+def test_a_package_of_ones_own_is_installed_by_variables_alone(installed: str, machine: Machine, host: Host) -> None:
+    assert "failed=0" in installed
+    run = host.check_output("hello big world").splitlines()[-1]
+    answer = machine.ask(
+        f"/api/2.0/mlflow/runs/get?run_id={run}", user="admin", password=machine.secret("admin_password")
+    )
+    assert b'"loudness"' in answer.body
+    assert b"big world" in answer.body
+
+
+def test_a_second_installation_changes_nothing(installed: str, machine: Machine) -> None:
+    assert installed
+    assert "changed=0" in install(machine)
+
+
+def test_it_trains_by_schedule_in_a_hardened_unit(installed: str, host: Host) -> None:
+    assert installed
+    assert "training-hello.timer" in host.check_output("systemctl list-timers --no-pager")
+    host.check_output("systemctl start training-hello.service")
+    rating = host.check_output("systemd-analyze security --no-pager training-hello | grep -oE 'level.*: [0-9.]+'")
+    assert float(rating.rsplit(maxsplit=1)[1]) <= 1.5
+
+
+def test_fraud_is_still_there(installed: str, host: Host) -> None:
+    assert installed
+    assert host.check_output("fraud --version")
