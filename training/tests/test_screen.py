@@ -49,7 +49,7 @@ def test_on_a_terminal_there_are_bars_and_then_a_table(settings: Settings, small
     last = plain[plain.rindex("valid.") - 30 :].splitlines()
     assert max(len(line) for line in last[:-1]) <= 80
     assert "…" not in plain
-    assert "logistic" in plain
+    assert " logistic  " in plain
     assert last[-1].startswith(f"{settings.tracking_uri}/#/experiments/")
 
 

@@ -98,16 +98,17 @@ class Screen:
         table = Table(
             box=SIMPLE_HEAD,
             pad_edge=False,
+            padding=(0, 1, 0, 0),
             caption="Average precision: validation chooses, the test part says what to expect.",
         )
         table.add_column("model", no_wrap=True)
-        heads = ("valid.", "test [95 %]", "prec.", "recall", "MCC")
+        heads = ("valid.", "test [95 %]", "precision", "recall")
         for head in (*heads, "cost/1k"):
             table.add_column(head, justify="right", no_wrap=True)
         for outcome in comparison.outcomes:
             m = outcome.metrics
             low, high = m["average_precision_low"], m["average_precision_high"]
-            cells = [f"{m[key]:.3f}" for key in ("precision", "recall", "mcc")]
+            cells = [f"{m[key]:.3f}" for key in ("precision", "recall")]
             table.add_row(
                 outcome.name,
                 f"{m['valid_average_precision']:.3f}",
@@ -122,7 +123,7 @@ class Screen:
 
     def manifests(self, manifests: list[Manifest]) -> None:
         """The data sets of the bucket."""
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for head in ("hash", "kind", "source", "pushed"):
             table.add_column(head)
         for head in ("rows", "frauds", "hours"):
