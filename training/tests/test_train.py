@@ -1,7 +1,10 @@
 """`fraud train`, end to end: what stands in MLflow afterwards."""
 
 import json
+import time
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -10,10 +13,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from fraud import fitting
 from fraud import train as training
+from fraud.fitting import Fitted
 from fraud.flavours import fraud_scores
 from fraud.main import run
-from fraud.models import PROFILES
+from fraud.models import PROFILES, Recipe
 from fraud.settings import Settings
 from fraud.split import split
 
@@ -123,6 +128,29 @@ def test_an_error_marks_the_runs_failed(
     assert "The disk is full" in capsys.readouterr().err
     (parent,), (child,) = runs_of(client, settings)
     assert parent.info.status == child.info.status == "FAILED"
+
+
+def test_one_model_s_error_leaves_no_other_run_open(
+    settings: Settings,
+    client: MlflowClient,
+    small_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, other_runs = fitting.fit, Event()
+
+    def broken(recipe: Recipe, *rest: Any) -> Fitted:
+        if recipe.name == "dummy":
+            other_runs.wait(30)
+            raise ValueError("cannot be fitted")
+        other_runs.set()
+        time.sleep(2)
+        return real(recipe, *rest)
+
+    monkeypatch.setattr(training, "fit", broken)
+    options = ["--data", str(small_csv), "--models", "dummy,logistic", "--jobs", "2"]
+    assert run(["train", *options]) == 1
+    parents, children = runs_of(client, settings)
+    assert [one.info.status for one in parents + children] == ["FAILED"] * 3
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ class Tracker:
         self.settings = settings
         self.client = MlflowClient(settings.tracking_uri)
         self._open: set[str] = set()
+        self._over: str | None = None
         self._lock = threading.Lock()
 
     def experiment(self, name: str) -> str:
@@ -42,7 +43,11 @@ class Tracker:
             tags[MLFLOW_PARENT_RUN_ID] = parent
         run: str = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         with self._lock:
+            over = self._over
             self._open.add(run)
+        if over:  # it was opened while the others were being closed
+            self.end(run, over)
+            raise RuntimeError("the comparison is over")
         return run
 
     def end(self, run: str, status: str) -> None:
@@ -55,7 +60,10 @@ class Tracker:
 
     def end_all(self, status: str) -> None:
         """Close every run that is still open, as far as the server can be reached."""
-        for run in list(self._open):
+        with self._lock:
+            self._over = status
+            still_open = list(self._open)
+        for run in still_open:
             with suppress(Exception):
                 self.end(run, status)
 
@@ -115,15 +123,19 @@ class Tracker:
 
 
 @contextmanager
-def closing(tracker: Tracker, run: str) -> Iterator[None]:
-    """Close `run` when the block ends: FINISHED, FAILED or, after Ctrl-C, KILLED."""
+def closing(tracker: Tracker, run: str, parent: bool = False) -> Iterator[None]:
+    """Close `run` when the block ends: FINISHED, FAILED or, after Ctrl-C, KILLED.
+
+    If `parent` is true, whatever else is still open then shares its fate.
+    """
     try:
         yield
-    except KeyboardInterrupt:
-        tracker.end_all("KILLED")
-        raise
-    except BaseException:
-        with suppress(Exception):
-            tracker.end(run, "FAILED")
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        if parent:
+            tracker.end_all(status)
+        else:
+            with suppress(Exception):
+                tracker.end(run, status)
         raise
     tracker.end(run, "FINISHED")

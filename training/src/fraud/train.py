@@ -55,7 +55,7 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     tags = tags_of(dataset, options)
     name = f"{options.profile} {datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
     parent = tracker.start(experiment, name, {**tags, "role": "comparison"})
-    with closing(tracker, parent):
+    with closing(tracker, parent, parent=True):
         log_dataset(tracker, parent, dataset)
         jobs = min(options.jobs or os.cpu_count() or 1, len(recipes))
         threads = max(1, (os.cpu_count() or 1) // jobs)
