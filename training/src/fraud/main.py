@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import tempfile
 import traceback
@@ -12,6 +11,7 @@ import warnings
 
 import click
 
+from fraud import signals
 from fraud.cli import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
@@ -23,10 +23,6 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
-
-
-def _terminated(*_: object) -> None:
-    raise Terminated
 
 
 def explained(error: Exception) -> FraudError | None:
@@ -73,7 +69,7 @@ def main() -> None:
         os.environ.setdefault(name, value)
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")
-    signal.signal(signal.SIGTERM, _terminated)
+    signals.install()
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

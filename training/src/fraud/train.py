@@ -19,6 +19,7 @@ from fraud.runs import Options, Outcome, log_dataset, pictures_of, tags_of, trac
 from fraud.schema import LABEL
 from fraud.screen import Screen
 from fraud.settings import Settings
+from fraud.signals import raise_lost
 from fraud.split import Split, split
 from fraud.store import Store
 from fraud.tracking import Tracker, closing
@@ -107,13 +108,20 @@ def compare(
     tracker.tag(parent, {"best": best.name, "best.run": best.run, "best.model": best.model})
 
 
+def settled(futures: list[Future[Result]]) -> bool:
+    """Wait a second, or until all is done or something failed; return whether it is."""
+    done, pending = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
+    return not pending or any(future.exception() for future in done)
+
+
 def in_parallel(work: Callable[[Recipe], Result], recipes: list[Recipe], jobs: int) -> list[Result]:
     """Do `work` for every recipe, the longest first; the first error ends the rest."""
     pool = ThreadPoolExecutor(jobs)
     ordered = sorted(recipes, key=lambda recipe: -recipe.cost)
     futures: list[Future[Result]] = [pool.submit(work, recipe) for recipe in ordered]
     try:
-        wait(futures, return_when=FIRST_EXCEPTION)
+        while not settled(futures):
+            raise_lost()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     failed = [future.exception() for future in futures if future.done() and not future.cancelled()]

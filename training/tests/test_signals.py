@@ -1,0 +1,30 @@
+"""A signal ends the work, also where Python drops what its handler raised."""
+
+import contextlib
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from fraud import signals
+from fraud.errors import Terminated
+from fraud.models import PROFILES, Recipe
+from fraud.train import in_parallel
+
+
+def slow(_: Recipe) -> Any:
+    time.sleep(6)
+
+
+def test_a_signal_that_python_dropped_ends_the_work_all_the_same() -> None:
+    before = signal.signal(signal.SIGTERM, signals.first)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # as in a weak reference's callback
+            signal.raise_signal(signal.SIGTERM)
+        start = time.monotonic()
+        with pytest.raises(Terminated):
+            in_parallel(slow, PROFILES["default"][:1], 1)
+        assert time.monotonic() - start < 4
+    finally:
+        signal.signal(signal.SIGTERM, before)
