@@ -1,0 +1,33 @@
+"""The filter `firewall_problems`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[str]:
+    """Return a sentence for each port that is none, and one if SSH would be cut off.
+
+    allowed: firewall_allowed_tcp. ssh_ports: where SSH comes in.
+    """
+    problems = [
+        f"firewall_allowed_tcp has {port!r}: a port is a number from 1 to 65535."
+        for port in allowed
+        if not (str(port).isascii() and str(port).isdigit() and 0 < int(port) < 65536)
+    ]
+    if not problems and (cut := sorted(set(ssh_ports) - {int(port) for port in allowed})):
+        given, missing = ", ".join(map(str, allowed)) or "empty", ", ".join(map(str, cut))
+        problems.append(
+            f"firewall_allowed_tcp is {given}, and would cut off SSH, which comes in by {missing}: add that, or set "
+            "firewall_enabled to false."
+        )
+    return problems
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., list[str]]]:
+        """Return the filters by name."""
+        return {"firewall_problems": firewall_problems}
