@@ -19,6 +19,7 @@ with tempfile.TemporaryDirectory() as folder:
 print(
     json.dumps(
         {
+            "run": run.info.run_id,
             "params": read.data.params,
             "metrics": read.data.metrics,
             "status": read.info.status,

@@ -8,9 +8,11 @@ import os
 import shlex
 import ssl
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPResponse
@@ -93,11 +95,29 @@ class Machine:
             assert time.monotonic() - start < seconds, f"/healthz was not {wanted} within {seconds} s"
             time.sleep(0.5)
 
-    def run_client(self, script: str, *args: str) -> str:
-        """Run a script of this folder in the clients' own environment, with what `make env` prints."""
+    def play(self, *options: str) -> str:
+        """Run site.yml on the machine with these options, and return what it printed."""
+        inventories = [ROOT / "inventory/local"]
+        if self.name.startswith("molecule-"):
+            folder = ROOT / "molecule"
+            inventories = [folder / "inventory", folder / self.name.removeprefix("molecule-") / "inventory.yml"]
+        if given := os.environ.get("TRACKBOX_INVENTORY"):
+            inventories = [Path(given)]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", *options]
+        command += [f"--inventory={inventory}" for inventory in inventories]
+        settings = {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | settings
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run_client(self, script: str, *args: str, **other: str) -> str:
+        """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""
         python = ROOT / "training/.venv/bin/python"
         command = [str(python), str(Path(__file__).with_name(script)), *args]
-        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings}
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -118,3 +138,16 @@ def host(machine: Machine) -> Host:
     """The machine's inside, as root by SSH."""
     found: Host = testinfra.get_host(f"ssh://{machine.name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
     return found
+
+
+VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewer"}
+
+
+@pytest.fixture(scope="session")
+def viewer(machine: Machine) -> Iterator[dict[str, str]]:
+    """A viewer, added to the machine as its users would do it, and removed in the end."""
+    admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
+    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
+    yield {"user": VIEWER["name"], "password": VIEWER["password"]}
+    machine.play("--tags=users")
+    assert machine.ask("/version", user=VIEWER["name"], password=VIEWER["password"]).status == 401

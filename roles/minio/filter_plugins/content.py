@@ -33,6 +33,8 @@ def content_problems(
     for variable, given in (("minio_buckets", names), ("minio_users", [name for _, name, _ in logins])):
         twice = [name for name, times in Counter(given).items() if times > 1]
         problems += [f"{variable}: {name} is there twice: remove one of them." for name in twice]
+    if root_user in (name for _, name, _ in logins):
+        problems.append(f"minio_users: {root_user} is the name of MinIO's root user: choose another.")
     for user in users:
         problems += [
             f"minio_users: {user['name']} may use the bucket {name}, which minio_buckets does not have: add it there."

@@ -24,7 +24,8 @@ DOCUMENTATION = """
 module: minio_content
 short_description: Create MinIO's buckets, users and policies
 description:
-  - Creates what is missing and mends what differs. What is not named is left alone.
+  - Creates what is missing and mends what differs.
+  - Users that are not named are removed, with their policies. Other buckets stay.
 options:
   endpoint: {description: Host and port of the S3 API., type: str, required: true}
   region: {description: The server's region., type: str, required: true}
@@ -146,6 +147,19 @@ class Store:
             self.admin.user_add(access_key=name, secret_key=secret)
         if info.get("policyName") != name and self.change(f"attach the policy {name}"):
             self.admin.policy_set(policy_name=name, user=name)
+        if info.get("status") == "disabled" and self.change(f"enable the user {name}"):
+            self.admin.user_enable(access_key=name)
+        for group in info.get("memberOf") or []:
+            if self.change(f"take the user {name} out of the group {group}"):
+                self.admin.group_remove(group_name=group, members=[name])
+
+    def others(self, names: list[str]) -> None:
+        """Remove every user but these, with the access keys that it made itself, and the policy of the same name."""
+        for name in json.loads(self.admin.user_list()):
+            if name not in names and self.change(f"remove the user {name}"):
+                self.admin.user_remove(access_key=name)
+                if name in json.loads(self.admin.policy_list()):
+                    self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
         """Return whether the server takes this user's secret key. It never shows one: the only way is to try it."""
@@ -201,6 +215,7 @@ def main() -> None:
         for user in module.params["users"]:
             store.policy(user["name"], policy(user["read"], user["write"]))
             store.user(user["name"], user["secret"])
+        store.others([user["name"] for user in module.params["users"]])
     except (S3Error, MinioAdminException, urllib3.exceptions.HTTPError) as error:
         module.fail_json(msg=f"MinIO at {module.params['endpoint']} refused: {error}")
     diff = {"before": "", "after": "".join(f"{line}\n" for line in store.changes)}

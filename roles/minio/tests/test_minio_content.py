@@ -29,8 +29,20 @@ METHODS = {
     "write": lambda s3, bucket: s3.put_object(bucket, "there", io.BytesIO(b"x"), 1) and "ok",
     "remove": lambda s3, bucket: s3.remove_object(bucket_name=bucket, object_name="there") or "ok",
     "drop": lambda s3, bucket: s3.remove_bucket(bucket_name=bucket) or "ok",
+    "widen": lambda s3, bucket: widen(bucket) or "ok",
     "versioning": lambda s3, bucket: s3.get_bucket_versioning(bucket_name=bucket).status,
 }
+def widen(name):
+    from minio import MinioAdmin
+    from minio.credentials import StaticProvider
+    root = StaticProvider("root", "the password of root")
+    admin = MinioAdmin(endpoint=sys.argv[1], credentials=root, secure=False)
+    admin.user_add(access_key="mallory", secret_key="the secret of mallory")
+    admin.policy_set(policy_name="readwrite", user="mallory")
+    admin.group_add(group_name="everything", members=[name])
+    admin.policy_set(policy_name="readwrite", group="everything")
+    admin.policy_set(policy_name="readwrite", user=name)
+    admin.user_disable(access_key=name)
 def answer(user, secret, method, bucket):
     s3 = Minio(endpoint=sys.argv[1], access_key=user, secret_key=secret, secure=False, region="us-east-1")
     try:
@@ -168,6 +180,29 @@ def test_a_right_that_is_taken_away_is_gone(python: str, endpoint: str) -> None:
     answer = run(python, endpoint, users=[{**ADA, "write": [], "read": ["mlflow"]}])
     assert answer["changes"] == ["write the policy ada"]
     assert said(python, endpoint, "ada", ADA["secret"], "write mlflow") == ["AccessDenied"]
+
+
+def test_a_user_who_is_not_named_any_more_is_gone(python: str, endpoint: str) -> None:
+    run(python, endpoint, buckets=[{"name": "mlflow"}, DATASETS], users=[ADA, {**ADA, "name": "bob"}])
+    assert said(python, endpoint, "bob", ADA["secret"], "write mlflow") == ["ok"]
+    assert run(python, endpoint, users=[ADA])["changes"] == ["remove the user bob"]
+    assert said(python, endpoint, "bob", ADA["secret"], "write mlflow") == ["InvalidAccessKeyId"]
+    assert said(python, endpoint, "ada", ADA["secret"], "write mlflow") == ["ok"]
+
+
+def test_what_was_widened_by_hand_is_narrow_again(python: str, endpoint: str) -> None:
+    wanted: dict[str, Any] = {"buckets": [{"name": "mlflow"}, DATASETS, {"name": "other"}], "users": [ADA]}
+    run(python, endpoint, **wanted)
+    assert said(python, endpoint, *ROOT.values(), "widen ada") == ["ok"]
+    assert run(python, endpoint, **wanted)["changes"] == [
+        "set the key of the user ada",  # a disabled user's key is not taken
+        "attach the policy ada",
+        "enable the user ada",
+        "take the user ada out of the group everything",
+        "remove the user mallory",
+    ]
+    assert said(python, endpoint, "ada", ADA["secret"], "write mlflow", "write other") == ["ok", "AccessDenied"]
+    assert not run(python, endpoint, **wanted)["changed"]
 
 
 def test_versioning_is_switched_off_again(python: str, endpoint: str) -> None:

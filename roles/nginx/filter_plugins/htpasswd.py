@@ -31,8 +31,11 @@ def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
     return "".join(f"{name}:{password.decode()}\n" for name, password in hashes.items())
 
 
-def htpasswd_problems(users: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return a sentence for each user who could not log in; a password is never quoted."""
+def htpasswd_problems(users: Sequence[Mapping[str, str]], machine: str = "training") -> list[str]:
+    """Return a sentence for each user who could not log in, and one if nobody could change anything.
+
+    machine: the name of the training package's own account. A password is never quoted.
+    """
     problems = []
     for name, times in Counter(user["name"] for user in users).items():
         if not re.fullmatch(r"[A-Za-z0-9._@-]+", name):
@@ -41,9 +44,17 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]]) -> list[str]:
             )
         if times > 1:
             problems.append(f"nginx_users: {name} is there {times} times: remove all but one.")
+        if name == machine:
+            problems.append(
+                f"nginx_users: {name} is the training package's own account, and is there by itself: remove it."
+            )
     for user in users:
         if not 12 <= len(user["password"].encode()) <= 72:
             problems.append(f"nginx_users: the password of {user['name']} does not fit: give it 12 to 72 bytes.")
+    if not any(user.get("role", "admin") == "admin" for user in users):
+        problems.append(
+            "nginx_users has no admin, so that nobody could change anything: give one of them the role admin."
+        )
     return problems
 
 

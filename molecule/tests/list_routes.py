@@ -1,0 +1,31 @@
+"""Prints every route of the MLflow server that is installed here, as JSON: a list of method and path.
+
+Run by the server's own Python, on the machine.
+"""
+
+import json
+import os
+from typing import Any
+
+os.environ["MLFLOW_BACKEND_STORE_URI"] = "sqlite://"
+
+from mlflow.server import app as flask_app
+from mlflow.server.fastapi_app import app as fastapi_app
+
+AUTOMATIC = {"HEAD", "OPTIONS"}
+
+
+def fastapi_routes(routes: list[Any], prefix: str = "") -> set[tuple[str, str]]:
+    """The routes of a FastAPI application and of the routers that it includes."""
+    found = set()
+    for route in routes:
+        path = prefix + getattr(route, "path", "")
+        found |= {(method, path) for method in (getattr(route, "methods", None) or set()) - AUTOMATIC}
+        router = getattr(route, "original_router", None) or getattr(route, "router", None)
+        if router is not None:
+            found |= fastapi_routes(router.routes, prefix)
+    return found
+
+
+found = {(method, rule.rule) for rule in flask_app.url_map.iter_rules() for method in rule.methods - AUTOMATIC}
+print(json.dumps(sorted(found | fastapi_routes(fastapi_app.routes))))

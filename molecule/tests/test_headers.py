@@ -1,0 +1,45 @@
+"""What a browser is told beside the page, and what clients are told when a service is away."""
+
+import json
+
+import pytest
+from conftest import Machine
+from testinfra.host import Host
+
+ONCE = ["Content-Security-Policy", "Permissions-Policy", "Referrer-Policy", "Strict-Transport-Security"]
+ONCE += ["X-Content-Type-Options", "X-Frame-Options"]
+
+
+@pytest.mark.parametrize("path", ["/", "/version", "/minio/", "/static-files/index.html", "/nothing"])
+@pytest.mark.parametrize("name", ONCE)
+def test_a_header_is_there_once(machine: Machine, path: str, name: str) -> None:
+    answer = machine.ask(path, user="admin", password=machine.secret("admin_password"))
+    assert len(answer.headers.get_all(name, [])) == 1
+
+
+def test_an_artifact_opened_by_itself_runs_no_script(machine: Machine) -> None:
+    for path in ("/get-artifact?path=x&run_id=x", "/api/2.0/mlflow-artifacts/artifacts/x"):
+        answer = machine.ask(path, user="admin", password=machine.secret("admin_password"))
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("sandbox; default-src 'none'")
+        assert "script" not in policy
+
+
+def test_nothing_tells_a_version(machine: Machine) -> None:
+    for port, path in ((443, "/"), (9443, "/"), (443, "/nothing")):
+        assert machine.ask(path, url=f"https://{machine.address}:{port}").headers["Server"] == "nginx"
+
+
+def test_a_client_gets_a_quick_answer_while_a_service_is_away(machine: Machine, host: Host) -> None:
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    for service, path, url in (("mlflow", "/version", machine.url), ("minio", "/datasets", f"{machine.url}:9443")):
+        try:
+            host.check_output("systemctl stop %s", service)
+            answer = machine.ask(path, url=url, **admin)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            assert b"it may be starting" in answer.body
+            if service == "mlflow":
+                assert json.loads(answer.body)["error_code"] == "TEMPORARILY_UNAVAILABLE"
+        finally:
+            host.check_output("systemctl start %s", service)
+    machine.wait_for_health(200, 60)

@@ -1,0 +1,99 @@
+"""Wrong passwords are slow for who tries them, and for nobody else; a slow client is cut off, and keeps nobody out."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+
+import pytest
+from conftest import Machine
+from testinfra.host import Host
+
+
+@pytest.fixture
+def admin(machine: Machine) -> dict[str, str]:
+    """The admin's name and password."""
+    return {"user": "admin", "password": machine.secret("admin_password")}
+
+
+def test_a_source_that_guesses_is_slowed_down_and_then_refused(machine: Machine, admin: dict[str, str]) -> None:
+    start = time.monotonic()
+    with ThreadPoolExecutor(40) as pool:
+        statuses = list(pool.map(lambda n: machine.ask("/", user="training", password=f"wrong {n}").status, range(40)))
+        # Five answers a second: 40 need some 8 s.
+        assert time.monotonic() - start > 5
+        assert set(statuses) == {401}
+        guesses = [pool.submit(machine.ask, "/", user="training", password=f"wrong {n}") for n in range(40)]
+        time.sleep(0.5)
+        # Another name from the same source is not slowed down, nor is a request without a password.
+        began = time.monotonic()
+        assert machine.ask("/version", **admin).status == 200
+        assert machine.ask("/").status == 401
+        assert time.monotonic() - began < 3
+        assert {guess.result().status for guess in guesses} == {401}
+
+
+def test_more_requests_at_once_than_one_user_may_have_are_refused_and_told_when_to_come_back(machine: Machine) -> None:
+    login = "dHJhaW5pbmc6d3Jvbmc="  # training:wrong
+    request = f"GET / HTTP/1.1\r\nHost: {machine.address}\r\nAuthorization: Basic {login}\r\n\r\n".encode()
+    refused = []
+    with ExitStack() as stack:
+        lines = [stack.enter_context(tls(machine)) for _ in range(160)]
+        for line in lines:
+            line.sendall(request)
+        time.sleep(2)
+        for line in lines:
+            line.settimeout(0)
+            with suppress(ssl.SSLWantReadError):
+                head = line.recv(4096)
+                refused += [head] if head.startswith(b"HTTP/1.1 429 ") else []
+    # 128 at once, of which some have their answer already.
+    assert 10 <= len(refused) <= 32
+    assert all(b"Retry-After: 5" in head for head in refused)
+
+
+def tls(machine: Machine) -> ssl.SSLSocket:
+    """A connection to the front door."""
+    trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
+    plain = socket.create_connection((machine.address, 443), timeout=20)
+    return trust.wrap_socket(plain, server_hostname=machine.address)
+
+
+@pytest.fixture
+def slow(machine: Machine) -> Iterator[list[ssl.SSLSocket]]:
+    """300 clients who have begun a request and do not go on."""
+    with ExitStack() as stack:
+        lines = [stack.enter_context(tls(machine)) for _ in range(300)]
+        for line in lines:
+            line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        yield lines
+
+
+def test_slow_clients_are_cut_off_and_keep_nobody_out(
+    machine: Machine, admin: dict[str, str], slow: list[ssl.SSLSocket]
+) -> None:
+    assert machine.ask("/version", **admin).status == 200
+    slow[0].settimeout(25)
+    assert ends(slow[0])
+
+
+def ends(line: ssl.SSLSocket) -> bool:
+    """Whether the other side ends the connection; False if it answers."""
+    try:
+        return line.recv(1000) == b""
+    except (ConnectionResetError, ssl.SSLEOFError):
+        return True
+
+
+def test_a_header_that_is_too_large_is_refused(machine: Machine) -> None:
+    with tls(machine) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")
+        assert line.recv(100).split()[1] in (b"400", b"414", b"431")
+
+
+def test_the_log_names_the_source_of_wrong_passwords(machine: Machine, host: Host) -> None:
+    machine.ask("/", user="admin", password="wrong")
+    said = host.check_output("tail -n 20 /var/log/nginx/error.log")
+    assert 'user "admin": password mismatch, client: 10.83.' in said
