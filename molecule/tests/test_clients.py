@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import Machine
+from machine import Machine
 
 
 def test_an_mlflow_client_logs_a_run_with_an_artifact(machine: Machine) -> None:

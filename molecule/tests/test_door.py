@@ -3,7 +3,7 @@
 import ssl
 
 import pytest
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 PATHS = [

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 LISTENER = "systemd-run --quiet --unit=trackbox-test-listener python3 -m http.server --bind 0.0.0.0 {port}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Machine
+from machine import ROOT, Machine
 from testinfra.host import Host
 
 Fraud = Callable[..., str]

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 ONCE = ["Content-Security-Policy", "Permissions-Policy", "Referrer-Policy", "Strict-Transport-Security"]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 

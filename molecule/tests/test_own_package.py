@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import ROOT, Machine
+from machine import ROOT, Machine
 from testinfra.host import Host
 
 

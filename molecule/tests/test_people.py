@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import VIEWER, Machine
+from machine import VIEWER, Machine
 from testinfra.host import Host
 
 # The calls of MLflow that read by POST, by the end of their path.

@@ -2,7 +2,7 @@
 
 import time
 
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import Machine
+from machine import Machine
 
 
 def s3(machine: Machine, user: str, secret: str, *calls: str) -> list[str]:

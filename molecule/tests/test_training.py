@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Machine
+from machine import Machine
 from testinfra.host import Host
 
 SIX = {f"{model}{rows}" for model in ("logistic", "forest", "xgboost") for rows in ("", "-undersampled")}

@@ -1,0 +1,37 @@
+"""What the attacks share: they are counted, and the count is printed in the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from machine import Machine, host, machine, viewer
+from testinfra.host import Host
+
+__all__ = ["Machine", "host", "machine", "viewer"]
+
+ATTACKS: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="session")
+def attacks() -> Counter[str]:
+    """How many attacks there were: `network`, and `local` for those by a user of the machine."""
+    return ATTACKS
+
+
+@pytest.fixture(scope="session")
+def mallory(host: Host) -> Iterator[str]:
+    """A user with a shell on the machine, and no right there."""
+    host.check_output("id -u mallory >/dev/null 2>&1 || useradd --create-home --shell /bin/bash mallory")
+    yield "mallory"
+    host.check_output("userdel --force --remove mallory 2>/dev/null || true")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the count, and whether one got through."""
+    if ATTACKS:
+        failed = len(terminalreporter.stats.get("failed", []))
+        through = f"{failed} tests failed" if failed else "none got through"
+        counts = f"{ATTACKS['network']:,} attacks from the network, {ATTACKS['local']:,} by a local user"
+        terminalreporter.write_line(f"{counts}: {through}")

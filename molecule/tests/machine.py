@@ -1,0 +1,153 @@
+"""What the tests of an installed machine share. TRACKBOX_VM names it; without it, the one of `make up`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shlex
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from testinfra.host import Host
+
+ROOT = Path(__file__).parents[2]
+
+
+class StayHere(urllib.request.HTTPRedirectHandler):
+    """Shows a redirect instead of following it."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Say that there is nowhere to go."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An installed machine, as its users see it from outside."""
+
+    name: str
+    secrets: Path
+    settings: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        """The front door."""
+        return self.settings["MLFLOW_TRACKING_URI"]
+
+    @property
+    def address(self) -> str:
+        """The IP address."""
+        return self.url.removeprefix("https://")
+
+    def secret(self, name: str) -> str:
+        """A generated secret, by its file's name."""
+        return (self.secrets / name).read_text().strip()
+
+    def ask(
+        self, path: str, *, user: str = "", password: str = "", method: str = "GET", url: str = "", body: Any = None
+    ) -> Answer:
+        """Send a request, with `body` as JSON, to the front door or to `url`; return the answer."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            (url or self.url) + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        if user:
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+        trust = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), StayHere)
+        try:
+            response: HTTPResponse | urllib.error.HTTPError = opener.open(request, timeout=15)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            return Answer(response.status or 0, response.headers, response.read())
+
+    def wait_for_health(self, wanted: int, seconds: float) -> float:
+        """Wait until /healthz has the status `wanted`; return how many seconds it took."""
+        start = time.monotonic()
+        while True:
+            try:
+                if self.ask("/healthz").status == wanted:
+                    return time.monotonic() - start
+            except OSError:
+                pass
+            assert time.monotonic() - start < seconds, f"/healthz was not {wanted} within {seconds} s"
+            time.sleep(0.5)
+
+    def play(self, *options: str) -> str:
+        """Run site.yml on the machine with these options, and return what it printed."""
+        inventories = [ROOT / "inventory/local"]
+        if self.name.startswith("molecule-"):
+            folder = ROOT / "molecule"
+            inventories = [folder / "inventory", folder / self.name.removeprefix("molecule-") / "inventory.yml"]
+        if given := os.environ.get("TRACKBOX_INVENTORY"):
+            inventories = [Path(given)]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", *options]
+        command += [f"--inventory={inventory}" for inventory in inventories]
+        settings = {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | settings
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run_client(self, script: str, *args: str, **other: str) -> str:
+        """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""
+        python = ROOT / "training/.venv/bin/python"
+        command = [str(python), str(Path(__file__).with_name(script)), *args]
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def machine() -> Machine:
+    """The machine under test."""
+    name = os.environ.get("TRACKBOX_VM", "trackbox")
+    secrets = ROOT / ("inventory/local/secrets" if name == "trackbox" else f".trackbox/{name}/secrets")
+    assert (secrets / "env").is_file(), f"{secrets}/env is missing: install first (make up, or molecule converge)"
+    lines = shlex.split((secrets / "env").read_text())
+    return Machine(name, secrets, dict(word.split("=", 1) for word in lines if "=" in word))
+
+
+@pytest.fixture(scope="session")
+def host(machine: Machine) -> Host:
+    """The machine's inside, as root by SSH."""
+    found: Host = testinfra.get_host(f"ssh://{machine.name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
+    return found
+
+
+VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewer"}
+
+
+@pytest.fixture(scope="session")
+def viewer(machine: Machine) -> Iterator[dict[str, str]]:
+    """A viewer, added to the machine as its users would do it, and removed in the end."""
+    admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
+    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
+    yield {"user": VIEWER["name"], "password": VIEWER["password"]}
+    machine.play("--tags=users")
+    assert machine.ask("/version", user=VIEWER["name"], password=VIEWER["password"]).status == 401
