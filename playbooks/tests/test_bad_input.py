@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_run import FACTS, ROOT, Outcome, inventory_of, play
+from pki import write_mistakes
 
-SECRETS = ["geheim", "a long password"]
+SECRETS = ["geheim", "a long password", "PRIVATE KEY-----\\n"]
 
 MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
 
@@ -41,9 +42,17 @@ def outcome(tmp_path_factory: pytest.TempPathFactory, port: int) -> Outcome:
     """Run the preflight once, on all machines."""
     folder = tmp_path_factory.mktemp("bad_input")
     machines = {
-        name: {**mistake.get("variables", {}), "given_facts": FACTS | mistake.get("facts", {})}
+        name: {
+            **mistake.get("variables", {}),
+            "given_facts": FACTS | mistake.get("facts", {}),
+            "certificates": str(folder / name),
+        }
         for name, mistake in MISTAKES.items()
     }
+    for name, variables in machines.items():
+        if "nginx_certificate" in variables or "trackbox_ca_certificate" in variables:
+            (folder / name).mkdir()
+            write_mistakes(folder / name, name)
     machines["good"] = {"given_facts": FACTS}
     machines["held-port"] = {"given_facts": FACTS, "nginx_http_port": port}
     playbook = folder / "preflight.json"

@@ -19,7 +19,8 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
     Ansible's own validator would take the text `a,b` for a list, and a list for text; the roles do not.
     """
     if "choices" in spec:
-        return str(value) in map(str, spec["choices"])
+        # YAML takes the word off for false.
+        return ("off" if value is False else str(value)) in map(str, spec["choices"])
     match spec.get("type", "str"):
         case "dict":
             return isinstance(value, Mapping)

@@ -1,0 +1,68 @@
+"""The filters `tls_problems` and `acme_reason`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DNS_NAME = rf"({LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?"
+
+
+def acme_problems(host: str, directory: str, email: str) -> Iterator[str]:
+    """Yield why no ACME server would issue a certificate."""
+    if not re.fullmatch(DNS_NAME, host.lower()):
+        yield (
+            f"trackbox_host is {host}, and nginx_tls acme needs a name in the DNS: set one that leads to the machine, "
+            "or choose another nginx_tls."
+        )
+    if not directory.startswith("https://"):
+        yield f"nginx_acme_directory is {directory!r}: give it the URL of the ACME server's directory, https://…."
+    if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
+        yield f"nginx_acme_email is {email!r}: give it one address for mail, or leave it empty."
+
+
+def proxy_problems(proxies: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence for each proxy that is no address, or that would be everybody."""
+    for proxy in proxies:
+        try:
+            network = ip_network(proxy, strict=False)
+        except ValueError:
+            yield f"nginx_trusted_proxies: {proxy!r} is no address: write it as 192.0.2.10, a network as 192.0.2.0/24."
+            continue
+        if network.prefixlen == 0:
+            yield f"nginx_trusted_proxies: {proxy} is everybody, who could claim any origin: name the proxies alone."
+
+
+def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequence[str]) -> list[str]:
+    """Return a sentence for each setting with which the mode, nginx_tls, cannot work.
+
+    host: trackbox_host. directory, email: of the ACME server. proxies: addresses and networks.
+    """
+    problems = list(proxy_problems(proxies))
+    if mode == "acme":
+        problems += acme_problems(host, directory, email)
+    if mode == "off" and not proxies:
+        problems.append(
+            "nginx_tls is off, and nginx_trusted_proxies is empty, so that nobody could come in: name the addresses of "
+            "the proxies that do TLS."
+        )
+    return problems
+
+
+def acme_reason(journal: str) -> str:
+    """Return why certbot got no certificate, of all that it said."""
+    lines = [line.strip() for line in journal.splitlines() if line.strip()]
+    details = [line.partition("Detail:")[2].strip() for line in lines if "Detail:" in line]
+    errors = [line for line in lines if re.search(r"error|failed|refused", line, re.IGNORECASE)]
+    return (details or errors or lines or ["certbot said nothing"])[0][:400].rstrip(".")
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"acme_reason": acme_reason, "tls_problems": tls_problems}
