@@ -1,6 +1,5 @@
 """Wrong passwords are slow for who tries them, and for nobody else; a slow client is cut off, and keeps nobody out."""
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from machine import Machine
+from raw import connect
 from testinfra.host import Host
 
 
@@ -40,7 +40,7 @@ def test_more_requests_at_once_than_one_user_may_have_are_refused_and_told_when_
     request = f"GET / HTTP/1.1\r\nHost: {machine.address}\r\nAuthorization: Basic {login}\r\n\r\n".encode()
     refused = []
     with ExitStack() as stack:
-        lines = [stack.enter_context(tls(machine)) for _ in range(160)]
+        lines = [stack.enter_context(connect(machine)) for _ in range(160)]
         for line in lines:
             line.sendall(request)
         time.sleep(2)
@@ -54,18 +54,11 @@ def test_more_requests_at_once_than_one_user_may_have_are_refused_and_told_when_
     assert all(b"Retry-After: 5" in head for head in refused)
 
 
-def tls(machine: Machine) -> ssl.SSLSocket:
-    """A connection to the front door."""
-    trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
-    plain = socket.create_connection((machine.address, 443), timeout=20)
-    return trust.wrap_socket(plain, server_hostname=machine.address)
-
-
 @pytest.fixture
 def slow(machine: Machine) -> Iterator[list[ssl.SSLSocket]]:
     """300 clients who have begun a request and do not go on."""
     with ExitStack() as stack:
-        lines = [stack.enter_context(tls(machine)) for _ in range(300)]
+        lines = [stack.enter_context(connect(machine)) for _ in range(300)]
         for line in lines:
             line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         yield lines
@@ -88,7 +81,7 @@ def ends(line: ssl.SSLSocket) -> bool:
 
 
 def test_a_header_that_is_too_large_is_refused(machine: Machine) -> None:
-    with tls(machine) as line:
+    with connect(machine) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n")
         assert line.recv(100).split()[1] in (b"400", b"414", b"431")
 

@@ -1,0 +1,141 @@
+"""Somebody with a password, who wants the server's own files."""
+
+import base64
+import json
+import uuid
+from collections import Counter
+from typing import Any
+
+import pytest
+from machine import Machine
+from raw import exchange, request
+
+SECRETS = (b"root:x:0", b"aws_secret_access_key", b"PRIVATE KEY", b"[mysqld]", b"MLFLOW_CRYPTO_KEK")
+UPS = ["../" * 8, "..%2f" * 8, "%2e%2e/" * 8, "%252e%252e%252f" * 8, "..\\" * 8, "..%5c" * 8, "....//" * 8, "/", "//"]
+TARGETS = ["etc/passwd", "run/credentials/mlflow.service/aws", "proc/self/environ", "etc/trackbox/mlflow/aws"]
+PLACES = [
+    "file:///etc",
+    "file:///",
+    "file://localhost/etc",
+    "/etc",
+    "/run/credentials/mlflow.service",
+    "../../../../etc",
+    "file:///proc/self/root/etc",
+    "FILE:///etc",
+    "s3://datasets",
+    "http://127.0.0.1:9000/minio/admin/v3/info",
+    "https://127.0.0.1:9001",
+    "mlflow-artifacts://127.0.0.1:9000/x",
+    "dbfs:/etc",
+    "ftp://127.0.0.1/etc",
+    "sftp://127.0.0.1/etc",
+    "file:///etc#",
+    "file:///etc?x",
+]
+
+
+@pytest.fixture
+def admin(machine: Machine) -> dict[str, str]:
+    """The admin's name and password."""
+    return {"user": "admin", "password": machine.secret("admin_password")}
+
+
+def read(answer: bytes) -> list[bytes]:
+    """What an answer has of the server's own files."""
+    return [secret for secret in SECRETS if secret in answer]
+
+
+def test_no_path_of_an_artifact_leads_out_of_the_store(
+    machine: Machine, attacks: Counter[str], admin: dict[str, str]
+) -> None:
+    login = base64.b64encode(f"{admin['user']}:{admin['password']}".encode()).decode()
+    for base in ("/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts", "/static-files"):
+        for up in UPS:
+            for target in TARGETS:
+                attacks["network"] += 1
+                sent = request(machine, "GET", f"{base}/{up}{target}", f"Authorization: Basic {login}")
+                for reply in exchange(machine, sent):
+                    assert read(reply.body) == []
+                    assert reply.status != 200 or b"<title>MLflow" in reply.body, (up, target, reply.body[:100])
+
+
+def call(machine: Machine, attacks: Counter[str], admin: dict[str, str], path: str, /, **body: Any) -> dict[str, Any]:
+    """Make an API call; return its answer, empty where it is refused."""
+    attacks["network"] += 1
+    answer = machine.ask(f"/api/2.0/mlflow/{path}", method="POST", body=body, **admin)
+    assert read(answer.body) == []
+    return dict(json.loads(answer.body)) if answer.status == 200 else {}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_place_of_an_experiment_shows_a_file_of_the_server(
+    machine: Machine, attacks: Counter[str], admin: dict[str, str], place: str
+) -> None:
+    name = f"evil {uuid.uuid4().hex}"
+    made = call(machine, attacks, admin, "experiments/create", name=name, artifact_location=place)
+    if not made:
+        return
+    try:
+        run = call(machine, attacks, admin, "runs/create", experiment_id=made["experiment_id"])
+        run_id = run.get("run", {}).get("info", {}).get("run_id", "x")
+        for path in (
+            "passwd",
+            "aws",
+            "../passwd",
+            "../../passwd",
+            "..%2f..%2fpasswd",
+            "/etc/passwd",
+            "file:///etc/passwd",
+        ):
+            for question in (
+                f"/get-artifact?run_id={run_id}&path={path}",
+                f"/api/2.0/mlflow/artifacts/list?run_id={run_id}&path={path}",
+            ):
+                attacks["network"] += 1
+                answer = machine.ask(question, **admin)
+                assert read(answer.body) == []
+                assert answer.status != 200 or b"root_uri" in answer.body
+    finally:
+        call(machine, attacks, admin, "experiments/delete", experiment_id=made["experiment_id"])
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_source_of_a_model_shows_a_file_of_the_server(
+    machine: Machine, attacks: Counter[str], admin: dict[str, str], place: str
+) -> None:
+    name = f"evil-{uuid.uuid4().hex}"
+    call(machine, attacks, admin, "registered-models/create", name=name)
+    made = call(machine, attacks, admin, "model-versions/create", name=name, source=place)
+    try:
+        assert made == {}, "a model's files may only come from the artifact store"
+        for path in ("passwd", "aws", "../passwd", "x"):
+            attacks["network"] += 1
+            answer = machine.ask(f"/model-versions/get-artifact?name={name}&version=1&path={path}", **admin)
+            assert read(answer.body) == []
+            assert answer.status != 200
+    finally:
+        machine.ask("/api/2.0/mlflow/registered-models/delete", method="DELETE", body={"name": name}, **admin)
+
+
+@pytest.mark.parametrize("user", ["admin", "nobody"])
+def test_the_assistant_that_can_run_commands_is_refused(machine: Machine, attacks: Counter[str], user: str) -> None:
+    password = machine.secret("admin_password") if user == "admin" else "x"
+    for prefix in (
+        "/ajax-api/3.0",
+        "/api/3.0",
+        "/AJAX-API/3.0",
+        "/ajax-api//3.0",
+        "/x/../ajax-api/3.0",
+        "/ajax-api/3%2e0",
+    ):
+        for end in (
+            "assistant/message",
+            "assistant/config",
+            "assistant/skills/install",
+            "%61ssistant/config",
+            "assistant",
+        ):
+            for method in ("GET", "POST"):
+                attacks["network"] += 1
+                answer = machine.ask(f"{prefix}/mlflow/{end}", method=method, user=user, password=password)
+                assert answer.status == (403 if user == "admin" else 401)
