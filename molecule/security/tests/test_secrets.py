@@ -1,0 +1,88 @@
+"""None of the generated secrets is where it does not belong: not in git, a log, a unit, a process or an output."""
+
+import base64
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+
+@pytest.fixture(scope="module")
+def secrets(machine: Machine, host: Host) -> dict[str, str]:
+    """Every generated secret by name, what a client sends of it, and the hashes of the passwords."""
+    names = [file.name for file in machine.secrets.iterdir() if file.name not in ("ca.crt", "summary.txt", "env")]
+    found = {name: machine.secret(name) for name in names}
+    assert len(found) >= 6
+    for user in ("admin", "training"):
+        login = f"{user}:{found[f'{user}_password']}"
+        found[f"{user}'s login"] = base64.b64encode(login.encode()).decode()
+    for line in host.check_output("cat /etc/trackbox/nginx/htpasswd").splitlines():
+        found[f"{line.split(':')[0]}'s hash"] = line.partition(":")[2]
+    return found
+
+
+def seen(secrets: dict[str, str], text: str) -> list[str]:
+    """The names of the secrets that stand in a text."""
+    return [name for name, secret in secrets.items() if secret in text]
+
+
+def test_the_repositorys_history_has_none(secrets: dict[str, str]) -> None:
+    for command in (["git", "log", "--all", "--patch", "--format=fuller"], ["git", "grep", "--untracked", "-I", ""]):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
+        text = done.stdout.decode(errors="replace")
+        assert len(text) > 100_000
+        assert seen(secrets, text) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "journalctl --no-pager --output=verbose",
+        "systemctl show '*' --all --no-pager",
+        "systemctl cat '*' --no-pager 2>/dev/null",
+        "ps axww -o args",
+        "cat /var/log/nginx/*.log /var/log/mysql/*.log /var/log/apt/*.log 2>/dev/null",
+        "grep -rhI --devices=skip '' /tmp /var/tmp /root /run/systemd /var/lib/systemd | iconv -c -f utf-8 -t ascii",
+    ],
+)
+def test_the_machine_shows_none(host: Host, secrets: dict[str, str], command: str) -> None:
+    text = host.run(command).stdout
+    assert text
+    assert seen(secrets, text) == []
+
+
+def test_no_file_that_others_may_read_has_one(host: Host, secrets: dict[str, str]) -> None:
+    others = "find / -xdev -type f -perm /o+r -not -path '/proc/*' -not -path '/sys/*' -size -20M -print0"
+    words = "\n".join(secrets.values())
+    host.check_output(
+        "install -m 600 /dev/null /root/secrets-to-find && cat > /root/secrets-to-find <<'END'\n%sEND" % (words + "\n")
+    )
+    try:
+        found = host.run(f"{others} | xargs -0 grep -laF -f /root/secrets-to-find 2>/dev/null").stdout.split()
+        # And the search finds what it looks for.
+        there = host.run("grep -rlaF -f /root/secrets-to-find /etc/trackbox").stdout.split()
+    finally:
+        host.check_output("rm /root/secrets-to-find")
+    assert "/etc/trackbox/training/fraud.env" in there
+    # A folder that others may not enter keeps them from the files in it.
+    reachable = [path for path in found if host.run("runuser -u nobody -- head -c 1 %s", path).rc == 0]
+    assert reachable == []
+
+
+@pytest.fixture(scope="module")
+def output(machine: Machine, host: Host) -> Iterator[str]:
+    """What Ansible says at its most talkative, of tasks that write every secret anew."""
+    host.check_output("mv /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/htpasswd.before")
+    host.check_output("echo x > /etc/trackbox/mlflow/aws; echo x > /etc/trackbox/minio/root_password")
+    host.check_output("echo x > /etc/trackbox/training/fraud.env")
+    yield machine.play("-vvv", "--diff")
+    host.check_output("rm -f /etc/trackbox/nginx/htpasswd.before")
+
+
+def test_ansible_at_its_most_talkative_says_none(secrets: dict[str, str], output: str) -> None:
+    assert len(output) > 50_000
+    assert len(re.findall(r"(?m)^changed:", output)) >= 4
+    assert seen(secrets, output) == []
