@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_network
+from itertools import pairwise
 from typing import Any
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -18,7 +19,7 @@ def acme_problems(host: str, directory: str, email: str) -> Iterator[str]:
             f"trackbox_host is {host}, and nginx_tls acme needs a name in the DNS: set one that leads to the machine, "
             "or choose another nginx_tls."
         )
-    if not directory.startswith("https://"):
+    if not re.fullmatch(r"https://[^\s]+", directory):
         yield f"nginx_acme_directory is {directory!r}: give it the URL of the ACME server's directory, https://…."
     if email and not re.fullmatch(r"[^@\s]+@[^@\s]+", email):
         yield f"nginx_acme_email is {email!r}: give it one address for mail, or leave it empty."
@@ -53,11 +54,11 @@ def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequ
 
 
 def acme_reason(journal: str) -> str:
-    """Return why certbot got no certificate, of all that it said."""
+    """Return why certbot got no certificate, of all that it said: what the ACME server told it, or the error itself."""
     lines = [line.strip() for line in journal.splitlines() if line.strip()]
     details = [line.partition("Detail:")[2].strip() for line in lines if "Detail:" in line]
-    errors = [line for line in lines if re.search(r"error|failed|refused", line, re.IGNORECASE)]
-    return (details or errors or lines or ["certbot said nothing"])[0][:400].rstrip(".")
+    errors = [after for line, after in pairwise(lines) if line.endswith("error occurred:")]
+    return (details or errors or lines[-1:] or ["certbot said nothing"])[0][:400].rstrip(".")
 
 
 class FilterModule:

@@ -1,0 +1,149 @@
+"""All four modes of TLS on one machine, one after the other, as a user changes them, and then the first again.
+
+In each: the certificate that the world is shown, unchanged clients with what `secrets/env` says, and training on the
+machine itself. In those that renew, certificates change while clients ask, and no request fails.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine import Machine
+from pki import Signed, sign
+from seen import NAME, Seen
+from surroundings import acme_server, ocsp_responder, tls_proxy
+from testinfra.host import Host
+
+RENEW = "systemctl start trackbox-certificate"
+ISSUER = "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -noout -issuer"
+
+
+@pytest.fixture(scope="module")
+def controller(host: Host) -> str:
+    """The controller's address, as the machine sees it."""
+    return host.check_output('echo "${SSH_CONNECTION%% *}"')
+
+
+@pytest.fixture(scope="module", autouse=True)
+def back_again(machine: Machine, host: Host) -> Iterator[None]:
+    """Leave the machine as it was, whatever fails."""
+    before = host.check_output("cat /etc/nginx/nginx.conf")
+    yield
+    machine.play("--tags=tls")
+    assert host.check_output("cat /etc/nginx/nginx.conf") == before
+
+
+def check(machine: Machine, host: Host, seen: Seen) -> None:
+    """What holds in every mode."""
+    assert "200 OK" in seen.ask("/healthz")
+    assert "401 Unauthorized" in seen.ask("/")
+    seen.check_clients()
+    own = host.run("fraud data list --json && fraud promote --dry-run")
+    assert "comparison" in own.stdout + own.stderr, own.stdout + own.stderr
+    for address in ("127.0.0.1:443", "localhost:9443"):
+        assert "Trackbox CA" in host.check_output(ISSUER.format(address))
+    assert (machine.secrets / "ca.crt").exists() == ("AWS_CA_BUNDLE" in seen.settings)
+
+
+def check_tls(seen: Seen) -> None:
+    """What holds where the machine does TLS itself."""
+    assert seen.certificate(443) == seen.certificate(9443)
+    assert f"Location: https://{seen.host}/a?b\r\n" in seen.ask("/a?b", port=80)
+    assert "Strict-Transport-Security: max-age=" in seen.ask("/")
+    assert "Strict-Transport-Security: max-age=" in seen.ask("/", port=9443)
+
+
+def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
+    """Renew the certificate while clients ask: the world sees each new one, and no request fails."""
+    with seen.load():
+        serials = [seen.certificate().serial_number]
+        for _ in range(times):
+            host.check_output(command)
+            time.sleep(0.5)
+            serials.append(seen.certificate().serial_number)
+    assert len(set(serials)) == times + 1
+
+
+def test_self_signed(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
+    seen = Seen(machine, tmp_path, machine.address)
+    check(machine, host, seen)
+    check_tls(seen)
+    seen.ask("/forged", "X-Forwarded-For: 203.0.113.9")
+    line = json.loads(host.check_output("grep forged /var/log/nginx/access.log | tail -n 1"))
+    assert line["source"] == controller
+    renew(seen, host, f"rm /etc/trackbox/nginx/server.names && {RENEW}")
+
+
+def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
+    root = sign("Example Root")
+    between = sign("Example R3", root)
+    (tmp_path / "root.crt").write_text(root.pem)
+    variables = {"nginx_tls": "provided", "trackbox_ca_certificate": str(tmp_path / "root.crt")}
+    variables |= {f"nginx_certificate{part}": str(tmp_path / f"chain{part}.pem") for part in ("", "_key")}
+
+    def install() -> Signed:
+        made = sign("vm", between, names=[machine.address], responder=f"http://{controller}:8888")
+        (tmp_path / "chain.pem").write_text(made.pem + between.pem)
+        (tmp_path / "chain_key.pem").write_text(made.key())
+        machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
+        return made
+
+    first = install()
+    seen = Seen(machine, tmp_path, machine.address)
+    assert seen.certificate() == first.certificate
+    with ocsp_responder(tmp_path, between, first, 8888):
+        deadline = time.monotonic() + 10
+        while "Cert Status: good" not in (said := seen.stapled()):
+            assert time.monotonic() < deadline, said
+            time.sleep(0.2)
+    check(machine, host, seen)
+    check_tls(seen)
+    with seen.load():
+        second = install()
+    assert seen.certificate() == second.certificate != first.certificate
+
+
+def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
+    root = sign("Proxy Root")
+    (tmp_path / "root.crt").write_text(root.pem)
+    variables = {"nginx_tls": "off", "nginx_trusted_proxies": [controller], "trackbox_host": NAME}
+    variables |= {"trackbox_ca_certificate": str(tmp_path / "root.crt")}
+    machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
+    with tls_proxy(tmp_path, sign("proxy", root, names=[NAME]), controller, machine.address, {443: 80, 9443: 9443}):
+        seen = Seen(machine, tmp_path, controller)
+        check(machine, host, seen)
+        assert "Strict-Transport-Security" not in seen.ask("/")
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((machine.address, 443), 5)
+    seen.address = machine.address
+    seen.ask("/proxied", "X-Forwarded-For: 203.0.113.9", port=80)
+    line = json.loads(host.check_output("grep proxied /var/log/nginx/access.log | tail -n 1"))
+    assert line["source"] == "203.0.113.9"
+    for port in (80, 9443):
+        ask = f"exec 3<>/dev/tcp/{machine.address}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; head -n 1 <&3"
+        assert " 403 " in host.check_output(f"bash -c {shlex.quote(ask)}")
+
+
+def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
+    # This server will not know the account of an earlier one's.
+    host.check_output("rm -rf /var/lib/trackbox/acme /etc/trackbox/nginx/acme*")
+    with acme_server(tmp_path, controller, machine.address) as variables:
+        variables |= {"nginx_tls": "acme", "trackbox_host": NAME}
+        machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
+        seen = Seen(machine, tmp_path, machine.address)
+        assert "Pebble" in seen.certificate().issuer.rfc4514_string()
+        check(machine, host, seen)
+        check_tls(seen)
+        assert "404 Not Found" in seen.ask("/.well-known/acme-challenge/", port=80)
+        renew(seen, host, RENEW)
+    # Without the server there is no new one, and the old one goes on.
+    serial = seen.certificate().serial_number
+    assert host.run(RENEW).rc != 0
+    host.check_output("systemctl reset-failed trackbox-certificate")
+    assert seen.certificate().serial_number == serial
