@@ -93,11 +93,11 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
     return problems
 
 
-def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], owner: str) -> list[str]:
+def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
     """Return a sentence for each port that is none, that two want, or that somebody else holds.
 
     listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that moves it, a
-    port or an address that ends in one. owner: the user, or the program, that may hold them.
+    port or an address that ends in one. owners: the users, or the programs, that may hold them.
     """
     problems = []
     seen: dict[str, str] = {}
@@ -110,7 +110,7 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], own
             problems.append(f"{variable} is {value}, the port of {seen[port]} too: give each a port of its own.")
         seen[port] = variable
         for entry in listening:
-            if entry["port"] == int(port) and owner not in (entry.get("user"), entry["name"]):
+            if entry["port"] == int(port) and not {entry.get("user"), entry["name"]} & set(owners):
                 holder = f"{entry['name']} (process {entry['pid']})"
                 problems.append(f"{variable}: port {port} is held by {holder}: stop that, or choose another port.")
                 break
