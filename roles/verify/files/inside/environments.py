@@ -1,0 +1,85 @@
+"""Python environments: what is in them is what their locks name, byte for byte."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import Distribution
+from pathlib import Path
+
+from promises import Facts, promise
+
+# uv puts them into every environment.
+UVS = {"_virtualenv.py", "_virtualenv.pth"}
+
+
+def normal(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def differing(folder: Path) -> tuple[list[str], set[str]]:
+    """Return the files of an installed package that are not as its wheel brought them, and all that it names.
+
+    folder: its .dist-info.
+    """
+    bad, named = [], set()
+    with (folder / "RECORD").open(newline="") as record:
+        for name, kept, *_ in csv.reader(record):
+            path = os.path.normpath(folder.parent / name)
+            named.add(path)
+            if kept.startswith("sha256="):
+                try:
+                    digest = hashlib.sha256(Path(path).read_bytes()).digest()
+                except FileNotFoundError:
+                    digest = b""
+                if base64.urlsafe_b64encode(digest).decode().rstrip("=") != kept[7:]:
+                    bad.append(path)
+    return bad, named
+
+
+@promise("minio", "mlflow", "training")
+def packages_locked(its: Facts) -> Iterator[str]:
+    """{} has the Python packages of its lock, in their versions, and no other."""
+    for environment in its["environments"]:
+        [site] = Path(environment["path"]).glob("lib/python3*/site-packages")
+        found = {}
+        for folder in site.glob("*.dist-info"):
+            about = Distribution.at(folder)
+            found[normal(about.metadata["Name"])] = about.version
+        locked: dict[str, set[str]] = {}
+        for name, version in environment["lock"]:
+            locked.setdefault(normal(name), set()).add(version)
+        # The package that was deployed lies beside its environment as a wheel.
+        own = {
+            normal(path.name.partition("-")[0])
+            for path in Path(environment.get("wheels", "/nonexistent")).glob("*.whl")
+        }
+        for name, version in sorted(found.items()):
+            if name not in own and version not in locked.get(name, set()):
+                yield f"{name} {version} is in {environment['path']}"
+        yield from (f"{name} is missing in {environment['path']}" for name in environment["needs"] if name not in found)
+        if not (Path(environment["path"]) / environment["mark"]).exists():
+            yield f"{environment['path']} was made from another lock"
+
+
+@promise("minio", "mlflow", "training")
+def packages_intact(its: Facts) -> Iterator[str]:
+    """{} has its Python packages byte for byte as they were published, and no module beside them."""
+    for environment in its["environments"]:
+        [site] = Path(environment["path"]).glob("lib/python3*/site-packages")
+        known = {str(site / name) for name in UVS}
+        with ThreadPoolExecutor(2) as pool:
+            for bad, named in pool.map(differing, site.glob("*.dist-info")):
+                known |= named
+                yield from (f"{path} is another" for path in bad)
+        for folder, _, files in os.walk(site):
+            for name in files:
+                path = f"{folder}/{name}"
+                if name.endswith((".py", ".pth", ".so")) and path not in known:
+                    yield f"{path} belongs to no package"

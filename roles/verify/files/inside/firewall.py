@@ -1,0 +1,97 @@
+"""What comes in, and who reaches the services from the machine itself."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import re
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from promises import Facts, Off, promise
+from tools import output, sha256, show
+
+# Connects as somebody who is no service of ours; says whether that was let through.
+KNOCK = "import os, socket, sys; os.setgid({gid}); os.setuid({uid}); socket.create_connection(('127.0.0.1', {port}), 3)"
+
+
+def on(its: Facts) -> None:
+    """Raise Off where there shall be no firewall."""
+    if not its["enabled"]:
+        raise Off("firewall_enabled is false")
+
+
+@promise("firewall")
+def firewall_runs(its: Facts) -> Iterator[str]:
+    """The firewall is loaded, at boot too."""
+    on(its)
+    found = show("trackbox-firewall.service", "ActiveState", "UnitFileState")
+    if found["ActiveState"] != "active" or found["UnitFileState"] != "enabled":
+        yield f"trackbox-firewall is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
+
+
+@promise("firewall")
+def firewall_as_written(its: Facts) -> Iterator[str]:
+    """The firewall has its table as the settings make it, on the disk and in the kernel."""
+    on(its)
+    if sha256(its["table"]) != its["sha256"]:
+        yield f"{its['table']} is another"
+    if loaded() != wanted(its["table"]):
+        yield "the kernel has other rules than the file: systemctl reload trackbox-firewall"
+
+
+def loaded() -> list[Any]:
+    """Return the rules of our table, without what changes from one loading to the next."""
+    return rules(output("nft", "--json", "list", "table", "inet", "trackbox"))
+
+
+def wanted(path: str) -> list[Any]:
+    """Return the rules that the file would load: nft tells them, in a network of its own that nothing else uses."""
+    script = 'nft --file "$1" && nft --json list table inet trackbox'
+    return rules(output("unshare", "--net", "sh", "-c", script, "sh", path))
+
+
+def rules(text: str) -> list[Any]:
+    """Return what nft lists, without handles, in its order."""
+    plain: list[Any] = json.loads(text, object_hook=lambda part: {k: v for k, v in part.items() if k != "handle"})[
+        "nftables"
+    ]
+    return [part for part in plain if "metainfo" not in part]
+
+
+@promise("firewall")
+def firewall_drops(its: Facts) -> Iterator[str]:
+    """The firewall drops what is for none of its ports."""
+    on(its)
+    shown = output("nft", "list", "chain", "inet", "trackbox", "input")
+    if "policy drop" not in shown:
+        yield "what no rule names is let in"
+    open_ports = {
+        int(port) for ports in re.findall(r"tcp dport (?:{([^}]*)}|\d+) accept", shown) for port in ports.split(",")
+    }
+    yield from (f"port {port} is open" for port in sorted(open_ports - set(its["ports"])))
+
+
+@promise("firewall")
+def loopback_guarded(its: Facts) -> Iterator[str]:
+    """The firewall keeps other users of the machine from the services on loopback."""
+    on(its)
+    nobody = pwd.getpwnam("nobody")
+    for port in its["inside"]:
+        try:
+            output("python3", "-I", "-c", KNOCK.format(uid=nobody.pw_uid, gid=nobody.pw_gid, port=port))
+        except RuntimeError:
+            continue
+        yield f"nobody connects to port {port}"
+
+
+@promise("firewall")
+def services_meet(its: Facts) -> Iterator[str]:
+    """The firewall lets the services reach one another on loopback."""
+    on(its)
+    for port in its["inside"]:
+        try:
+            socket.create_connection(("127.0.0.1", port), 3).close()
+        except OSError as error:
+            yield f"port {port}: {error}"

@@ -1,0 +1,114 @@
+"""The machine itself."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from promises import Facts, promise
+from tools import output, walk
+
+
+def listeners(kind: str) -> Iterator[tuple[str, int, str, str]]:
+    """Yield address, port, program and uid of each socket that waits; kind: t for TCP, u for UDP."""
+    for line in output("ss", f"-Hln{kind}pe").splitlines():
+        address, _, port = line.split()[3].rpartition(":")
+        program = re.search(r'users:\(\("([^"]+)"', line)
+        uid = re.search(r" uid:(\d+)", line)
+        bare = address.partition("%")[0].strip("[]")
+        yield bare, int(port), program[1] if program else "the kernel", uid[1] if uid else "0"
+
+
+def loopback(address: str) -> bool:
+    """Return whether an address is reached from the machine alone."""
+    return address.startswith(("127.", "::ffff:127.")) or address == "::1"
+
+
+@promise("host")
+def ports_open(its: Facts) -> Iterator[str]:
+    """Nothing waits for the network but SSH and the front door."""
+    for address, port, program, _ in listeners("t"):
+        if not loopback(address) and port not in its["ports"]:
+            yield f"{program} waits at {address}:{port}"
+    for address, port, program, _ in listeners("u"):
+        # 68 and 546 belong to a DHCP client.
+        if not loopback(address) and port not in (68, 546, *its["ports"]):
+            yield f"{program} waits at {address}:{port} (UDP)"
+
+
+@promise("minio", "mlflow")
+def port_its_own(its: Facts) -> Iterator[str]:
+    """{} alone holds its ports, at the addresses that were set."""
+    uid = output("id", "--user", its["user"]).strip()
+    held = [(address, port) for address, port, _, owner in listeners("t") if owner == uid]
+    for wanted in its["addresses"]:
+        address, _, port = wanted.rpartition(":")
+        if (address.strip("[]"), int(port)) not in held:
+            yield f"{its['user']} does not wait at {wanted}"
+    if all(loopback(wanted.rpartition(":")[0].strip("[]")) for wanted in its["addresses"]):
+        yield from (f"{its['user']} waits at {address}:{port}" for address, port in held if not loopback(address))
+
+
+@promise("host")
+def units_well(_: Facts) -> Iterator[str]:
+    """No unit has failed."""
+    for line in output("systemctl", "list-units", "--failed", "--plain", "--no-legend").splitlines():
+        yield f"{line.split()[0]} has failed"
+
+
+@promise("host")
+def disk_headroom(its: Facts) -> Iterator[str]:
+    """The disks have room."""
+    for path in ("/", "/var", "/opt", "/var/lib", "/tmp", *its["folders"]):
+        if os.path.isdir(path):
+            usage, nodes = shutil.disk_usage(path), os.statvfs(path)
+            free = usage.free / usage.total
+            if free < its["free"] or (usage.free < 2**30 and usage.total > 2**31):
+                yield f"{path} has {usage.free / 2**30:.1f} GB free, {free:.0%}"
+            if nodes.f_files and nodes.f_favail / nodes.f_files < its["free"]:
+                yield f"{path} has {nodes.f_favail} inodes free"
+
+
+@promise("host")
+def memory_headroom(its: Facts) -> Iterator[str]:
+    """Memory is left."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    if found["MemAvailable"] < its["free"] * found["MemTotal"]:
+        yield f"{found['MemAvailable'] // 1024} MB of {found['MemTotal'] // 1024} are left"
+
+
+@promise("host")
+def only_root_writes(_: Facts) -> Iterator[str]:
+    """Only root can write where programs and settings lie."""
+    for path, found in walk("/opt/trackbox", "/etc/trackbox", "/etc/systemd/system", "/etc/nginx", "/usr/local/bin"):
+        if not stat.S_ISLNK(found.st_mode):
+            if found.st_mode & 0o022 or found.st_uid != 0:
+                yield f"{path} has owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}"
+            elif found.st_mode & 0o6000 and stat.S_ISREG(found.st_mode):
+                yield f"{path} runs as its owner"
+
+
+@promise("host")
+def groups_closed(its: Facts) -> Iterator[str]:
+    """Nobody is in a group that reads a service's files but those who were set."""
+    people = pwd.getpwall()
+    for name, wanted in its["members"].items():
+        group = grp.getgrnam(name)
+        found = {*group.gr_mem, *(one.pw_name for one in people if one.pw_gid == group.gr_gid and one.pw_name != name)}
+        yield from (f"{one} is in {name}" for one in sorted(found - set(wanted)))
+        yield from (f"{one} is not in {name}" for one in sorted(set(wanted) - found))
+
+
+@promise("host")
+def root_alone(_: Facts) -> Iterator[str]:
+    """Nobody but root is root."""
+    yield from (
+        f"{one.pw_name} has the number 0" for one in pwd.getpwall() if one.pw_uid == 0 and one.pw_name != "root"
+    )

@@ -1,0 +1,122 @@
+"""The object store: users, policies and buckets, as MinIO's administration has them."""
+
+from __future__ import annotations
+
+import glob
+import json
+import stat
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from promises import Facts, promise
+from tools import family, sha256
+
+# Policies that every MinIO has.
+BUILT_IN = {"consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"}
+
+
+@cache
+def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
+    """Return an S3 client and one of the administration, with the root user's password from the disk."""
+    sys.path += glob.glob("/opt/trackbox/minio/sdk/lib/python3*/site-packages")
+    import urllib3
+    from minio import Minio, MinioAdmin
+    from minio.credentials import StaticProvider
+
+    password = Path("/etc/trackbox/minio/root_password").read_text().strip()
+    http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=urllib3.Retry(0))
+    provider = StaticProvider(user, password)
+    s3 = Minio(endpoint=endpoint, credentials=provider, region=region, secure=False, http_client=http)
+    return s3, MinioAdmin(endpoint=endpoint, credentials=provider, secure=False, http_client=http)
+
+
+def store(its: Facts) -> tuple[Any, Any]:
+    """Return the clients of this machine's MinIO."""
+    return clients(its["addresses"][0], its["region"], its["root_user"])
+
+
+def canonical(document: Any) -> Any:
+    """Return a policy with its lists in order."""
+    if isinstance(document, dict):
+        return {key: canonical(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return sorted((canonical(value) for value in document), key=json.dumps)
+    return document
+
+
+@promise("minio")
+def minio_binary(its: Facts) -> Iterator[str]:
+    """MinIO runs the binary whose SHA-256 is pinned."""
+    [main, *_] = family(its["unit"])
+    path = str(Path(f"/proc/{main}/exe").readlink())
+    if not path.startswith(its["folder"] + "/"):
+        yield f"it runs {path}"
+    if its["sha256"] and sha256(f"/proc/{main}/exe") != its["sha256"]:
+        yield f"{path} is another"
+
+
+@promise("minio")
+def minio_users(its: Facts) -> Iterator[str]:
+    """MinIO knows the users that were set, each with its own policy, without groups and further keys."""
+    _, admin = store(its)
+    found = json.loads(admin.user_list())
+    yield from (f"{name} has an account" for name in sorted(found.keys() - its["policies"].keys()))
+    for name in sorted(its["policies"]):
+        user = found.get(name, {})
+        if (user.get("policyName"), user.get("status"), user.get("memberOf")) != (name, "enabled", None):
+            yield f"{name} is {user.get('status', 'missing')} and has the policy {user.get('policyName')}"
+    for name in (*found, its["root_user"]):
+        keys = json.loads(admin.list_service_account(name)).get("accounts") or []
+        yield from (f"{name} has the further key {key['accessKey']}" for key in keys)
+    yield from (f"there is a group {name}" for name in json.loads(admin.group_list()) or [])
+
+
+@promise("minio")
+def minio_policies(its: Facts) -> Iterator[str]:
+    """MinIO's users have their policies and nothing else."""
+    _, admin = store(its)
+    found = json.loads(admin.policy_list())
+    yield from (f"there is a policy {name}" for name in sorted(found.keys() - its["policies"].keys() - BUILT_IN))
+    for name, wanted in its["policies"].items():
+        if canonical(found.get(name)) != canonical(wanted):
+            yield f"the policy {name} is {'another' if name in found else 'missing'}"
+
+
+@promise("minio")
+def minio_buckets(its: Facts) -> Iterator[str]:
+    """MinIO has the buckets that were set, and none is open to anybody."""
+    s3, _ = store(its)
+    found = {bucket.name for bucket in s3.list_buckets()}
+    yield from (f"there is a bucket {name}" for name in sorted(found - its["buckets"].keys()))
+    yield from (f"the bucket {name} is missing" for name in sorted(its["buckets"].keys() - found))
+    for name in sorted(found & its["buckets"].keys()):
+        if (s3.get_bucket_versioning(bucket_name=name).status == "Enabled") != its["buckets"][name]:
+            yield f"{name} is {'not ' if its['buckets'][name] else ''}versioned"
+    for name in sorted(found):
+        try:
+            s3.get_bucket_policy(bucket_name=name)
+            yield f"{name} has a policy of its own"
+        except Exception as error:
+            if "NoSuchBucketPolicy" not in str(error):
+                raise
+
+
+@promise("minio")
+def minio_root_its_own(its: Facts) -> Iterator[str]:
+    """MinIO's root user has a name and a password of this installation."""
+    s3, _ = store(its)
+    s3.list_buckets()  # the password on the disk is the server's
+    password = Path("/etc/trackbox/minio/root_password").read_text().strip()
+    if its["root_user"] == "minioadmin" or password == "minioadmin" or len(password) < 8:
+        yield "they are everybody's"
+
+
+@promise("minio")
+def minio_data_private(its: Facts) -> Iterator[str]:
+    """MinIO alone reads the objects on the disk."""
+    found = Path(its["data"]).stat()
+    if found.st_mode & 0o077 or Path(its["data"]).owner() != its["user"]:
+        yield f"{its['data']} belongs to {Path(its['data']).owner()}, mode {stat.S_IMODE(found.st_mode):04o}"

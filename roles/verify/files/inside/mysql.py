@@ -1,0 +1,111 @@
+"""The database: a socket, system users, no password, and no right too many."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from promises import Facts, promise
+from tools import output
+
+# Accounts that the servers bring along.
+OWN = {"root", "debian-sys-maint", "mysql.infoschema", "mysql.session", "mysql.sys", "mariadb.sys", "mysql"}
+Grants = dict[str, set[str]]
+
+
+def ask(its: Facts, statement: str) -> list[list[str]]:
+    """Return the rows of an answer."""
+    command = ["mysql", f"--socket={its['socket']}", "--batch", "--skip-column-names", "-e", statement]
+    return [line.split("\t") for line in output(*command).splitlines()]
+
+
+def settings(its: Facts, wanted: dict[str, str]) -> Iterator[str]:
+    """Yield the settings that the server runs with and that are not as wanted."""
+    names = ",".join(f"'{name}'" for name in wanted)
+    found = dict(ask(its, f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})"))
+    for name, value in wanted.items():
+        if found.get(name) not in (value, None):
+            yield f"{name} is {found[name]}"
+
+
+@promise("mysql")
+def mysql_no_tcp(its: Facts) -> Iterator[str]:
+    """The database has no TCP port."""
+    yield from settings(its, {"skip_networking": "ON", "mysqlx_port": "0", "admin_address": ""})
+    for line in output("ss", "-Hltnp").splitlines():
+        if re.search(r'\("(mysqld|mariadbd)"', line):
+            yield f"it waits at {line.split()[3]}"
+
+
+@promise("mysql")
+def mysql_durable(its: Facts) -> Iterator[str]:
+    """The database has every transaction on the disk before it says so."""
+    wanted = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1", "innodb_doublewrite": "ON"}
+    yield from settings(its, wanted)
+
+
+@promise("mysql")
+def mysql_accounts(its: Facts) -> Iterator[str]:
+    """The database knows the accounts that were set, and its own."""
+    found = [(user, host) for user, host in ask(its, "SELECT user, host FROM mysql.user")]
+    wanted = {user["name"] for user in its["users"]}
+    yield from (f"{user or 'anybody'}@{host} has an account" for user, host in found if user not in wanted | OWN)
+    yield from (f"{user} may come from {host}" for user, host in found if user in wanted | OWN and host != "localhost")
+    yield from (f"{user} is missing" for user in sorted(wanted - {user for user, _ in found}))
+
+
+@promise("mysql")
+def mysql_no_password(its: Facts) -> Iterator[str]:
+    """The database lets nobody in by a password: the socket knows the system user."""
+    for user, host in ask(its, "SELECT user, host FROM mysql.user"):
+        [[account]] = ask(its, f"SHOW CREATE USER '{user}'@'{host}'")
+        # A hash that no password gives, or, with `auth_socket`, the name of the system user.
+        kept = set(re.findall(r"(?:USING|AS) '([^']*)'", account)) - {"invalid"} - ({"root"} if user in OWN else set())
+        if "ACCOUNT LOCK" not in account and ("_socket" not in account or kept):
+            yield f"{user}@{host} comes in by something else"
+
+
+def granted(lines: list[str]) -> Grants:
+    """Return what the lines of SHOW GRANTS grant: rights by `schema.table`; what is no right on one stands under ``."""
+    found: Grants = {}
+    for line in lines:
+        match = re.match(r"GRANT (.+) ON (\S+) TO (.*)", line)
+        if match is None:
+            found.setdefault("", set()).add(line)
+            continue
+        rights = {re.sub(r"\s*\(.*\)", "", right).strip().upper() for right in re.split(r",(?![^(]*\))", match[1])}
+        rights |= {"GRANT OPTION"} if "WITH GRANT OPTION" in match[3] else set()
+        if rights != {"USAGE"}:
+            found.setdefault(re.sub(r"[`\\]", "", match[2]), set()).update(rights)
+    return found
+
+
+def wished(privileges: str) -> Grants:
+    """Return what a privilege string of Ansible's grants: `schema.table:RIGHT,RIGHT/schema.table:…`."""
+    parts = (part.rpartition(":") for part in privileges.split("/"))
+    return {scope.strip("`"): {right.strip().upper() for right in rights.split(",")} for scope, _, rights in parts}
+
+
+@promise("mysql")
+def mysql_grants(its: Facts) -> Iterator[str]:
+    """The database's users have the rights that were set, and no other."""
+    for user in its["users"]:
+        found = granted([row[0] for row in ask(its, f"SHOW GRANTS FOR '{user['name']}'@'localhost'")])
+        wanted = wished(user["privileges"])
+        for scope in sorted(wanted.keys() | found.keys()):
+            more, less = (
+                found.get(scope, set()) - wanted.get(scope, set()),
+                wanted.get(scope, set()) - found.get(scope, set()),
+            )
+            yield from (f"{user['name']} has {right} on {scope}" for right in sorted(more))
+            yield from (f"{user['name']} lacks {right} on {scope}" for right in sorted(less))
+
+
+@promise("mysql")
+def mysql_collation(its: Facts) -> Iterator[str]:
+    """The database tells upper from lower case in its schemas."""
+    query = "SELECT schema_name, default_collation_name FROM information_schema.schemata"
+    found = dict(ask(its, query))
+    for name in its["databases"]:
+        if found.get(name) != "utf8mb4_bin":
+            yield f"{name} has {found.get(name, 'no schema')}"

@@ -1,0 +1,96 @@
+"""Secrets: who can read them, and where else they stand."""
+
+from __future__ import annotations
+
+import glob
+import grp
+import hashlib
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from promises import Facts, promise
+from tools import output, processes, walk
+
+# What a secret is separated from the rest by. One that has such a character in it is not found.
+WORD = re.compile(rb"[^\s\"'`=:,;@&?<>()\[\]{}|\\]{8,200}")
+# Where others can read and programs, people and jobs write.
+READABLE = ("/etc", "/usr/local", "/var/log", "/var/lib/trackbox", "/var/spool", "/home", "/tmp", "/var/tmp", "/root")
+LARGE = 1 << 20
+
+
+@promise("host")
+def settings_private(its: Facts) -> Iterator[str]:
+    """Nobody but root and the service in question reads what lies under /etc/trackbox."""
+    for path, found in walk("/etc/trackbox"):
+        mode, group = stat.S_IMODE(found.st_mode), grp.getgrgid(found.st_gid).gr_name
+        folder = path.split("/")[3] if path.count("/") > 2 else ""
+        if path in its["public"]:
+            continue
+        if mode & 0o007:
+            yield f"{path} has mode {mode:04o}"
+        if group not in ("root", its["groups"].get(folder)):
+            yield f"{path} belongs to the group {group}"
+        if found.st_uid != 0:
+            yield f"{path} belongs to {pwd.getpwuid(found.st_uid).pw_name}"
+
+
+@promise("host")
+def keys_private(its: Facts) -> Iterator[str]:
+    """Root alone reads the keys of certificates and what systemd hands on."""
+    for pattern in its["root_only"]:
+        for path in glob.glob(pattern):
+            found = os.stat(path)
+            if found.st_mode & 0o077 or found.st_uid:
+                yield f"{path} has owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def found_in(its: Facts, text: bytes) -> Iterator[str]:
+    """Yield the names of the secrets in a text. They are known by their fingerprints only."""
+    salt = its["salt"].encode()
+    for word in set(WORD.findall(text)):
+        name = its["fingerprints"].get(hashlib.sha256(salt + word).hexdigest())
+        if name:
+            yield name
+
+
+@promise("host")
+def no_secret_in_units(its: Facts) -> Iterator[str]:
+    """No secret stands in the properties of a unit."""
+    shown = output("systemctl", "show", "*.service", "*.timer", "*.socket", "--all")
+    for text in shown.split("\n\n"):
+        for name in found_in(its, text.encode()):
+            unit = re.search(r"^Id=(.+)$", text, re.MULTILINE)
+            yield f"{unit[1] if unit else 'a unit'} shows {name}"
+
+
+@promise("host")
+def no_secret_in_processes(its: Facts) -> Iterator[str]:
+    """No secret stands in the arguments of a process."""
+    for process in processes():
+        try:
+            text = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        yield from (f"process {process} ({text.split(b' ')[0].decode()}) shows {name}" for name in found_in(its, text))
+
+
+@promise("host")
+def no_secret_in_files(its: Facts) -> Iterator[str]:
+    """No secret stands in a file that everybody reads."""
+    for root in READABLE:
+        for folder, folders, files in os.walk(root):
+            # What others cannot enter, others cannot read.
+            if not os.stat(folder).st_mode & 0o001:
+                folders.clear()
+                continue
+            for path in (f"{folder}/{name}" for name in files):
+                try:
+                    found = os.lstat(path)
+                    if stat.S_ISREG(found.st_mode) and found.st_mode & 0o004 and found.st_size <= LARGE:
+                        yield from (f"{path} shows {name}" for name in found_in(its, Path(path).read_bytes()))
+                except FileNotFoundError:
+                    continue

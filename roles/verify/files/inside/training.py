@@ -1,0 +1,18 @@
+"""Training by schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from promises import Facts, Off, promise
+from tools import show
+
+
+@promise("training")
+def training_scheduled(its: Facts) -> Iterator[str]:
+    """Training waits for its time."""
+    if not its["scheduled"]:
+        raise Off("training_schedule is empty")
+    found = show(its["unit"], "ActiveState", "UnitFileState")
+    if (found["ActiveState"], found["UnitFileState"]) != ("active", "enabled"):
+        yield f"{its['unit']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"

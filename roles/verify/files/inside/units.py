@@ -1,0 +1,105 @@
+"""The services' units: running, confined, and as Trackbox wrote them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from promises import Facts, promise
+from tools import family, output, sha256, show, status
+
+SERVERS = ("mysql", "minio", "mlflow", "nginx")
+
+
+@promise(*SERVERS)
+def runs(its: Facts) -> Iterator[str]:
+    """{} runs, and starts at boot."""
+    found = show(its["unit"], "ActiveState", "UnitFileState")
+    if found["ActiveState"] != "active":
+        yield f"{its['unit']} is {found['ActiveState']}"
+    if found["UnitFileState"] != "enabled":
+        yield f"{its['unit']} is {found['UnitFileState'] or 'not installed'}"
+
+
+@promise(*SERVERS)
+def hardened(its: Facts) -> Iterator[str]:
+    """{} stays within what systemd-analyze security may rate its unit."""
+    said = output("systemd-analyze", "security", "--no-pager", its["unit"])
+    rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    if not rated or float(rated[1]) > float(its["exposure"]):
+        yield f"{its['unit']} is rated {rated[1] if rated else 'nothing'}, above {its['exposure']}"
+
+
+@promise(*SERVERS)
+def unit_unchanged(its: Facts) -> Iterator[str]:
+    """{} has the unit that was written for it, and no later drop-in changes it."""
+    found = show(its["unit"], "FragmentPath", "DropInPaths", "NeedDaemonReload")
+    fragment, ours = found["FragmentPath"], [path for path in its["files"] if path.startswith("/etc/systemd/")]
+    if fragment not in ours and not fragment.startswith(("/lib/", "/usr/lib/")):
+        yield f"its unit is {fragment}"
+    # Those of the distribution lie under /usr/lib; a `systemctl set-property --runtime` writes into /run.
+    for path in found["DropInPaths"].split():
+        if path not in ours and not path.startswith(("/lib/", "/usr/lib/")):
+            yield f"{path} changes it"
+    loaded = [fragment, *found["DropInPaths"].split()]
+    yield from (f"{path} is not loaded" for path in ours if path not in loaded)
+    if found["NeedDaemonReload"] != "no":
+        yield "systemd has not read its files again: systemctl daemon-reload"
+
+
+@promise(*SERVERS, "training")
+def files_as_written(its: Facts) -> Iterator[str]:
+    """{} has its files as the settings make them."""
+    for path, wanted in its["files"].items():
+        if not Path(path).is_file():
+            yield f"{path} is missing"
+        elif sha256(path) != wanted:
+            yield f"{path} is another"
+
+
+@promise("minio", "mlflow")
+def confined(its: Facts) -> Iterator[str]:
+    """{} runs as its own user, without capabilities, behind a filter of system calls."""
+    wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
+    uid = output("id", "--user", its["user"]).strip()
+    for process in family(its["unit"]):
+        found = status(process)
+        yield from (f"process {process} has {key} {found[key]}" for key, value in wanted.items() if found[key] != value)
+        if set(found["Uid"].split()) != {uid}:
+            yield f"process {process} runs as {found['Uid'].split()[0]}"
+
+
+@promise(*SERVERS)
+def binary_current(its: Facts) -> Iterator[str]:
+    """{} runs the program and the libraries that are installed, none that was replaced since its start."""
+    for process in family(its["unit"]):
+        maps = Path(f"/proc/{process}/maps").read_text()
+        # Shared memory and temporary files are deleted by design; a program or library lies in one of these.
+        gone = sorted(set(re.findall(r" (/(?:usr|opt|lib)\S*) \(deleted\)", maps)))
+        if gone:
+            yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
+
+
+@promise("mysql", "nginx")
+def package_intact(its: Facts) -> Iterator[str]:
+    """{} runs a program that is as its package brought it."""
+    [main, *_] = family(its["unit"])
+    path = str(Path(f"/proc/{main}/exe").readlink())
+    package = output("dpkg-query", "--search", path).partition(":")[0]
+    # Its settings may differ: those lines have a `c`.
+    for line in output("dpkg", "--verify", package, codes=(0, 1)).splitlines():
+        if " c " not in line:
+            yield f"{package}: {line.split()[-1]} is another"
+
+
+@promise("mysql", "minio", "mlflow", "nginx")
+def user_cannot_log_in(its: Facts) -> Iterator[str]:
+    """{} has a system user who cannot log in."""
+    for name in its.get("users_of_the_system", [its["user"]]):
+        shell = output("getent", "passwd", name).strip().rpartition(":")[2]
+        if shell.rpartition("/")[2] not in ("nologin", "false"):
+            yield f"{name} has the shell {shell}"
+        password = output("getent", "shadow", name).split(":")[1]
+        if not password.startswith(("!", "*")):
+            yield f"{name} has a password"

@@ -1,0 +1,96 @@
+"""How the front door encrypts."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+import warnings
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from network import SECONDS, trust
+from promises import Facts, Off, promise
+
+OLD = {ssl.TLSVersion.TLSv1: "TLS 1.0", ssl.TLSVersion.TLSv1_1: "TLS 1.1"}
+NEW = {ssl.TLSVersion.TLSv1_2: "TLS 1.2", ssl.TLSVersion.TLSv1_3: "TLS 1.3"}
+# Without forward secrecy, without authenticated encryption, or broken.
+WEAK = "kRSA:SHA1:SHA256:SHA384:3DES:RC4:aNULL:eNULL:@SECLEVEL=0"
+
+
+def addresses(its: Facts) -> list[tuple[str, int]]:
+    """Return the two doors, host and port."""
+    if not its["url"].startswith("https:"):
+        raise Off("nginx_tls is off")
+    doors = [urlsplit(url) for url in (its["url"], its["s3_url"])]
+    return [(str(door.hostname), door.port or 443) for door in doors]
+
+
+def shake(address: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Make a connection with a handshake, and close it."""
+    with (
+        socket.create_connection(address, timeout=SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=address[0]) as found,
+    ):
+        return found
+
+
+def blind(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLContext:
+    """Return a context that speaks one version, trusts anybody, and offers old ciphers too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers(ciphers)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def spoken(address: tuple[str, int], context: ssl.SSLContext) -> bool:
+    """Return whether the server comes to terms with the context."""
+    try:
+        shake(address, context)
+    except (ssl.SSLError, ConnectionResetError):
+        return False
+    return True
+
+
+@promise("nginx")
+def tls_versions(its: Facts) -> Iterator[str]:
+    """NGINX speaks TLS 1.2 and 1.3, and no older one."""
+    for address in addresses(its):
+        yield from (
+            f"port {address[1]} speaks {name}" for version, name in OLD.items() if spoken(address, blind(version))
+        )
+        yield from (
+            f"port {address[1]} speaks no {name}"
+            for version, name in NEW.items()
+            if not spoken(address, blind(version))
+        )
+
+
+@promise("nginx")
+def tls_ciphers(its: Facts) -> Iterator[str]:
+    """NGINX agrees to ciphers with forward secrecy and authentication only."""
+    context = blind(ssl.TLSVersion.TLSv1_2, WEAK)
+    weak = [cipher["name"] for cipher in context.get_ciphers() if "TLS_" not in cipher["name"]]
+    context.set_ciphers(
+        ":".join(name for name in weak if not ("DHE" in name and ("GCM" in name or "POLY" in name))) + ":@SECLEVEL=0"
+    )
+    for address in addresses(its):
+        if spoken(address, context):
+            yield f"port {address[1]} agrees to one without"
+
+
+@promise("nginx")
+def tls_certificate(its: Facts) -> Iterator[str]:
+    """NGINX's certificate is for this name, of an authority that the clients have, and not about to end."""
+    for address in addresses(its):
+        with (
+            socket.create_connection(address, timeout=SECONDS) as plain,
+            trust(its).wrap_socket(plain, server_hostname=address[0]) as found,
+        ):
+            certificate = found.getpeercert() or {}
+        days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
+        if days < its["days"]:
+            yield f"that of port {address[1]} ends in {days:.0f} days"
