@@ -31,7 +31,7 @@ LOOSEN() {
   for unit; do
     mkdir -p /etc/systemd/system/$unit.service.d
     {
-      echo [Service]
+      echo '[Service]'
       printf '%s=\n' SystemCallFilter SystemCallArchitectures RestrictAddressFamilies IPAddressDeny
       printf '%s=false\n' NoNewPrivileges ProtectSystem ProtectHome RestrictNamespaces PrivateUsers PrivateDevices \
         PrivateTmp PrivateNetwork ProtectKernelModules ProtectKernelTunables ProtectKernelLogs ProtectClock \
