@@ -66,7 +66,7 @@ class Seen:
             connection = plain if port == 80 else self.trust.wrap_socket(plain, server_hostname=self.host)
             connection.sendall("\r\n".join(lines).encode())
             with connection.makefile("rb") as answer:
-                return answer.read().decode()
+                return answer.read().decode(errors="replace")
 
     def stapled(self) -> str:
         """Return what openssl says of the responder's answer that comes with the certificate."""

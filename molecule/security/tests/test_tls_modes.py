@@ -77,6 +77,7 @@ def test_self_signed(machine: Machine, host: Host, controller: str, tmp_path: Pa
     seen.ask("/forged", "X-Forwarded-For: 203.0.113.9")
     line = json.loads(host.check_output("grep forged /var/log/nginx/access.log | tail -n 1"))
     assert line["source"] == controller
+    assert "application/pkix-crl" in seen.ask("/ca.crl", port=80)
     renew(seen, host, f"rm /etc/trackbox/nginx/server.names && {RENEW}")
 
 

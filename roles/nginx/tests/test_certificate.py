@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from pki import Signed, sign
 
+URL = "http://vm.example.org/ca.crl"
 SCRIPT = Path(__file__).parents[1] / "files/certificate"
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -26,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def make(folder: Path, *names: str) -> str:
     """Run the script and return what it prints."""
-    return subprocess.run([SCRIPT, folder, *names], check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run([SCRIPT, folder, URL, *names], check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 def shown(certificate: Path, *options: str) -> str:
@@ -41,7 +42,10 @@ def handshake(folder: Path, name: str, authority: Path | None = None) -> None:
     server.load_cert_chain(folder / "server.pem")
     client = ssl.create_default_context(cafile=str(authority or folder.parent / "ca.crt"))
     # As Python 3.13 does by itself.
-    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    client.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
+    revoked = x509.load_der_x509_crl((folder.parent / "ca.crl").read_bytes())
+    (folder.parent / "ca.crl.pem").write_bytes(revoked.public_bytes(Encoding.PEM))
+    client.load_verify_locations(folder.parent / "ca.crl.pem")
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
         client.wrap_bio(to_client, to_server, server_hostname=name),
@@ -129,6 +133,26 @@ def test_two_authorities_of_one_name_have_serial_numbers_of_their_own(folder: Pa
     first = shown(folder / "ca.crt", "-serial")
     make(folder, "vm2.example.org")
     assert shown(folder / "ca.crt", "-serial") != first
+
+
+def test_what_is_replaced_is_revoked(folder: Path) -> None:
+    make(folder, "vm.example.org")
+    stolen = (folder / "server.pem").read_bytes()
+    (folder / "server.names").unlink()
+    make(folder, "vm.example.org")
+    handshake(folder, "vm.example.org")
+    (folder / "server.pem").write_bytes(stolen)
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate revoked"):
+        handshake(folder, "vm.example.org")
+
+
+def test_the_certificate_says_where_the_list_is_which_lasts_longer_than_it(folder: Path) -> None:
+    make(folder, "vm.example.org")
+    assert URL in shown(folder / "server.pem", "-ext", "crlDistributionPoints")
+    revoked = x509.load_der_x509_crl((folder.parent / "ca.crl").read_bytes())
+    certificate = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
+    assert revoked.next_update_utc is not None
+    assert revoked.next_update_utc > certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("name", ["bank.example.org", "192.0.2.1", "::2"])
