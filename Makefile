@@ -9,7 +9,7 @@ ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
-.PHONY: up env ssh test down
+.PHONY: up env ssh test down verify sbom outdated
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook playbooks/up.yml
@@ -23,6 +23,15 @@ ssh:  ## a shell on the local VM
 
 test: .venv/done training/.venv/done  ## lint, unit tests, molecule
 	.ci/test
+
+verify: .venv/done  ## whether the local VM keeps every promise
+	ansible-playbook playbooks/verify.yml
+
+sbom: .venv/done  ## what is installed there: inventory/local/secrets/sbom.cdx.json
+	ansible-playbook playbooks/sbom.yml
+
+outdated: .venv/done  ## what is behind, of all that is pinned
+	python .ci/outdated
 
 down: .venv/done  ## the local VM, its secrets and its network, gone
 	ansible-playbook playbooks/local-vm.yml -e local_vm_state=absent

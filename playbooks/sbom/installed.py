@@ -1,0 +1,64 @@
+"""Print what is installed on this machine, as JSON, and change nothing.
+
+The packages of the system and of each Python environment, and the modules in MinIO's binary.
+"""
+
+import json
+import subprocess
+from hashlib import sha256
+from importlib.metadata import distributions
+from pathlib import Path
+
+OPT = Path("/opt/trackbox")
+
+
+def system_packages() -> list[list[str]]:
+    """Name, version and architecture of each package of the distribution."""
+    shown = "--showformat=${db:Status-Status} ${Package} ${Version} ${Architecture}\n"
+    lines = subprocess.run(["dpkg-query", "--show", shown], check=True, capture_output=True, text=True).stdout
+    return [line.split()[1:] for line in lines.splitlines() if line.startswith("installed ")]
+
+
+def environments() -> dict[str, list[list[str]]]:
+    """Name and version of each package, by the environment under /opt/trackbox that it is in."""
+    found = {}
+    for site in sorted(OPT.glob("**/lib/python3*/site-packages")):
+        packages = {(one.metadata["Name"], one.version) for one in distributions(path=[str(site)])}
+        found[str(site.parents[2].relative_to(OPT))] = sorted(map(list, packages))
+    return found
+
+
+def go_modules(binary: Path) -> list[list[str]]:
+    """Path, version and checksum of each module in a Go binary: text that Go writes behind a mark.
+
+    Source: Go's package debug/buildinfo. The text has lines of words between tabs; `=>` replaces the line above.
+    """
+    data = binary.read_bytes()
+    start = data.index(b"path\t", data.index(b"\xff Go buildinf:"))
+    modules: list[list[str]] = []
+    for line in data[start : start + 1_000_000].split(b"\n"):
+        kind, *words = line.split(b"\t")
+        if kind == b"dep" and len(words) >= 2:
+            modules.append([word.decode() for word in words[:3]])
+        elif kind == b"=>" and len(words) >= 2:
+            modules[-1] = [word.decode() for word in words[:3]]
+        elif kind not in (b"path", b"mod", b"build"):
+            break
+    return modules
+
+
+def main() -> None:
+    """Print it."""
+    [binary] = OPT.glob("minio/*/minio")
+    system = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    found = {
+        "system": {name: system[name].strip('"') for name in ("ID", "VERSION_ID", "VERSION_CODENAME")},
+        "packages": system_packages(),
+        "environments": environments(),
+        "minio": {"sha256": sha256(binary.read_bytes()).hexdigest(), "modules": go_modules(binary)},
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
