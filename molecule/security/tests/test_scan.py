@@ -1,4 +1,4 @@
-"""testssl.sh, from Debian, on both doors: nothing above its lowest level but what docs/security-scan.md gives a reason for."""
+"""testssl.sh, from Debian, on both doors: nothing above its lowest level without a reason in docs/security-scan.md."""
 
 import json
 import shutil
