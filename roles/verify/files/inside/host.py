@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promises import Facts, promise
-from tools import output, walk
+from tools import output, show, walk
 
 
 def listeners(kind: str) -> Iterator[tuple[str, int, str, str]]:
@@ -49,6 +49,9 @@ def port_its_own(its: Facts) -> Iterator[str]:
     held = [(address, port) for address, port, _, owner in listeners("t") if owner == uid]
     for wanted in its["addresses"]:
         address, _, port = wanted.rpartition(":")
+        if "socket" in its and f"{wanted} (Stream)" in show(its["socket"], "Listen")["Listen"]:
+            # systemd holds it, and hands it on.
+            continue
         if (address.strip("[]"), int(port)) not in held:
             yield f"{its['user']} does not wait at {wanted}"
     if all(loopback(wanted.rpartition(":")[0].strip("[]")) for wanted in its["addresses"]):
