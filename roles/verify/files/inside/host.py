@@ -49,9 +49,11 @@ def port_its_own(its: Facts) -> Iterator[str]:
     held = [(address, port) for address, port, _, owner in listeners("t") if owner == uid]
     for wanted in its["addresses"]:
         address, _, port = wanted.rpartition(":")
-        if "socket" in its and f"{wanted} (Stream)" in show(its["socket"], "Listen")["Listen"]:
+        if "socket" in its:
             # systemd holds it, and hands it on.
-            continue
+            found = show(its["socket"], "Listen", "ActiveState")
+            if found["ActiveState"] == "active" and f"{wanted} (Stream)" in found["Listen"]:
+                continue
         if (address.strip("[]"), int(port)) not in held:
             yield f"{its['user']} does not wait at {wanted}"
     if all(loopback(wanted.rpartition(":")[0].strip("[]")) for wanted in its["addresses"]):
