@@ -150,9 +150,9 @@ def host(machine: Machine) -> Host:
 VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewer"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def viewer(machine: Machine) -> Iterator[dict[str, str]]:
-    """A viewer, added to the machine as its users would do it, and removed in the end."""
+    """A viewer, added to the machine as its users would do it, and removed after the module: verify.yml knows her not."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
     machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
     yield {"user": VIEWER["name"], "password": VIEWER["password"]}

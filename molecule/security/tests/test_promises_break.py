@@ -24,7 +24,8 @@ ALONE = "files"
 SHELL = r"""
 set -eu
 shopt -s nullglob
-KEEP() { local file; for file; do cp -p "$file" "$file.kept"; done; }
+# Python's files are links into uv's cache: what is written to is a copy.
+KEEP() { local file; for file; do cp -p "$file" "$file.copy"; mv "$file" "$file.kept"; mv "$file.copy" "$file"; done; }
 BACK() { local file; for file; do mv "$file.kept" "$file"; done; }
 LOOSEN() {
   local unit line
