@@ -1,0 +1,1 @@
+"""Backup of a Trackbox machine, and its restore."""

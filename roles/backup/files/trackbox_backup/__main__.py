@@ -1,0 +1,46 @@
+"""Trackbox's backup, as root: `backup`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from trackbox_backup import backup, settings
+from trackbox_backup.refused import Refused
+from trackbox_backup.restore import Restore
+
+
+def stop(*_: object) -> None:
+    """End as by Ctrl-C, so that what was begun is cleaned up."""
+    raise KeyboardInterrupt("systemd stopped it")
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    signal.signal(signal.SIGTERM, stop)
+    command, *rest = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        known = settings.load()
+        if command == "backup":
+            print(backup.make(known, Path(folder)))
+            return
+        name = rest.pop(0) if command == "secret" else ""
+        restore = Restore(known, Path(folder), *(rest or ["latest"]))
+        if command == "look":
+            print(json.dumps(restore.look()))
+        elif command == "secret":
+            sys.stdout.buffer.write(restore.secrets()[name])
+        elif command == "restore":
+            if restore.look()["holds_data"]:
+                restore.read_all()
+            print(json.dumps(restore.prove(restore.write())))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Refused as refused:
+        sys.exit(str(refused))

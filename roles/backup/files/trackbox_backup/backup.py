@@ -1,0 +1,153 @@
+"""One backup: the database first, then the objects that it names; whole, read back, or it does not count."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from trackbox_backup import state
+from trackbox_backup.database import ALIASES, REVISION, Database, Rows
+from trackbox_backup.objects import Hashing, Packed, pack
+from trackbox_backup.refused import Refused
+from trackbox_backup.repository import Repository
+from trackbox_backup.settings import SECRETS, Settings
+from trackbox_backup.store import BUCKETS, IAM, Store
+
+# Of what a backup consists; a restore refuses a later one.
+FORMAT = 1
+TAG, WHOLE = "trackbox", "complete"
+DATABASE, OBJECTS, SECRET, MANIFEST = "database.sql", "objects.tar", "settings.tar", "manifest.json"
+
+
+def pack_settings(store: Store, out: IO[bytes]) -> None:
+    """Write what lies under /etc/trackbox, and MinIO's users, policies and buckets' settings."""
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for what in (IAM, BUCKETS):
+            packed = store.export(what)
+            member = tarfile.TarInfo(f"minio/{what}.zip")
+            member.size, member.mode = len(packed), 0o600
+            tar.addfile(member, io.BytesIO(packed))
+        for path in sorted(SECRETS.rglob("*")):
+            # The repository's own password opens nothing from within.
+            if path.is_file() and not path.is_relative_to(SECRETS / "backup"):
+                tar.add(path, str(path).lstrip("/"))
+
+
+class Backup:
+    """A run, and the manifest that closes it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Prepare; folder: a private one."""
+        self.settings, self.start = settings, time.time()
+        self.run = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.start))
+        self.repository = Repository(settings, folder)
+        self.database, self.store = Database(settings), Store(settings)
+        self.parts: dict[str, dict[str, Any]] = {}
+        self.added = 0
+
+    def save(self, name: str, write: Callable[[IO[bytes]], Any], *tags: str) -> None:
+        """Store a part, and note its SHA-256."""
+        hashing: list[Hashing] = []
+
+        def through(out: IO[bytes]) -> None:
+            hashing.append(Hashing(out))
+            write(hashing[0])  # type: ignore[arg-type]
+
+        summary = self.repository.save(name, [TAG, self.run, *tags], through)
+        self.parts[name] = {
+            "snapshot": summary["snapshot_id"],
+            "sha256": hashing[0].digest.hexdigest(),
+            "bytes": hashing[0].seen,
+        }
+        self.added += summary.get("data_added", 0)
+
+    def see(self, name: str) -> None:
+        """Read a part back from the repository, and see that it is what was written."""
+        with self.repository.read(self.parts[name]["snapshot"], name) as file:
+            read = Hashing(file)
+            while read.read(1 << 20):
+                pass
+        if read.digest.hexdigest() != self.parts[name]["sha256"]:
+            raise Refused(f"The target {self.settings.target} gave {name} back as another file.")
+
+    def forget(self) -> None:
+        """Let those backups go that are older than what is kept, and what was cut off."""
+        keep = [word for unit, count in self.settings.keep.items() if count for word in (f"--keep-{unit}", str(count))]
+        self.repository.run("forget", "--quiet", "--tag", f"{TAG},{WHOLE}", "--group-by", "", *keep)
+        runs = {tag for snapshot in self.repository.snapshots(TAG, WHOLE) for tag in snapshot["tags"]} | {self.run}
+        old = [one["id"] for one in self.repository.snapshots(TAG) if not runs & {*one["tags"]} - {TAG, WHOLE}]
+        if old:
+            self.repository.run("forget", "--quiet", *old)
+        self.repository.run("prune", "--quiet")
+
+    def manifest(self, rows: Rows, packed: Packed, models: dict[str, str], aliases: list[list[str]]) -> dict[str, Any]:
+        """Return what the backup holds, for the restore to be held against."""
+        bucket = self.settings.bucket
+        return {
+            "format": FORMAT,
+            "run": self.run,
+            "host": self.settings.host,
+            "began": state.stamp(self.start),
+            "flavor": self.settings.flavor,
+            "revision": self.database.query(REVISION)[0][0],
+            "parts": self.parts,
+            "rows": dict(sorted(rows.counts.items())),
+            "aliases": aliases,
+            "models": models,
+            "missing": sorted(what for folder, what in models.items() if f"{bucket}/{folder}" not in packed.folders),
+            "buckets": packed.buckets,
+            "gone": packed.gone,
+        }
+
+    def make(self) -> dict[str, Any]:
+        """Make it, see that it can be read, and close it; return the manifest."""
+        found: list[Any] = []
+        self.repository.open(make=True)
+        self.save(DATABASE, lambda out: found.append(self.database.dump(out)))
+        models, aliases = self.database.models(), self.database.query(ALIASES)
+        self.save(SECRET, lambda out: pack_settings(self.store, out))
+        self.save(OBJECTS, lambda out: found.append(pack(self.store, out)))
+        rows, packed = found
+        self.forget()
+        self.see(DATABASE)
+        self.see(SECRET)
+        self.repository.run("check", f"--read-data-subset={self.settings.read_data}")
+        manifest = self.manifest(rows, packed, models, aliases)
+        self.save(MANIFEST, lambda out: out.write(json.dumps(manifest).encode()), WHOLE)
+        self.see(MANIFEST)
+        return manifest
+
+    def whole(self) -> dict[str, Any]:
+        """Make it, and tell monitoring what came of it."""
+        try:
+            manifest = self.make()
+        except Refused as refused:
+            state.note(error=str(refused))
+            raise
+        except BaseException as error:
+            state.note(error=f"It was cut off: {type(error).__name__} {error}".strip())
+            raise
+        size = sum(part["bytes"] for part in self.parts.values())
+        seconds = round(time.time() - self.start, 1)
+        counts = {
+            "rows": sum(manifest["rows"].values()),
+            "objects": sum(b["versions"] for b in manifest["buckets"].values()),
+        }
+        told = {"run": self.run, "seconds": seconds, "bytes": size, "added": self.added, "missing": manifest["missing"]}
+        state.note(error="", **told, **counts)
+        return {**told, **counts}
+
+
+def make(settings: Settings, folder: Path) -> str:
+    """Make a backup; return the sentence for the log."""
+    told = Backup(settings, folder).whole()
+    lacks = f" Missing before it began: files of {', '.join(told['missing'])}." if told["missing"] else ""
+    return (
+        f"Backup {told['run']} is whole and was read back: {told['rows']} rows and {told['objects']} versions of "
+        f"objects, {told['bytes'] / 1e6:.1f} MB, {told['added'] / 1e6:.1f} MB of it new, in {told['seconds']} s.{lacks}"
+    )

@@ -1,0 +1,151 @@
+"""The repository of restic: encrypted, deduplicated, and only whole backups count in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from trackbox_backup.refused import Refused
+from trackbox_backup.settings import Settings
+
+# What restic's versions say, from 0.14 on, and what the person should read instead.
+REASONS = {
+    "wrong password or no key found": (
+        "backup_password does not open the repository {target}: give it the password that it was made with"
+    ),
+    "no space left|disk quota|XMinioStorageFull|QuotaExceeded": (
+        "The target {target} is full: make room there, or keep fewer backups (backup_keep)"
+    ),
+    "verification failed|invalid data returned|does not match|is damaged|hash mismatch|not found in index|Pack ID": (
+        "The repository {target} is damaged ({last}): see docs/backup.md for what can be saved"
+    ),
+    "unable to open config file|specified location|does not exist": (
+        "There is no repository in {target}: name the target that backups went to"
+    ),
+}
+
+
+class Missing(Refused):
+    """There is no repository yet."""
+
+
+class Repository:
+    """restic, with the credentials of its target in its environment and in no argument."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        """Prepare; folder: a private one, for files that SSH must find."""
+        self.settings = settings
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "RESTIC_REPOSITORY": settings.target,
+            "RESTIC_PASSWORD": settings.password,
+            "RESTIC_CACHE_DIR": os.environ.get("CACHE_DIRECTORY", "/var/cache/trackbox/restic"),
+            "AWS_ACCESS_KEY_ID": settings.s3_access_key,
+            "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key,
+        }
+        self.options = self.ssh(folder) if settings.target.startswith("sftp:") else []
+
+    def ssh(self, folder: Path) -> list[str]:
+        """Return how to reach the target by SSH: with our key, to the host that was named, and without a question."""
+        for name, text in (("key", self.settings.ssh_key), ("known_hosts", self.settings.ssh_known_hosts)):
+            path = folder / name
+            path.touch(mode=0o600)
+            path.write_text(text.strip() + "\n")
+        found = re.match(r"sftp:(?://)?([^:/]+(?::(?=\d+/))?\d*)[:/]", self.settings.target)
+        where, _, port = (found[1] if found else "").partition(":")
+        given = [f"-i {folder}/key", f"-o UserKnownHostsFile={folder}/known_hosts", "-o StrictHostKeyChecking=yes"]
+        given += ["-o BatchMode=yes", "-o ConnectTimeout=20", f"-p {port or 22}"]
+        return ["-o", f"sftp.command=ssh {' '.join(given)} {where} -s sftp"]
+
+    def refusal(self, said: str) -> Refused:
+        """Return the sentence for what restic said."""
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        # 0.18 says some things in JSON.
+        last = lines[-1][:300] if lines else "it said nothing"
+        for pattern, sentence in REASONS.items():
+            if re.search(pattern, said, re.IGNORECASE):
+                made = sentence.format(target=self.settings.target, last=last)
+                return (Missing if made.startswith("There is no repository") else Refused)(f"{made}.")
+        return Refused(f"The target {self.settings.target} (backup_target) does not work: {last.rstrip('.')}.")
+
+    def start(self, *arguments: str, stdin: int | None, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start restic."""
+        command = ["restic", *self.options, *arguments]
+        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+
+    def run(self, *arguments: str) -> str:
+        """Run restic to its end; return what it printed."""
+        process = self.start(*arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        out, errors = process.communicate()
+        if process.returncode:
+            raise self.refusal(errors.decode(errors="replace") + out.decode(errors="replace"))
+        return out.decode()
+
+    def open(self, make: bool) -> None:
+        """See that the repository opens; with `make`, make it where there is none."""
+        try:
+            self.run("cat", "config")
+        except Missing:
+            if not make:
+                raise
+            self.run("init")
+        # Those of a backup that was cut off.
+        self.run("unlock")
+
+    def save(self, name: str, tags: Sequence[str], write: Callable[[IO[bytes]], None]) -> dict[str, Any]:
+        """Store what `write` writes, under this name; return restic's summary."""
+        arguments = ["backup", "--json", "--stdin", "--stdin-filename", name, "--host", self.settings.host]
+        arguments += ["--tag", ",".join(tags)]
+        process = self.start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin
+        assert process.stdout
+        try:
+            write(process.stdin)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # restic says why
+        except BaseException:
+            # Its input's end would be taken for the end of the file.
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            process.stdin = None
+        out, errors = process.communicate()
+        if process.returncode:
+            raise self.refusal(errors.decode(errors="replace"))
+        summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+        return summary
+
+    @contextmanager
+    def read(self, snapshot: str, name: str) -> Iterator[IO[bytes]]:
+        """Give the file of a snapshot, to be read to its end; what is damaged in it is refused."""
+        process = self.start("dump", snapshot, f"/{name}", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert process.stdout
+        try:
+            yield process.stdout
+        except Exception as error:
+            # What was cut short was cut by restic, if that has ended: its reason says more.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2)
+            if not process.poll():
+                process.kill()
+                process.wait()
+                raise
+            raise self.refusal((process.stderr.read() if process.stderr else b"").decode(errors="replace")) from error
+        errors = process.communicate()[1]
+        if process.returncode:
+            raise self.refusal(errors.decode(errors="replace"))
+
+    def snapshots(self, *tags: str) -> list[Mapping[str, Any]]:
+        """Return the snapshots with all these tags, the oldest first."""
+        found: list[Mapping[str, Any]] = json.loads(self.run("snapshots", "--json", "--tag", ",".join(tags))) or []
+        return sorted(found, key=lambda snapshot: str(snapshot["time"]))

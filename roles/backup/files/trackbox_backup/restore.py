@@ -1,0 +1,139 @@
+"""A restore: look first, then replace database and objects, then prove that they are those of the backup."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import IO, Any
+
+from trackbox_backup.backup import DATABASE, FORMAT, MANIFEST, OBJECTS, SECRET, TAG, WHOLE
+from trackbox_backup.database import ALIASES, REVISION, WORK, Database
+from trackbox_backup.objects import Identity, unpack
+from trackbox_backup.refused import Refused
+from trackbox_backup.repository import Repository
+from trackbox_backup.settings import Settings
+from trackbox_backup.store import BUCKETS, IAM, Store, Version
+
+
+def nothing(_: Version, __: IO[bytes]) -> None:
+    """Take a version, and do nothing with it."""
+
+
+class Restore:
+    """A backup of the repository, and this machine."""
+
+    def __init__(self, settings: Settings, folder: Path, run: str) -> None:
+        """Find the backup: the newest that is whole, or the one that `run` names."""
+        self.settings = settings
+        self.repository = Repository(settings, folder)
+        self.database, self.store = Database(settings), Store(settings)
+        self.repository.open(make=False)
+        known = [one for one in self.repository.snapshots(TAG, WHOLE) if run in ("latest", *one["tags"])]
+        if not known:
+            which = "no backup that is whole" if run == "latest" else f"no backup {run} that is whole"
+            raise Refused(f"The repository {settings.target} holds {which} (restore_backup).")
+        with self.repository.read(known[-1]["id"], MANIFEST) as file:
+            self.manifest: dict[str, Any] = json.loads(file.read())
+        if self.manifest["format"] > FORMAT:
+            raise Refused(
+                f"The backup {self.manifest['run']} has the format {self.manifest['format']}, and this Trackbox reads "
+                f"{FORMAT}: restore it by the Trackbox that made it, or a newer one."
+            )
+
+    def look(self) -> dict[str, Any]:
+        """Return what the playbook has to know before anything is overwritten; refuse what cannot be restored here."""
+        made, here = self.manifest, self.database.query(REVISION)[0][0]
+        if made["revision"] != here:
+            raise Refused(
+                f"The backup {made['run']} holds MLflow's schema {made['revision']}, and the MLflow installed here "
+                f"works with {here}: restore it by the Trackbox that made it, and upgrade then."
+            )
+        if made["flavor"] != self.settings.flavor:
+            raise Refused(
+                f"The backup {made['run']} comes from {made['flavor']}, and mysql_flavor is {self.settings.flavor} "
+                f"here: set it to {made['flavor']} and run site.yml first."
+            )
+        work = int(self.database.query(WORK)[0][0])
+        objects = sum(
+            1 for bucket in self.store.buckets() for _ in zip(self.store.versions(bucket), range(1), strict=False)
+        )
+        size = sum(part["bytes"] for part in made["parts"].values())
+        return {"run": made["run"], "host": made["host"], "bytes": size, "holds_data": bool(work or objects)}
+
+    def part(self, name: str) -> Any:
+        """Open a part of the backup."""
+        return self.repository.read(self.manifest["parts"][name]["snapshot"], name)
+
+    def same(self, name: str, sha256: str) -> None:
+        """Refuse a part that is not the one that was backed up."""
+        if sha256 != self.manifest["parts"][name]["sha256"]:
+            raise Refused(f"{name} of the backup {self.manifest['run']} is not what was backed up.")
+
+    def read_all(self) -> None:
+        """Read all of it before what is there is overwritten."""
+        with self.part(DATABASE) as file:
+            self.same(DATABASE, hashlib.file_digest(file, "sha256").hexdigest())
+        with self.part(OBJECTS) as file:
+            self.same(OBJECTS, unpack(file, nothing)[1])
+
+    def secrets(self) -> dict[str, bytes]:
+        """Return the small files of the backup, by name."""
+        with self.part(SECRET) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            found = {member.name: (tar.extractfile(member) or file).read() for member in tar}
+            while file.read(1 << 16):
+                pass
+        return found
+
+    def write(self) -> dict[Identity, str]:
+        """Replace database, buckets, users and objects; return the objects' SHA-256."""
+        with self.part(DATABASE) as file:
+            rows = self.database.load(file)
+        self.same(DATABASE, rows.digest.hexdigest())
+        for bucket in self.manifest["buckets"]:
+            self.store.empty(bucket)
+        found = self.secrets()
+        self.store.bring(IAM, found[f"minio/{IAM}.zip"])
+        self.store.bring(BUCKETS, found[f"minio/{BUCKETS}.zip"])
+        with self.part(OBJECTS) as file:
+            digests, whole = unpack(file, self.store.put)
+        self.same(OBJECTS, whole)
+        return digests
+
+    def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
+        """See that the machine holds what the backup holds; return the counts."""
+        made, wrong = self.manifest, []
+        counts = self.database.counts(list(made["rows"]))
+        wrong += [
+            f"{name} has {counts.get(name)} rows of {n}" for name, n in made["rows"].items() if counts.get(name) != n
+        ]
+        if self.database.query(ALIASES) != made["aliases"]:
+            wrong.append("the aliases are others")
+        left, folders = dict(digests), set()
+        for bucket in made["buckets"]:
+            for version in self.store.versions(bucket):
+                digest = ""
+                if not version.deleted:
+                    response = self.store.get(version)
+                    digest = hashlib.file_digest(response, "sha256").hexdigest() if response else "gone"
+                    folders |= {f"{version.key[: n + 1]}" for n, letter in enumerate(version.key) if letter == "/"}
+                if left.pop((bucket, version.key, version.version), None) != digest:
+                    wrong.append(f"{bucket}/{version.key} (version {version.version}) is another")
+        wrong += [f"{bucket}/{key} (version {number}) is missing" for bucket, key, number in left]
+        models = self.database.models()
+        lacks = {what for folder, what in models.items() if folder not in folders}
+        wrong += [f"{what} has no files" for what in sorted(lacks - set(made["missing"]))]
+        if wrong:
+            raise Refused(
+                f"What was restored is not the backup {made['run']}: {'; '.join(wrong[:5])}; {len(wrong)} in all."
+            )
+        return {
+            "run": made["run"],
+            "rows": sum(counts.values()),
+            "tables": len(counts),
+            "versions": len(digests),
+            "bytes": sum(bucket["bytes"] for bucket in made["buckets"].values()),
+            "models": len(models),
+            "aliases": len(made["aliases"]),
+        }

@@ -1,0 +1,75 @@
+"""Filters of the role: what is wrong with its settings, and the text of its program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMS = {
+    "/": r"/[^\s,]+",
+    "sftp:": r"sftp:(//)?[^\s@/:]+@[^\s/:]+(:\d+/|:)?[^\s]+",
+    "s3:": r"s3:https?://[^\s/]+/[^\s/]+\S*",
+}
+PLACES = ["mysql", "minio", "mlflow"]
+
+
+def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
+    """Return a sentence for each setting that no backup could be made with.
+
+    settings: the role's variables. groups: those of the host.
+    """
+    target = str(settings["backup_target"])
+    if not target:
+        return []
+    kind = next((start for start in FORMS if target.startswith(start)), "")
+    if not kind or not re.fullmatch(FORMS[kind], target) or target == "/":
+        return [
+            f"backup_target is {target!r}: give it a folder (/mnt/backup), sftp:USER@HOST:/FOLDER or "
+            "s3:https://HOST/BUCKET; empty, there are no backups."
+        ]
+    problems = []
+    if kind == "sftp:":
+        if "PRIVATE KEY-----" not in str(settings["backup_ssh_key"]):
+            problems.append(
+                "backup_target is by SFTP, and backup_ssh_key holds no private key: give it the text of one without a "
+                "passphrase."
+            )
+        if len(str(settings["backup_ssh_known_hosts"]).split()) < 3:
+            problems.append(
+                "backup_target is by SFTP, and backup_ssh_known_hosts does not say by which key its host is known: "
+                "give it what ssh-keyscan prints, once you have compared it."
+            )
+    for name in ("backup_s3_access_key", "backup_s3_secret_key"):
+        if kind == "s3:" and not settings[name]:
+            problems.append(
+                f"backup_target is a bucket, and {name} is empty: give it the key of a user who may write there."
+            )
+    if len(str(settings["backup_password"])) < 12:
+        problems.append("backup_password is too short: give it 12 characters or more.")
+    if not re.fullmatch(r"(100|[1-9]?\d(\.\d+)?)%|\d+[KMGT]", str(settings["backup_read_data"])):
+        problems.append(
+            f"backup_read_data is {settings['backup_read_data']}: give it a share such as 5%, or a size such as 2G."
+        )
+    if not any(int(count) > 0 for count in settings["backup_keep"].values()):
+        problems.append("backup_keep keeps nothing: give daily, weekly or monthly a number above 0.")
+    if missing := [place for place in PLACES if place not in groups]:
+        problems.append(
+            f"backup_target is set, and {', '.join(missing)} is on another host: a backup is of one host with "
+            f"{', '.join(PLACES)}; leave it empty, and back each of them up by its own means."
+        )
+    return problems
+
+
+def backup_file(path: str) -> str:
+    """Return the text of a file."""
+    return Path(path).read_text()
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"backup_file": backup_file, "backup_problems": backup_problems}
