@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPResponse
@@ -95,15 +95,18 @@ class Machine:
             assert time.monotonic() - start < seconds, f"/healthz was not {wanted} within {seconds} s"
             time.sleep(0.5)
 
-    def play(self, *options: str, playbook: str = "site.yml", status: int = 0) -> str:
-        """Run a playbook on the machine with these options, and return what it printed. status: how it shall end."""
+    def play(self, *options: str, playbook: str = "site.yml", status: int = 0, within: Sequence[str] = ()) -> str:
+        """Run a playbook on the machine with these options, and return what it printed.
+
+        status: how it shall end; within: a command that runs Ansible's.
+        """
         inventories = [ROOT / "inventory/local"]
         if self.name.startswith("molecule-"):
             folder = ROOT / "molecule"
             inventories = [folder / "inventory", folder / self.name.removeprefix("molecule-") / "inventory.yml"]
         if given := os.environ.get("TRACKBOX_INVENTORY"):
             inventories = [Path(given)]
-        command = [str(Path(sys.executable).with_name("ansible-playbook")), playbook, *options]
+        command = [*within, str(Path(sys.executable).with_name("ansible-playbook")), playbook, *options]
         command += [f"--inventory={inventory}" for inventory in inventories]
         settings = {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | settings
@@ -113,12 +116,18 @@ class Machine:
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
 
-    def promises(self, folder: Path, *options: str, status: int = 0) -> dict[str, str]:
-        """Run verify.yml; return the state of each promise: held, broken or off. folder: where its report may lie."""
+    def promises(
+        self, folder: Path, *options: str, status: int = 0, within: Sequence[str] = ()
+    ) -> dict[str, dict[str, str]]:
+        """Run verify.yml; return of each promise its state (held, broken or off) and its detail.
+
+        folder: where its report may lie; status, within: as of `play`.
+        """
         report = folder / "report.json"
-        self.play(*options, f"--extra-vars=verify_report={report}", playbook="playbooks/verify.yml", status=status)
+        options += (f"--extra-vars=verify_report={report}",)
+        self.play(*options, playbook="playbooks/verify.yml", status=status, within=within)
         [results] = json.loads(report.read_text()).values()
-        return {result["name"]: result["state"] for result in results}
+        return {result["name"]: result for result in results}
 
     def run_client(self, script: str, *args: str, **other: str) -> str:
         """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""

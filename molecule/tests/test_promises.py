@@ -11,15 +11,15 @@ import verify
 
 
 @pytest.fixture(scope="module")
-def states(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The state of each promise."""
+def found(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """What was found of each promise."""
     return machine.promises(tmp_path_factory.mktemp("verify"))
 
 
 @pytest.mark.parametrize("name", verify.promises())
-def test_a_promise_is_held(host: Host, states: dict[str, str], name: str) -> None:
+def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
     # A container's clock is its host's, nothing trains by schedule, and MariaDB is the distribution's own.
     off = {"clock_right", "training_scheduled"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
-    assert states[name] == ("off" if name in off else "held")
+    assert found[name]["state"] == ("off" if name in off else "held"), found[name]["detail"]

@@ -9,18 +9,30 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
-from machine import Machine
+from machine import ROOT, Machine
 from pki import Signed, sign
-from seen import NAME, Seen
+from seen import NAME, NAMED, Seen
 from surroundings import acme_server, ocsp_responder, tls_proxy
 from testinfra.host import Host
 
+sys.path.insert(0, str(ROOT / "roles/verify/filter_plugins"))
+import verify
+
 RENEW = "systemctl start trackbox-certificate"
+# What verify.yml says of the front door and of the files; what it says of the rest is the same in every mode.
+PROMISES = [
+    name for name in verify.promises() if name.startswith(("nginx", "door", "tls", "http", "s3", "host", "ports"))
+]
+PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files"]
+NEEDS_TLS = ["http_redirects", "tls_versions", "tls_ciphers", "tls_certificate"]
 ISSUER = "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -noout -issuer"
 
 
@@ -39,13 +51,21 @@ def back_again(machine: Machine, host: Host) -> Iterator[None]:
     assert host.check_output("cat /etc/nginx/nginx.conf") == before
 
 
-def check(machine: Machine, host: Host, seen: Seen) -> None:
-    """What holds in every mode."""
-    assert "200 OK" in seen.ask("/healthz")
-    assert "401 Unauthorized" in seen.ask("/")
-    seen.check_clients()
-    own = host.run("fraud data list --json && fraud promote --dry-run")
-    assert "comparison" in own.stdout + own.stderr, own.stdout + own.stderr
+def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> None:
+    """What holds in every mode; mode: the settings that make it."""
+    settings = {**mode, "verify_only": ",".join(PROMISES)}
+    with ThreadPoolExecutor(1) as pool:
+        # Beside the clients: they wait for each other's answers most of the time.
+        looking = pool.submit(
+            machine.promises, seen.hosts.parent, "--extra-vars", json.dumps(settings), within=[*NAMED, str(seen.hosts)]
+        )
+        assert "200 OK" in seen.ask("/healthz")
+        assert "401 Unauthorized" in seen.ask("/")
+        seen.check_clients()
+        own = host.run("fraud data list --json && fraud promote --dry-run")
+        assert "comparison" in own.stdout + own.stderr, own.stdout + own.stderr
+        off = [name for name, found in looking.result().items() if found["state"] == "off"]
+    assert off == (NEEDS_TLS if mode.get("nginx_tls") == "off" else [])
     for address in ("127.0.0.1:443", "localhost:9443"):
         assert "Trackbox CA" in host.check_output(ISSUER.format(address))
     assert (machine.secrets / "ca.crt").exists() == ("AWS_CA_BUNDLE" in seen.settings)
@@ -72,7 +92,7 @@ def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
 
 def test_self_signed(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
     seen = Seen(machine, tmp_path, machine.address)
-    check(machine, host, seen)
+    check(machine, host, seen, {})
     check_tls(seen)
     seen.ask("/forged", "X-Forwarded-For: 203.0.113.9")
     line = json.loads(host.check_output("grep forged /var/log/nginx/access.log | tail -n 1"))
@@ -103,22 +123,27 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
         while "Cert Status: good" not in (said := seen.stapled()):
             assert time.monotonic() < deadline, said
             time.sleep(0.2)
-    check(machine, host, seen)
+    check(machine, host, seen, variables)
     check_tls(seen)
     with seen.load():
         second = install()
     assert seen.certificate() == second.certificate != first.certificate
+    # Of a public authority, which the controller knows by itself, nothing lies among the secrets.
+    (machine.secrets / "ca.crt").unlink()
+    del variables["trackbox_ca_certificate"]
+    options = ["--extra-vars", json.dumps({**variables, "verify_only": "tls_certificate"})]
+    machine.promises(tmp_path, *options, within=["env", f"SSL_CERT_FILE={tmp_path}/root.crt"])
 
 
 def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
     root = sign("Proxy Root")
     (tmp_path / "root.crt").write_text(root.pem)
-    variables = {"nginx_tls": "off", "nginx_trusted_proxies": [controller], "trackbox_host": NAME}
+    variables: dict[str, Any] = {"nginx_tls": "off", "nginx_trusted_proxies": [controller], "trackbox_host": NAME}
     variables |= {"trackbox_ca_certificate": str(tmp_path / "root.crt")}
     machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
     with tls_proxy(tmp_path, sign("proxy", root, names=[NAME]), controller, machine.address, {443: 80, 9443: 9443}):
         seen = Seen(machine, tmp_path, controller)
-        check(machine, host, seen)
+        check(machine, host, seen, variables)
         assert "Strict-Transport-Security" not in seen.ask("/")
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((machine.address, 443), 5)
@@ -139,7 +164,8 @@ def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> 
         machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
         seen = Seen(machine, tmp_path, machine.address)
         assert "Pebble" in seen.certificate().issuer.rfc4514_string()
-        check(machine, host, seen)
+        # Pebble's certificates last for minutes.
+        check(machine, host, seen, variables | {"verify_certificate_days": 0})
         check_tls(seen)
         assert "404 Not Found" in seen.ask("/.well-known/acme-challenge/", port=80)
         renew(seen, host, RENEW)

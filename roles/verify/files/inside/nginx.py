@@ -78,15 +78,16 @@ def nginx_workers_unprivileged(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_key_fits(its: Facts) -> Iterator[str]:
-    """NGINX's key belongs to its certificate."""
-    certificate = output("openssl", "x509", "-in", its["certificate"], "-noout", "-pubkey")
-    if certificate != output("openssl", "pkey", "-in", its["certificate"], "-pubout"):
-        yield f"the key in {its['certificate']} belongs to another certificate"
+    """NGINX's keys belong to its certificates."""
+    for path in its["certificates"]:
+        certificate = output("openssl", "x509", "-in", path, "-noout", "-pubkey")
+        if certificate != output("openssl", "pkey", "-in", path, "-pubout"):
+            yield f"the key in {path} belongs to another certificate"
 
 
 @promise("nginx")
 def nginx_renewal(its: Facts) -> Iterator[str]:
-    """NGINX's certificate is renewed by itself."""
+    """NGINX's certificates are renewed by themselves."""
     found = show(its["renewal"], "ActiveState", "UnitFileState")
     if found["ActiveState"] != "active" or found["UnitFileState"] != "enabled":
         yield f"{its['renewal']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"

@@ -83,7 +83,7 @@ def door_opens_to_its_users(its: Facts) -> Iterator[str]:
 @promise("nginx")
 def http_redirects(its: Facts) -> Iterator[str]:
     """NGINX leads from HTTP to HTTPS, and answers nothing else there."""
-    if not its["url"].startswith("https:"):
+    if its["tls"] == "off":
         raise Off("nginx_tls is off")
     for path in ("/", "/some/page?x=1"):
         answer = ask(its, path, url=f"http://{its['host']}:{its['ports'][0]}")

@@ -20,7 +20,7 @@ WEAK = "kRSA:SHA1:SHA256:SHA384:3DES:RC4:aNULL:eNULL:@SECLEVEL=0"
 
 def addresses(its: Facts) -> list[tuple[str, int]]:
     """Return the two doors, host and port."""
-    if not its["url"].startswith("https:"):
+    if its["tls"] == "off":
         raise Off("nginx_tls is off")
     doors = [urlsplit(url) for url in (its["url"], its["s3_url"])]
     return [(str(door.hostname), door.port or 443) for door in doors]
