@@ -31,7 +31,7 @@ RENEW = "systemctl start trackbox-certificate"
 PROMISES = [
     name for name in verify.promises() if name.startswith(("nginx", "door", "tls", "http", "s3", "host", "ports"))
 ]
-PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files"]
+PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files", "minio_users"]
 NEEDS_TLS = ["http_redirects", "tls_versions", "tls_ciphers", "tls_certificate"]
 ISSUER = "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -noout -issuer"
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 def output(*command: str, codes: Iterable[int] = (0,)) -> str:
     """Return what a command prints; codes: the exit codes that are no failure."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, errors="replace", timeout=30, stdin=subprocess.DEVNULL
+    )
     if done.returncode not in codes:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {' '.join(said)[:200]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import hashlib
 import json
@@ -41,13 +42,16 @@ def wanted(only: str) -> list[str]:
 
 
 def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
-    """Return how a machine knows a secret when it sees it, without being told: names by salted digests."""
+    """Return how a machine knows a secret when it sees it, without being told: names by salted digests.
+
+    As it is, and as `base64` writes it, alone or with the end of its line; the padding is left away.
+    """
     salt = secrets.token_hex(16)
-    digests = {
-        hashlib.sha256((salt + value).encode()).hexdigest(): name
-        for name, value in known.items()
-        if len(value) >= SHORT
-    }
+    digests = {}
+    for name, value in known.items():
+        coded = [base64.b64encode((value + end).encode()).decode() for end in ("", "\n")]
+        for word in (value, *coded) if len(value) >= SHORT else ():
+            digests[hashlib.sha256((salt + word.rstrip("=")).encode()).hexdigest()] = name
     return {"salt": salt, "fingerprints": digests}
 
 

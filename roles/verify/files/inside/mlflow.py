@@ -18,7 +18,7 @@ with sqlalchemy.create_engine(sys.argv[1]).connect() as connection:
 @promise("mlflow")
 def mlflow_schema(its: Facts) -> Iterator[str]:
     """MLflow's schema has the revision that it works with."""
-    python = f"{its['home']}/current/bin/python"
+    python = f"{its['environments'][0]['path']}/bin/python"
     found = output("runuser", f"--user={its['user']}", "--", python, "-c", REVISION, its["database"]).strip()
     if found != its["revision"]:
         yield f"it has {found}, wanted is {its['revision']}"

@@ -79,10 +79,18 @@ def nginx_workers_unprivileged(its: Facts) -> Iterator[str]:
 @promise("nginx")
 def nginx_key_fits(its: Facts) -> Iterator[str]:
     """NGINX's keys belong to its certificates."""
-    for path in its["certificates"]:
+    for path in dict.fromkeys(its["certificates"]):
         certificate = output("openssl", "x509", "-in", path, "-noout", "-pubkey")
         if certificate != output("openssl", "pkey", "-in", path, "-pubout"):
             yield f"the key in {path} belongs to another certificate"
+
+
+@promise("nginx")
+def nginx_without_authority(its: Facts) -> Iterator[str]:
+    """NGINX does not see the key of the installation's own authority."""
+    for process in family(its["unit"]):
+        if os.path.samefile(its["authority_key"], f"/proc/{process}/root{its['authority_key']}"):
+            yield f"process {process} can open {its['authority_key']}"
 
 
 @promise("nginx")

@@ -85,7 +85,8 @@ def binary_current(its: Facts) -> Iterator[str]:
 def package_intact(its: Facts) -> Iterator[str]:
     """{} runs a program that is as its package brought it."""
     [main, *_] = family(its["unit"])
-    path = str(Path(f"/proc/{main}/exe").readlink())
+    # After an upgrade the old one may run on: what lies in its place is looked at.
+    path = str(Path(f"/proc/{main}/exe").readlink()).removesuffix(" (deleted)")
     package = output("dpkg-query", "--search", path).partition(":")[0]
     # Its settings may differ: those lines have a `c`.
     for line in output("dpkg", "--verify", package, codes=(0, 1)).splitlines():
