@@ -9,7 +9,7 @@ ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
-.PHONY: up env ssh test down verify sbom outdated
+.PHONY: up env ssh test test-all down verify sbom outdated
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook playbooks/up.yml
@@ -23,6 +23,9 @@ ssh:  ## a shell on the local VM
 
 test: .venv/done training/.venv/done  ## lint, unit tests, molecule
 	.ci/test
+
+test-all: .venv/done training/.venv/done  ## that, and what takes too long for every day
+	.ci/test --all
 
 verify: .venv/done  ## whether the local VM keeps every promise
 	ansible-playbook playbooks/verify.yml

@@ -14,8 +14,8 @@ from trackbox_backup.restore import Restore
 
 
 def stop(*_: object) -> None:
-    """End as by Ctrl-C, so that what was begun is cleaned up."""
-    raise KeyboardInterrupt("systemd stopped it")
+    """End so that what was begun is cleaned up."""
+    raise Refused("It was stopped before its end: it does not count.")
 
 
 def main() -> None:

@@ -130,7 +130,7 @@ class Backup:
             state.note(error=str(refused))
             raise
         except BaseException as error:
-            state.note(error=f"It was cut off: {type(error).__name__} {error}".strip())
+            state.note(error=f"It broke off: {type(error).__name__} {error}".strip())
             raise
         size = sum(part["bytes"] for part in self.parts.values())
         seconds = round(time.time() - self.start, 1)

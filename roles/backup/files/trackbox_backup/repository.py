@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,6 +48,7 @@ class Repository:
             "TMPDIR": str(folder),
             "RESTIC_REPOSITORY": settings.target,
             "RESTIC_PASSWORD": settings.password,
+            "RESTIC_PROGRESS_FPS": "0.1",
             "RESTIC_CACHE_DIR": os.environ.get("CACHE_DIRECTORY", "/var/cache/trackbox/restic"),
             "AWS_ACCESS_KEY_ID": settings.s3_access_key,
             "AWS_SECRET_ACCESS_KEY": settings.s3_secret_key,
@@ -76,14 +78,20 @@ class Repository:
                 return (Missing if made.startswith("There is no repository") else Refused)(f"{made}.")
         return Refused(f"The target {self.settings.target} (backup_target) does not work: {last.rstrip('.')}.")
 
-    def start(self, *arguments: str, stdin: int | None, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    def start(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        out: int | IO[bytes] = subprocess.PIPE,
+        err: int | IO[bytes] = subprocess.PIPE,
+    ) -> subprocess.Popen[bytes]:
         """Start restic."""
         command = ["restic", *self.options, *arguments]
-        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
+        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=out, stderr=err)
 
     def run(self, *arguments: str) -> str:
         """Run restic to its end; return what it printed."""
-        process = self.start(*arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        process = self.start(*arguments)
         out, errors = process.communicate()
         if process.returncode:
             raise self.refusal(errors.decode(errors="replace") + out.decode(errors="replace"))
@@ -104,31 +112,31 @@ class Repository:
         """Store what `write` writes, under this name; return restic's summary."""
         arguments = ["backup", "--json", "--stdin", "--stdin-filename", name, "--host", self.settings.host]
         arguments += ["--tag", ",".join(tags)]
-        process = self.start(*arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin
-        assert process.stdout
-        try:
-            write(process.stdin)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # restic says why
-        except BaseException:
-            # Its input's end would be taken for the end of the file.
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            process.stdin = None
-        out, errors = process.communicate()
-        if process.returncode:
-            raise self.refusal(errors.decode(errors="replace"))
-        summary: dict[str, Any] = json.loads(out.splitlines()[-1])
+        # Files: it reports its progress all the time, and would wait for ever for somebody who reads a pipe.
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            process = self.start(*arguments, stdin=subprocess.PIPE, out=out, err=errors)
+            assert process.stdin
+            try:
+                with suppress(BrokenPipeError):  # it says why
+                    write(process.stdin)
+                    process.stdin.close()
+            except BaseException:
+                # The end of its input would be taken for the end of the file.
+                process.kill()
+                process.wait()
+                raise
+            status = process.wait()
+            out.seek(0)
+            errors.seek(0)
+            if status:
+                raise self.refusal(errors.read().decode(errors="replace"))
+            summary: dict[str, Any] = json.loads(out.read().splitlines()[-1])
         return summary
 
     @contextmanager
     def read(self, snapshot: str, name: str) -> Iterator[IO[bytes]]:
         """Give the file of a snapshot, to be read to its end; what is damaged in it is refused."""
-        process = self.start("dump", snapshot, f"/{name}", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        process = self.start("dump", snapshot, f"/{name}")
         assert process.stdout
         try:
             yield process.stdout
