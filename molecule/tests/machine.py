@@ -161,7 +161,7 @@ VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewe
 
 @pytest.fixture(scope="module")
 def viewer(machine: Machine) -> Iterator[dict[str, str]]:
-    """A viewer, added to the machine as its users would do it, and removed after the module: verify.yml knows her not."""
+    """A viewer, added as a user would do it, and removed after the module: verify.yml does not know her."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
     machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
     yield {"user": VIEWER["name"], "password": VIEWER["password"]}

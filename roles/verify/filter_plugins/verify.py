@@ -71,7 +71,7 @@ def unknown_promises(only: str) -> list[str]:
     for name in wanted(only):
         if name not in promises():
             near = difflib.get_close_matches(name, promises(), n=1)
-            meant = f"did you mean {near[0]}?" if near else "the names stand at the right of the table."
+            meant = f"did you mean {near[0]}?" if near else "the names stand at the left of the table."
             problems.append(f"verify_only names {name}, which is no promise: {meant}")
     return problems
 
@@ -113,7 +113,8 @@ def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
             line["detail"], WIDTH, initial_indent=" " * (NAME + 5), subsequent_indent=" " * (NAME + 5)
         )
     counts = Counter(line["state"] for _, line in named(results))
-    total = f"{sum(counts.values())} promises: " + ", ".join(f"{counts[state]} {state}" for state in MARKS)
+    many = sum(counts.values())
+    total = f"{many} promise{'' if many == 1 else 's'}: " + ", ".join(f"{counts[state]} {state}" for state in MARKS)
     return "\n".join([*text, "", total])
 
 

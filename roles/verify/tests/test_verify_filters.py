@@ -1,0 +1,117 @@
+"""What is sent to be looked at, and what the table says of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any
+
+import pytest
+import verify
+
+SECRET = "a long password"
+
+
+def result(name: str, service: str = "nginx", state: str = "held", detail: str = "") -> dict[str, Any]:
+    return {"name": name, "service": service, "promise": f"It is {name}", "state": state, "detail": detail}
+
+
+def test_every_promise_has_one_name_and_one_of_each_server_where_they_share_it() -> None:
+    names = verify.promises()
+    assert len(names) == len(set(names)) > 100
+    assert {"ports_closed", "mysql_runs", "minio_runs", "mlflow_runs", "nginx_runs", "training_packages_locked"} <= {
+        *names
+    }
+    assert "training_runs" not in names
+
+
+def test_the_readers_are_told_how_many_promises_there_are() -> None:
+    for page in ("README.md", "docs/security.md"):
+        text = (verify.FILES.parents[2] / page).read_text()
+        assert {int(number) for number in re.findall(r"(\d+) promises", text)} == {len(verify.promises())}, page
+
+
+@pytest.mark.parametrize(("only", "names"), [("", []), (" , ", []), ("a, b,", ["a", "b"])])
+def test_names_stand_between_commas(only: str, names: list[str]) -> None:
+    assert verify.wanted(only) == names
+
+
+def test_an_unknown_name_is_told_which_one_was_meant() -> None:
+    assert verify.unknown_promises("") == verify.unknown_promises("ports_open, mysql_runs") == []
+    assert verify.unknown_promises("port_open,xyz") == [
+        "verify_only names port_open, which is no promise: did you mean ports_open?",
+        "verify_only names xyz, which is no promise: the names stand at the left of the table.",
+    ]
+
+
+@pytest.mark.parametrize("side", ["inside", "outside"])
+def test_what_is_sent_are_the_modules_in_the_order_of_their_imports_and_the_facts(side: str) -> None:
+    sent = json.loads(verify.given({"host": {"port": 1}}, side, "ports_open"))
+    names = [name for name, _ in sent["sources"]]
+    assert (sent["facts"], sent["only"]) == ({"host": {"port": 1}}, ["ports_open"])
+    assert names[:2] == ["promises", {"inside": "tools", "outside": "network"}[side]]
+    assert len(names) > 5
+    assert {name.split(".")[0] for name in names[2:]} == {side}
+
+
+def test_a_fingerprint_says_nothing_of_its_secret_and_knows_it_in_base64_too() -> None:
+    known = verify.fingerprints({"the password": SECRET, "a short one": "1234567"})
+    assert SECRET not in json.dumps(known)
+    assert set(known["fingerprints"].values()) == {"the password"}
+    for line in (SECRET, f"{SECRET}\n"):
+        for word in (SECRET, base64.b64encode(line.encode()).decode().rstrip("=")):
+            digest = hashlib.sha256((known["salt"] + word).encode()).hexdigest()
+            assert known["fingerprints"][digest] == "the password"
+    assert verify.fingerprints({"the password": SECRET})["fingerprints"].keys().isdisjoint(known["fingerprints"])
+
+
+def found(*sides: Any) -> dict[str, Any]:
+    names = ("__verify_found_inside", "__verify_found_outside")
+    return {name: {"stdout": json.dumps(side)} for name, side in zip(names, sides, strict=False)}
+
+
+def test_results_stand_in_the_order_of_the_table() -> None:
+    lines = verify.promise_results(found([result("c", "training"), result("b")], [result("a", "host")]))
+    assert [line["name"] for line in lines] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "side", "known"),
+    [
+        ({}, "inside", []),
+        ({"__verify_found_inside": {"stdout": ""}}, "inside", []),
+        (found([result("a")]), "outside", ["a"]),
+    ],
+)
+def test_a_machine_that_was_not_looked_at_has_broken_a_promise(
+    variables: dict[str, Any], side: str, known: list[str]
+) -> None:
+    *others, last = verify.promise_results(variables)
+    assert (last["name"], last["state"]) == (f"seen_from_{side}", "broken")
+    assert [line["name"] for line in others] == known
+
+
+def test_the_table_has_a_line_for_each_promise_and_what_was_found_below_it() -> None:
+    lines = [
+        result("first", "host"),
+        result("second", state="broken", detail="word " * 60),
+        result("third", state="off"),
+    ]
+    text = verify.promise_table({"vm": lines})
+    assert text.splitlines()[:3] == ["", "host", "  ✔ first                        It is first"]
+    assert "\nnginx\n  ✘ second" in text
+    assert "\n  – third" in text
+    assert text.endswith("\n\n3 promises: 1 held, 1 broken, 1 off")
+    assert text.count("word") == 60
+    assert max(map(len, text.splitlines())) <= verify.WIDTH
+    assert verify.promise_table({"vm": lines[:1]}).endswith("1 promise: 1 held, 0 broken, 0 off")
+
+
+def test_several_machines_are_named() -> None:
+    results = {"one": [result("a", state="broken")], "two": [result("a"), result("b", state="broken")]}
+    assert verify.broken_promises(results) == ["a on one", "b on two"]
+    assert verify.broken_promises({"one": results["one"]}) == ["a"]
+    assert "\none nginx\n" in verify.promise_table(results)
+    assert "\ntwo nginx\n" in verify.promise_table(results)
