@@ -1,4 +1,4 @@
-"""playbooks/verify.yml where there is nothing to look at, or a name that nobody knows: one sentence, nothing is changed."""
+"""playbooks/verify.yml where there is nothing to look at, or a name nobody knows: one sentence, nothing is changed."""
 
 from __future__ import annotations
 
