@@ -7,6 +7,7 @@ import json
 import tarfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,7 +15,7 @@ from trackbox_backup import state
 from trackbox_backup.database import ALIASES, REVISION, Database, Rows
 from trackbox_backup.objects import Hashing, Packed, pack
 from trackbox_backup.refused import Refused
-from trackbox_backup.repository import Repository
+from trackbox_backup.repository import Full, Repository
 from trackbox_backup.settings import SECRETS, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
@@ -128,6 +129,9 @@ class Backup:
             manifest = self.make()
         except Refused as refused:
             state.note(error=str(refused))
+            if isinstance(refused, Full):
+                with suppress(Refused):
+                    self.forget()  # what was stored of this one takes room for nothing
             raise
         except BaseException as error:
             state.note(error=f"It broke off: {type(error).__name__} {error}".strip())

@@ -15,25 +15,48 @@ from typing import IO, Any
 from trackbox_backup.refused import Refused
 from trackbox_backup.settings import Settings
 
-# What restic's versions say, from 0.14 on, and what the person should read instead.
-REASONS = {
-    "wrong password or no key found": (
-        "backup_password does not open the repository {target}: give it the password that it was made with"
-    ),
-    "no space left|disk quota|XMinioStorageFull|QuotaExceeded": (
-        "The target {target} is full: make room there, or keep fewer backups (backup_keep)"
-    ),
-    "verification failed|invalid data returned|does not match|is damaged|hash mismatch|not found in index|Pack ID": (
-        "The repository {target} is damaged ({last}): see docs/backup.md for what can be saved"
-    ),
-    "unable to open config file|specified location|does not exist": (
-        "There is no repository in {target}: name the target that backups went to"
-    ),
-}
-
 
 class Missing(Refused):
     """There is no repository yet."""
+
+
+class Full(Refused):
+    """The target has no room left."""
+
+
+# What restic's versions say, from 0.14 on, and what the person should read instead: the first that fits.
+REASONS: list[tuple[str, type[Refused], str]] = [
+    (
+        "wrong password or no key found",
+        Refused,
+        "backup_password does not open the repository {target}: give it the password that it was made with",
+    ),
+    (
+        "no space left|disk quota|XMinioStorageFull|QuotaExceeded",
+        Full,
+        "The target {target} is full: make room there, or keep fewer backups (backup_keep); whole ones stay",
+    ),
+    (
+        "signature we calculated|Access ?Denied|InvalidAccessKeyId|permission denied|host key verification",
+        Refused,
+        "The target {target} does not let this machine in ({said}): see its credentials, beside backup_target",
+    ),
+    (
+        "connection refused|no such host|timed out|timeout|unreachable|no route|reset by peer|not resolve",
+        Refused,
+        "The target {target} cannot be reached ({said}): see backup_target, and whether it is up",
+    ),
+    (
+        "verification failed|invalid data returned|does not match|damaged|hash mismatch|not found in index|Pack ID",
+        Refused,
+        "The repository {target} is damaged ({said}): see docs/backup.md for what can be saved",
+    ),
+    (
+        "no such file|does not exist",
+        Missing,
+        "There is no repository in {target}: name the target that backups went to",
+    ),
+]
 
 
 class Repository:
@@ -70,13 +93,13 @@ class Repository:
     def refusal(self, said: str) -> Refused:
         """Return the sentence for what restic said."""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        # 0.18 says some things in JSON.
-        last = lines[-1][:300] if lines else "it said nothing"
-        for pattern, sentence in REASONS.items():
+        # What follows it is advice, in some versions.
+        fatal = [line for line in lines if "atal" in line] + lines[-1:] + ["it said nothing"]
+        short = fatal[0].removeprefix("Fatal: ").rstrip(".")[:300]
+        for pattern, kind, sentence in REASONS:
             if re.search(pattern, said, re.IGNORECASE):
-                made = sentence.format(target=self.settings.target, last=last)
-                return (Missing if made.startswith("There is no repository") else Refused)(f"{made}.")
-        return Refused(f"The target {self.settings.target} (backup_target) does not work: {last.rstrip('.')}.")
+                return kind(sentence.format(target=self.settings.target, said=short) + ".")
+        return Refused(f"The target {self.settings.target} (backup_target) does not work: {short}.")
 
     def start(
         self,

@@ -1,0 +1,83 @@
+"""The parts of the backup's program that need no server: rows of a dump are counted, restic's errors get sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trackbox_backup.database import Rows
+from trackbox_backup.repository import Full, Missing, Repository
+from trackbox_backup.settings import Settings
+
+GIVEN: dict[str, Any] = {
+    name: "" for name in Settings.__dataclass_fields__ if name not in ("keep", "target", "root_user", "root_password")
+}
+TARGETS = {
+    "sftp:ada@nas.example.org:/backup": ("-p 22", "ada@nas.example.org -s sftp"),
+    "sftp:ada@nas.example.org:backup": ("-p 22", "ada@nas.example.org -s sftp"),
+    "sftp://ada@nas.example.org/backup": ("-p 22", "ada@nas.example.org -s sftp"),
+    "sftp://ada@nas.example.org:2222/backup": ("-p 2222", "ada@nas.example.org -s sftp"),
+}
+SAID = {
+    "Fatal: wrong password or no key found": "backup_password does not open the repository /backup",
+    "write /backup/data/00/11-tmp-2: no space left on device": "The target /backup is full",
+    "Fatal: unable to open config file: Stat: The request signature we calculated does not match the signature\n"
+    "Is there a repository at the following location?\ns3:x": "The target /backup does not let this machine in",
+    "subprocess ssh: Host key verification failed.\nFatal: unable to start the sftp": "The target /backup does not let",
+    'Fatal: unable to open config file: Stat: Get "http://127.0.0.1:9199/": dial tcp: connect: connection refused\n'
+    "Is there a repository at the following location?": "The target /backup cannot be reached",
+    "pack 1122 contains 1 errors: [blob 33: ciphertext verification failed]\nFatal: repository contains errors": (
+        "The repository /backup is damaged (repository contains errors)"
+    ),
+    "Fatal: unable to open config file: stat /x/config: no such file or directory": "There is no repository in /backup",
+    "Fatal: something new": "The target /backup (backup_target) does not work: something new.",
+}
+
+
+def repository(folder: Path, target: str) -> Repository:
+    """A repository that is not used."""
+    return Repository(Settings(**GIVEN, target=target, keep={}), folder)
+
+
+def counted(text: bytes) -> dict[str, int]:
+    """Count the rows of a dump."""
+    rows = Rows()
+    for line in text.splitlines(keepends=True):
+        rows.line(line)
+    return dict(rows.counts)
+
+
+def test_rows_are_counted_as_mysql_writes_them() -> None:
+    assert counted(
+        b"USE `mlflow`;\nINSERT INTO `runs` VALUES (1,'a'),(2,'b');\nINSERT INTO `runs` VALUES (3,NULL);\n"
+        b"INSERT INTO `tags` (`k`, `v`) VALUES ('x',0x28);\n"
+    ) == {"mlflow.runs": 3, "mlflow.tags": 1}
+
+
+def test_rows_are_counted_as_mariadb_writes_them() -> None:
+    text = b"USE `mlflow`;\nINSERT INTO `runs` VALUES\n(1,'a'),\n(2,'(b);'),\n(3,'c');\n-- (no row)\n(none either)\n"
+    assert counted(text) == {"mlflow.runs": 3}
+
+
+def test_what_looks_like_a_row_within_text_is_none() -> None:
+    assert counted(rb"INSERT INTO `t` VALUES (1,'it\'s ),('),(2,'\\'),(3,'a\n),(b'),(4,'''),(');" + b"\n") == {".t": 4}
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_restic_says_becomes_a_sentence(tmp_path: Path, said: str) -> None:
+    sentence = str(repository(tmp_path, "/backup").refusal(said))
+    assert sentence.startswith(SAID[said])
+    assert sentence.endswith(".")
+
+
+def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
+    kinds = {said: type(repository(tmp_path, "/backup").refusal(said)) for said in SAID}
+    assert [said for said, kind in kinds.items() if kind is Missing] == [one for one in SAID if "no such file" in one]
+    assert [said for said, kind in kinds.items() if kind is Full] == [one for one in SAID if "no space" in one]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_ssh_goes_to_the_host_and_port_of_the_target(tmp_path: Path, target: str) -> None:
+    option = repository(tmp_path, target).options[1]
+    assert all(part in option for part in TARGETS[target])
