@@ -23,11 +23,26 @@ CLIENT = str(Path(__file__).with_name("client_steady.py"))
 NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_vm_address": "10.83.5.10"})]
 OBJECTS = Path(__file__).with_name("objects.py").read_text()
 
+PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
+# Stores, or forgets, a manifest as a later Trackbox may write it.
+LATER = """
+import json, pathlib, sys, tempfile
+from trackbox_backup import backup, settings
+manifest = {"format": backup.FORMAT + 1, "run": "29991231T235959Z"}
+with tempfile.TemporaryDirectory() as folder:
+    made = backup.Backup(settings.load(), pathlib.Path(folder))
+    made.run = manifest["run"]
+    if sys.argv[1:]:
+        made.repository.run("forget", made.repository.snapshots(made.run)[0]["id"])
+    else:
+        made.save(backup.MANIFEST, lambda out: out.write(json.dumps(manifest).encode()), backup.WHOLE)
+"""
+
 
 def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
     """Return every version in the bucket of data sets; with an argument, put some there first."""
-    command = shlex.join(["/opt/trackbox/minio/sdk/bin/python", "-B", "-c", OBJECTS, *arguments])
-    found: list[dict[str, Any]] = json.loads(host.check_output(f"cd /opt/trackbox/backup && {command}"))
+    command = f"cd /opt/trackbox/backup && {PROGRAM} {shlex.join([OBJECTS, *arguments])}"
+    found: list[dict[str, Any]] = json.loads(host.check_output(command))
     return found
 
 
@@ -152,6 +167,14 @@ def test_another_password_is_refused_in_a_sentence(machine: Machine, host: Host)
     said = " ".join(machine.play(playbook="playbooks/backup.yml", status=2).split())
     host.check_output("mv /root/kept /etc/trackbox/backup/settings")
     assert "backup_password does not open the repository sftp:root@10.83.5.6:/srv/backup: give it the password" in said
+    assert re.search(r"changed=0 .*failed=1", said)
+
+
+def test_a_backup_of_a_newer_trackbox_is_refused_in_a_sentence(machine: Machine, host: Host) -> None:
+    host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(LATER)}")
+    said = " ".join(machine.play(playbook="playbooks/restore.yml", status=2).split())
+    host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(LATER)} forget")
+    assert "The backup 29991231T235959Z has the format 2, and this Trackbox reads 1: restore it by the Trackbox" in said
     assert re.search(r"changed=0 .*failed=1", said)
 
 
