@@ -54,15 +54,16 @@ def back_again(machine: Machine, host: Host) -> Iterator[None]:
 def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> None:
     """What holds in every mode; mode: the settings that make it."""
     settings = {**mode, "verify_only": ",".join(PROMISES)}
-    with ThreadPoolExecutor(1) as pool:
-        # Beside the clients: they wait for each other's answers most of the time.
+    # Three side by side, which wait for answers much of the time.
+    with ThreadPoolExecutor(2) as pool:
         looking = pool.submit(
             machine.promises, seen.hosts.parent, "--extra-vars", json.dumps(settings), within=[*NAMED, str(seen.hosts)]
         )
+        training = pool.submit(host.run, "fraud data list --json && fraud promote --dry-run")
         assert "200 OK" in seen.ask("/healthz")
         assert "401 Unauthorized" in seen.ask("/")
         seen.check_clients()
-        own = host.run("fraud data list --json && fraud promote --dry-run")
+        own = training.result()
         assert "comparison" in own.stdout + own.stderr, own.stdout + own.stderr
         off = [name for name, found in looking.result().items() if found["state"] == "off"]
     assert off == (NEEDS_TLS if mode.get("nginx_tls") == "off" else [])
