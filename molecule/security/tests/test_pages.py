@@ -1,0 +1,83 @@
+"""In a browser a viewer opens every page of MLflow and downloads artifacts, and an admin uses the console of MinIO."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Browser
+from machine import Machine
+
+# Path after /#/, and what stands on the page when it is there.
+PAGES = {
+    "": ["Welcome to MLflow"],
+    "experiments": ["pages"],
+    "experiments/{experiment}/runs": ["first", "second"],
+    "experiments/{experiment}/runs?compareRunsMode=CHART": ["loss"],
+    "experiments/{experiment}/models": ["model"],
+    "experiments/{experiment}/traces": ["Traces"],
+    "compare-runs?runs=[%22{first}%22,%22{second}%22]&experiments=[%22{experiment}%22]": ["first", "second", "rate"],
+    "experiments/{experiment}/runs/{second}": ["second", "rate"],
+    "experiments/{experiment}/runs/{second}/model-metrics": ["loss"],
+    "experiments/{experiment}/runs/{first}/artifacts/note.txt": ["the text of the note"],
+    "experiments/{experiment}/runs/{first}/artifacts/page.html": ["page.html", 'sandbox="allow-scripts"'],
+    "experiments/{experiment}/runs/{first}/artifacts/picture.png": ["picture.png"],
+    "experiments/{experiment}/runs/{first}/artifacts/table.json": ["the cell of the table"],
+    "models": ["pages"],
+    "models/pages": ["pages", "Version 1"],
+    "models/pages/versions/1": ["pages", "Version 1"],
+    "prompts": ["Prompts"],
+}
+# MLflow has no users of its own, the assistant is refused to everybody, and a video of mlflow.org is not loaded.
+USUAL = "404 .*/mlflow/users/current|403 .*/mlflow/assistant/|Loading media from  'https://mlflow.org/"
+
+
+@pytest.fixture(scope="module")
+def pages(machine: Machine) -> dict[str, Any]:
+    """Something to look at: an experiment with two runs and a model."""
+    made: dict[str, Any] = json.loads(machine.run_client("client_pages.py").splitlines()[-1])
+    return {"experiment": made["experiment"], "first": made["runs"][0], "second": made["runs"][1]}
+
+
+@pytest.fixture(scope="module")
+def browser(viewer: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The viewer's browser."""
+    with Browser(tmp_path_factory.mktemp("profile"), **viewer) as found:
+        yield found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_viewer_opens_a_page(machine: Machine, browser: Browser, pages: dict[str, Any], page: str) -> None:
+    browser.open(f"{machine.url}/#/{page.format(**pages)}", PAGES[page])
+    assert [what for what in browser.complaints() if not re.search(USUAL, what)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "start"), [("note.txt", b"the text"), ("picture.png", b"\x89PNG"), ("page.html", b"<h1>")]
+)
+def test_a_viewer_downloads_an_artifact(browser: Browser, pages: dict[str, Any], path: str, start: bytes) -> None:
+    script = f"""fetch('get-artifact?path={path}&run_uuid={pages["first"]}').then(async answer =>
+        [answer.status, ...new Uint8Array(await answer.arrayBuffer())])"""
+    status, *data = browser.run(script)
+    assert (status, bytes(data[: len(start)])) == (200, start)
+
+
+def test_an_admin_finds_the_objects_in_the_console_of_minio(
+    machine: Machine, browser: Browser, pages: dict[str, Any], tmp_path: Path
+) -> None:
+    with Browser(tmp_path, "admin", machine.secret("admin_password")) as admin:
+        admin.open(f"{machine.url}/minio/login", ["Login"])
+        login = {"accessKey": "trackbox-root", "secretKey": machine.secret("minio_root_password")}
+        assert (
+            admin.run(
+                f"""fetch('api/v1/login', {{method: 'POST', headers: {{'Content-Type': 'application/json'}},
+            body: {json.dumps(json.dumps(login))}}}).then(answer => answer.status)"""
+            )
+            == 204
+        )
+        admin.open(f"{machine.url}/minio/browser/mlflow", ["mlflow", pages["experiment"]])
+        assert admin.complaints() == []
