@@ -37,6 +37,9 @@ def take_leave() -> None:
         self.leaving = True
         if self.cycle is None or self.cycle.response_complete:
             self.loop.call_later(LEAVE, close, self)
+        elif self.cycle.response_started:
+            # Its headers have promised that the connection stays.
+            self.loop.call_later(LEAVE, shutdown, self)
         else:
             last(self.cycle)
 

@@ -1,0 +1,124 @@
+"""playbooks/rotate-secrets.yml: the old ones open nothing any more; who does not use one of them fails at nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+PLAYBOOK = "playbooks/rotate-secrets.yml"
+SECRETS = [
+    "admin_password",
+    "training_password",
+    "training_s3_secret",
+    "mlflow_s3_secret",
+    "minio_root_password",
+    "mlflow_encryption_passphrase",
+    "nginx_salt",
+]
+LOAD = {"name": "load", "password": "the password of the load"}
+
+
+@pytest.fixture(scope="module")
+def settings(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file of variables that add a user of the front door and one of S3, whose secrets Trackbox did not make."""
+    file = tmp_path_factory.mktemp("settings") / "users.json"
+    admin = {"name": "admin", "password": "{{ trackbox_admin_password }}", "role": "admin"}
+    s3 = {"name": LOAD["name"], "secret": LOAD["password"], "write": ["datasets"]}
+    file.write_text(json.dumps({"nginx_users": [admin, {**LOAD, "role": "admin"}], "minio_users": [s3]}))
+    machine.play("--tags=users", f"--extra-vars=@{file}")
+    yield file
+    machine.play("--tags=users")
+
+
+def values(machine: Machine) -> dict[str, str]:
+    """The secrets as they are now."""
+    return {name: machine.secret(name) for name in SECRETS}
+
+
+def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
+    """What the front door, its two users, S3's training user and the root user get with these secrets."""
+    found: list[object] = []
+    for user, name in (("admin", "admin_password"), ("training", "training_password")):
+        found.append(machine.ask("/version", user=user, password=secrets[name]).status)
+    for user, name, call in (
+        (machine.settings["AWS_ACCESS_KEY_ID"], "training_s3_secret", "list_objects_v2 Bucket=datasets"),
+        ("mlflow", "mlflow_s3_secret", "list_objects_v2 Bucket=mlflow"),
+        ("trackbox-root", "minio_root_password", "list_buckets"),
+    ):
+        found.append(json.loads(machine.run_client("client_s3.py", user, secrets[name], call))[0])
+    return found
+
+
+def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_refused(
+    machine: Machine, settings: Path, tmp_path: Path
+) -> None:
+    before = values(machine)
+    assert answers(machine, before) == [200, 200, "ok", "ok", "ok"]
+    stop = tmp_path / "stop"
+    login = {"MLFLOW_TRACKING_USERNAME": LOAD["name"], "MLFLOW_TRACKING_PASSWORD": LOAD["password"]}
+    keys = {"AWS_ACCESS_KEY_ID": LOAD["name"], "AWS_SECRET_ACCESS_KEY": LOAD["password"]}
+    environment = {"PATH": os.environ["PATH"], **machine.settings, **login, **keys}
+    command = [str(path) for path in (ROOT / "training/.venv/bin/python", ROOT / "bench/load.py", stop)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as load:
+        try:
+            time.sleep(5)
+            machine.play(f"--extra-vars=@{settings}", "--extra-vars=rotate=all", playbook=PLAYBOOK)
+            time.sleep(5)
+        finally:
+            stop.touch()
+        assert load.stdout is not None
+        came = json.loads(load.stdout.read())
+    assert came["failures"] == []
+    assert all(number > 100 for number in came["done"].values()), came
+    after = values(machine)
+    assert [name for name in SECRETS if before[name] == after[name]] == []
+    assert answers(machine, after) == [200, 200, "ok", "ok", "ok"]
+    refused = "SignatureDoesNotMatch"
+    assert answers(machine, before) == [401, 401, refused, refused, refused]
+
+
+@pytest.mark.parametrize("seconds", [6, 14, 24])
+def test_an_interrupted_rotation_is_typed_again(machine: Machine, host: Host, settings: Path, seconds: int) -> None:
+    before = values(machine)
+    command = [f"{ROOT}/.venv/bin/ansible-playbook", PLAYBOOK, "--extra-vars=rotate=all", f"--extra-vars=@{settings}"]
+    folder = ROOT / "molecule"
+    inventories = os.environ.get("TRACKBOX_INVENTORY", f"{folder}/inventory {folder}/lifecycle/inventory.yml").split()
+    options = [f"--inventory={inventory}" for inventory in inventories]
+    environment = {**os.environ, "MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    with subprocess.Popen(
+        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
+        time.sleep(seconds)
+        assert run.poll() is None, "it had ended before it could be interrupted"
+        os.killpg(run.pid, signal.SIGKILL)
+    machine.play(f"--extra-vars=@{settings}", "--extra-vars=rotate=all", playbook=PLAYBOOK)
+    machine.wait_for_health(200, 60)
+    after = values(machine)
+    assert [name for name in SECRETS if before[name] == after[name]] == []
+    assert answers(machine, after) == [200, 200, "ok", "ok", "ok"]
+    assert list(machine.secrets.glob("*.new")) == []
+
+
+def test_afterwards_site_yml_changes_nothing_and_every_promise_is_held(
+    machine: Machine, settings: Path, tmp_path: Path
+) -> None:
+    assert "changed=0 " in machine.play(f"--extra-vars=@{settings}")
+    promises = machine.promises(tmp_path, f"--extra-vars=@{settings}")
+    assert [name for name, promise in promises.items() if promise["state"] == "broken"] == []
+
+
+def test_one_secret_leaves_the_others_as_they_are(machine: Machine, settings: Path) -> None:
+    before = values(machine)
+    machine.play(f"--extra-vars=@{settings}", "--extra-vars=rotate=admin_password", playbook=PLAYBOOK)
+    after = values(machine)
+    assert [name for name in SECRETS if before[name] != after[name]] == ["admin_password"]
+    assert answers(machine, after)[0] == 200
