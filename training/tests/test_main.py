@@ -174,7 +174,7 @@ def test_a_signal_marks_the_open_runs_killed(
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: len(open_runs(client, settings)) >= 3)
         process.send_signal(number)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=90)
     assert process.returncode == code
     assert said.endswith("Interrupted: the open runs are marked KILLED.\n")
     assert open_runs(client, settings) == []
