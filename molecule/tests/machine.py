@@ -95,23 +95,28 @@ class Machine:
             assert time.monotonic() - start < seconds, f"/healthz was not {wanted} within {seconds} s"
             time.sleep(0.5)
 
-    def play(self, *options: str, playbook: str = "site.yml", status: int = 0, within: Sequence[str] = ()) -> str:
-        """Run a playbook on the machine with these options, and return what it printed.
-
-        status: how it shall end; within: a command that runs Ansible's.
-        """
+    def ansible(self, playbook: str, *options: str) -> tuple[list[str], dict[str, str]]:
+        """The command that runs a playbook on the machine with these options, from ROOT, and its environment."""
         inventories = [ROOT / "inventory/local"]
         if self.name.startswith("molecule-"):
             folder = ROOT / "molecule"
             inventories = [folder / "inventory", folder / self.name.removeprefix("molecule-") / "inventory.yml"]
         if given := os.environ.get("TRACKBOX_INVENTORY"):
             inventories = [Path(given)]
-        command = [*within, str(Path(sys.executable).with_name("ansible-playbook")), playbook, *options]
+        command = [str(Path(sys.executable).with_name("ansible-playbook")), playbook, *options]
         command += [f"--inventory={inventory}" for inventory in inventories]
         settings = {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | settings
+        own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        return command, own | settings
+
+    def play(self, *options: str, playbook: str = "site.yml", status: int = 0, within: Sequence[str] = ()) -> str:
+        """Run a playbook on the machine with these options, and return what it printed.
+
+        status: how it shall end; within: a command that runs Ansible's.
+        """
+        command, environment = self.ansible(playbook, *options)
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+            [*within, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout

@@ -1,30 +1,13 @@
 """Another training package: variables of the role, and no change of its tasks."""
 
-import os
-import subprocess
-
 import pytest
-from machine import ROOT, Machine
+from machine import Machine
 from testinfra.host import Host
 
 
 def install(machine: Machine) -> str:
     """Install molecule/package on the machine, and return what Ansible said."""
-    inventories = [ROOT / "inventory/local"]
-    if machine.name != "trackbox":
-        inventories = [
-            ROOT / "molecule/inventory",
-            ROOT / "molecule" / machine.name.removeprefix("molecule-") / "inventory.yml",
-        ]
-    command = [
-        "ansible-playbook",
-        *(f"--inventory={path}" for path in inventories),
-        "molecule/playbooks/second-package.yml",
-    ]
-    settings = os.environ | {"MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    return machine.play(playbook="molecule/playbooks/second-package.yml")
 
 
 @pytest.fixture(scope="module")

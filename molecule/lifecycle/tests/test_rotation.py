@@ -89,14 +89,8 @@ def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_
 @pytest.mark.parametrize("seconds", [6, 14, 24])
 def test_an_interrupted_rotation_is_typed_again(machine: Machine, host: Host, settings: Path, seconds: int) -> None:
     before = values(machine)
-    command = [f"{ROOT}/.venv/bin/ansible-playbook", PLAYBOOK, "--extra-vars=rotate=all", f"--extra-vars=@{settings}"]
-    folder = ROOT / "molecule"
-    inventories = os.environ.get("TRACKBOX_INVENTORY", f"{folder}/inventory {folder}/lifecycle/inventory.yml").split()
-    options = [f"--inventory={inventory}" for inventory in inventories]
-    environment = {**os.environ, "MOLECULE_PROJECT_DIRECTORY": str(ROOT), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    with subprocess.Popen(
-        [*command, *options], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as run:
+    command, environment = machine.ansible(PLAYBOOK, "--extra-vars=rotate=all", f"--extra-vars=@{settings}")
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
         time.sleep(seconds)
         assert run.poll() is None, "it had ended before it could be interrupted"
         os.killpg(run.pid, signal.SIGKILL)
