@@ -1,11 +1,14 @@
 """Create MLflow's schema in an empty database, and refuse one of another version.
 
-schema.py URI REVISION
+schema.py PLAYBOOK URI REVISION OLDEST
 
-Prints `created` or `ready`. Imports MLflow, which takes seconds, only where there is something to create.
+REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
+`created` or `ready`, for upgrade.yml also `older`. Imports MLflow, which takes seconds, only where it has work.
 """
 
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
@@ -20,19 +23,58 @@ def first(engine: sqlalchemy.Engine, query: str) -> str | None:
             return None
 
 
+def history(revision: str) -> list[str]:
+    """Return the revisions that lead to this one, itself first, as this environment's MLflow knows them."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    found = find_spec("mlflow")
+    assert found
+    assert found.origin
+    config = Config()
+    config.set_main_option("script_location", str(Path(found.origin).with_name("store") / "db_migrations"))
+    return [step.revision for step in ScriptDirectory.from_config(config).iterate_revisions(revision, "base")]
+
+
+def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
+    """Return why a schema with data in it is refused, or nothing where the upgrade may go on."""
+    known = history(wanted)
+    has = f"the database's schema has the revision {found}, and this MLflow works with {wanted}, so it was left alone:"
+    if found is None:
+        return (
+            "the database's schema has no revision, so it is from before MLflow 1.0 or foreign, and was left alone: "
+            "bring it up to MLflow 3.6.0 by that version's `mlflow db upgrade`, after a dump, and try again."
+        )
+    if found not in known:
+        return (
+            f"{has} it is of a newer Trackbox, or foreign, and there is no way back from it. Use the Trackbox that "
+            "made it, or restore a backup that this one made."
+        )
+    if oldest in known and known.index(found) > known.index(oldest):
+        return (
+            f"{has} it is older than MLflow 3.6.0's, {oldest}, from which upgrades are tested. Bring it up to that "
+            "version by its own `mlflow db upgrade`, after a dump, and try again."
+        )
+    if playbook != "upgrade.yml":
+        return f"{has} it is older. Type ansible-playbook playbooks/upgrade.yml, which dumps the database first."
+    return ""
+
+
 def main() -> None:
     """Look, and create."""
-    uri, wanted = sys.argv[1:]
+    playbook, uri, wanted, oldest = sys.argv[1:]
     engine = sqlalchemy.create_engine(uri)
     found = first(engine, "SELECT version_num FROM alembic_version")
     if found == wanted:
         print("ready")
         return
     if first(engine, "SELECT 1 FROM experiments LIMIT 1"):
-        sys.exit(
-            f"The database's schema has the revision {found}, and this MLflow works with {wanted}. Nothing was "
-            "changed: an upgrade of a schema that holds experiments is not automatic."
-        )
+        if problem := judge(found, wanted, oldest, playbook):
+            sys.exit(problem)
+        print("older", found)
+        return
+    if playbook == "upgrade.yml":
+        sys.exit("the database has no experiments, so there is nothing to upgrade: run site.yml.")
     # What an interrupted creation left behind: MySQL cannot roll DDL back, and a second try would fail on it.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
