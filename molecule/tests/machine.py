@@ -137,7 +137,7 @@ class Machine:
     def run_client(self, script: str, *args: str, **other: str) -> str:
         """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""
         python = ROOT / "training/.venv/bin/python"
-        command = [str(python), str(Path(__file__).with_name(script)), *args]
+        command = [str(python), str(Path(__file__).parent / script), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

@@ -1,0 +1,281 @@
+"""playbooks/upgrade.yml on a machine with MLflow of a year ago: it ends as the new or as the old one, with all work.
+
+In this order: each test leaves the old MLflow running, until the one that upgrades it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+UPGRADE = "playbooks/upgrade.yml"
+OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
+OLD_REVISION = "bf29a5ff90ea"
+BLOCKER = "mcp_servers"  # a table that the last migrations make
+
+
+def work(machine: Machine, what: str = "read") -> str:
+    """Return what a client finds, as JSON; with `write` it writes it first."""
+    return machine.run_client("../upgrade/tests/client_data.py", what).splitlines()[-1]
+
+
+def state(host: Host) -> tuple[str, str, str]:
+    """Return the current environment, the schema's revision and every file that an upgrade could have changed."""
+    revision = host.check_output("mysql -Ne 'SELECT version_num FROM mlflow.alembic_version'")
+    files = host.check_output(
+        "cd /; ls -d opt/trackbox/mlflow/* var/lib/trackbox/dumps/* 2>/dev/null; "
+        "sha256sum opt/trackbox/mlflow/serve.py etc/systemd/system/mlflow.*; mysql -Ne 'SHOW TABLES IN mlflow'"
+    )
+    return host.check_output("readlink /opt/trackbox/mlflow/current"), revision, files
+
+
+def said(output: str) -> str:
+    """Return what a playbook printed, without its line breaks."""
+    return " ".join(output.replace("'", "").split())
+
+
+@pytest.fixture(scope="module")
+def before(machine: Machine) -> str:
+    """Write a year's work; return it as a client finds it."""
+    found = work(machine, "write")
+    assert found.count("of a year ago") == 31
+    return found
+
+
+@contextmanager
+def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
+    """Hold the machine against what it was."""
+    was = state(host)
+    yield
+    assert state(host) == was
+    assert host.service("mlflow").is_running
+    assert work(machine) == before
+
+
+def test_check_mode_says_from_what_to_what_and_changes_nothing(machine: Machine, host: Host, before: str) -> None:
+    with unchanged(machine, host, before):
+        output = said(machine.play("--check", playbook=UPGRADE))
+    assert re.search(
+        r"Would upgrade: MLflow 3\.6\.0 \(schema bf29a5ff90ea\) -> \d+\.\d+\.\d+ \(schema [0-9a-f]{12}\)", output
+    )
+
+
+def test_site_yml_refuses_and_names_the_playbook(machine: Machine, host: Host, before: str) -> None:
+    was = state(host)
+    output = said(machine.play(status=2))
+    assert f"schema has the revision {OLD_REVISION}" in output
+    assert "Type ansible-playbook playbooks/upgrade.yml" in output
+    assert state(host)[:2] == was[:2]
+    assert work(machine) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("upgrade_reserve_mb=100000000", "make room or give it a larger disk; nothing was changed"),
+        ("upgrade_bakcup=true", "upgrade.yml has no variable upgrade_bakcup"),
+        ("mlflow_version=3.5.1", "a downgrade of its database is not possible, and nothing was changed"),
+    ],
+)
+def test_bad_input_is_refused(machine: Machine, host: Host, before: str, option: str, sentence: str) -> None:
+    with unchanged(machine, host, before):
+        assert sentence in said(machine.play("--extra-vars", option, playbook=UPGRADE, status=2))
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("0123456789ab", "it is of a newer Trackbox, or foreign"),
+        ("451aebb31d03", "it is older than MLflow 3.6.0s"),
+    ],
+)
+def test_a_schema_that_cannot_be_upgraded_is_refused(
+    machine: Machine, host: Host, before: str, revision: str, sentence: str
+) -> None:
+    set_to = "mysql -e \"UPDATE mlflow.alembic_version SET version_num = '{}'\""
+    host.check_output(set_to.format(revision))
+    try:
+        was = state(host)
+        assert sentence in said(machine.play(playbook=UPGRADE, status=2))
+        assert state(host)[:2] == was[:2]
+    finally:
+        host.check_output(set_to.format(OLD_REVISION))
+    assert work(machine) == before
+
+
+def test_two_at_once_are_refused(machine: Machine, host: Host, before: str) -> None:
+    hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
+    host.check_output(
+        f"systemd-run --quiet --collect --unit=another-one --service-type=notify -p NotifyAccess=all {hold}"
+    )
+    try:
+        with unchanged(machine, host, before):
+            output = said(machine.play(playbook=UPGRADE, status=2))
+        assert "is being worked on, and upgrade.yml has changed nothing" in output
+    finally:
+        host.check_output("systemctl stop another-one")
+
+
+def test_a_failed_migration_leaves_the_old_one_with_all_its_work(machine: Machine, host: Host, before: str) -> None:
+    host.check_output(f"mysql -e 'CREATE TABLE mlflow.{BLOCKER} (x INT)'")
+    try:
+        was = state(host)
+        output = said(machine.play(playbook=UPGRADE, status=2))
+        assert f"Table {BLOCKER} already exists" in output
+        assert "the old version 3.6.0 answers again, with its database as it was" in output
+        [dump] = set(re.findall(r"its dump is in (/var/lib/trackbox/dumps/\w+)", output))
+        assert host.file(dump).mode == 0o700
+        assert "-- Dump completed" in host.check_output(f"zcat {dump}/mlflow.sql.gz | tail -n 1")
+        # What is new is the folder of the dump, and the environment for the next time.
+        now = state(host)
+        assert now[:2] == was[:2]
+        assert set(was[2].splitlines()) <= set(now[2].splitlines())
+        assert work(machine) == before
+    finally:
+        host.check_output(f"mysql -e 'DROP TABLE mlflow.{BLOCKER}'")
+
+
+def binary(folder: Path, says: str) -> tuple[str, ...]:
+    """Make what calls itself this release of MinIO and does not serve; return the options that upgrade to it."""
+    path = folder / "minio"
+    path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "minio version RELEASE.{says} (x)" && exit 0\nexit 1\n')
+    path.chmod(0o755)
+    return OLD, "--extra-vars=minio_source=file", f"--extra-vars=minio_file={path}"
+
+
+@pytest.mark.parametrize(
+    ("release", "sentence"),
+    [
+        ("2020-01-01T00-00-00Z", "a downgrade is refused, and the newer one goes on"),
+        ("2099-01-01T00-00-00Z", "answers again."),
+    ],
+)
+def test_another_minio_that_will_not_do_leaves_the_old_one(
+    machine: Machine, host: Host, before: str, tmp_path: Path, release: str, sentence: str
+) -> None:
+    unit = host.file("/etc/systemd/system/minio.service").content
+    output = said(machine.play(*binary(tmp_path, release), playbook=UPGRADE, status=2))
+    assert sentence in output
+    assert host.file("/etc/systemd/system/minio.service").content == unit
+    assert host.service("minio").is_running
+    assert work(machine) == before
+
+
+def test_a_newer_minio_takes_over(machine: Machine, host: Host, before: str, tmp_path: Path) -> None:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
+    shutil.copy(next(cache.glob("*/minio")), tmp_path / "minio")
+    with (tmp_path / "minio").open("ab") as other:
+        other.write(b"another one by its checksum")
+    options = OLD, "--extra-vars=minio_source=file", f"--extra-vars=minio_file={tmp_path}/minio"
+    running = "readlink /proc/$(systemctl show -P MainPID minio)/exe"
+    was = host.check_output(running)
+    output = said(machine.play(*options, playbook=UPGRADE))
+    assert re.search(r"MinIO \S+ \(\w+\) -> \w+: away for at most [0-9.]+ s, in which requests waited", output)
+    assert host.check_output(running) != was
+    assert work(machine) == before
+
+
+# The server itself, under the number of a later release of its series, from a source that has the used one's name.
+NEWER = """
+set -e
+mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
+apt-get download --quiet mysql-server && dpkg-deb -R mysql-server_*.deb x && rm mysql-server_*.deb
+sed -i 's/^Version: .*/Version: 9.7.99-1/' x/DEBIAN/control
+dpkg-deb -b x newer.deb >/dev/null
+sum() { sha256sum "$1" | cut -d' ' -f1; }
+dpkg-deb -f newer.deb >Packages
+printf 'Filename: ./newer.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s newer.deb)" "$(sum newer.deb)" >>Packages
+printf 'Suite: unstable\nCodename: sid\nSHA256:\n %s %s Packages\n' "$(sum Packages)" "$(stat -c %s Packages)" >Release
+echo 'deb [trusted=yes] file:/srv/newer ./' >/etc/apt/sources.list.d/newer.list
+"""
+
+
+def test_mysql_moves_within_its_series(machine: Machine, host: Host, before: str) -> None:
+    host.check_output(NEWER)
+    try:
+        output = said(machine.play(OLD, playbook=UPGRADE))
+        assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1: away for at most [0-9.]+ s; its dump is in", output)
+        assert "9.7.99-1" in host.check_output("dpkg-query --show mysql-server")
+        [dump] = host.check_output("ls /var/lib/trackbox/dumps/*-mysql/all.sql.gz").split()
+        assert "-- Dump completed" in host.check_output(f"zcat {dump} | tail -n 1")
+        assert work(machine) == before
+    finally:
+        host.check_output("rm -rf /srv/newer /etc/apt/sources.list.d/newer.list && apt-get update --quiet")
+
+
+def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str) -> None:
+    answers: list[tuple[float, int, float]] = []
+    ended = threading.Event()
+
+    def probe() -> None:
+        while not ended.wait(0.2):
+            start = time.monotonic()
+            try:
+                status = machine.ask(
+                    "/api/2.0/mlflow/experiments/search?max_results=1",
+                    user="admin",
+                    password=machine.secret("admin_password"),
+                ).status
+            except OSError:
+                status = 0
+            answers.append((start, status, time.monotonic() - start))
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        output = said(machine.play(playbook=UPGRADE))
+    finally:
+        ended.set()
+        thread.join()
+    [away] = re.findall(r"away for ([0-9.]+) s", output)
+    good = [start + took for start, status, took in answers if status == 200]
+    gap = max(later - sooner for sooner, later in pairwise(good))
+    slowest = max(took for *_, took in answers)
+    print(f"away for {away} s as it says, {gap:.1f} s as a client saw it, whose slowest answer took {slowest:.1f} s")
+    assert gap < 120
+    # Nobody hangs meanwhile: what cannot be answered is refused at once.
+    assert slowest < 15
+    current, revision, _ = state(host)
+    assert not current.startswith("3.6.0")
+    assert revision != OLD_REVISION
+    assert work(machine) == before
+
+
+def test_a_second_one_has_nothing_to_do(machine: Machine, host: Host, before: str) -> None:
+    with unchanged(machine, host, before):
+        output = machine.play(playbook=UPGRADE)
+    assert "Nothing to upgrade" in output
+    assert re.search(r"changed=0 .*failed=0", output)
+
+
+def test_site_yml_has_nothing_to_do_after_it(machine: Machine) -> None:
+    assert re.search(r"changed=0 .*failed=0", machine.play())
+
+
+def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> None:
+    with unchanged(machine, host, before):
+        assert "a downgrade of its database is not possible" in said(machine.play(OLD, playbook=UPGRADE, status=2))
+        output = said(machine.play(OLD, status=2))
+        assert "it is of a newer Trackbox, or foreign" in output
+
+
+def test_the_way_back_works_later_too(machine: Machine, host: Host, before: str) -> None:
+    dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
+    host.check_output(f"/var/lib/trackbox/dumps/{dumps[-1]}/back")
+    current, revision, _ = state(host)
+    assert current.startswith("3.6.0")
+    assert revision == OLD_REVISION
+    assert work(machine) == before
+    # What it undid is not lost: it lies beside the dump.
+    assert host.file(f"/var/lib/trackbox/dumps/{dumps[-1]}/undone.sql.gz").size > 0
