@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -144,6 +146,26 @@ def test_a_failed_migration_leaves_the_old_one_with_all_its_work(machine: Machin
         assert work(machine) == before
     finally:
         host.check_output(f"mysql -e 'DROP TABLE mlflow.{BLOCKER}'")
+
+
+def test_one_that_was_interrupted_in_the_migration_goes_back_first(machine: Machine, host: Host, before: str) -> None:
+    command, environment = machine.ansible(UPGRADE)
+    moved = f"[ \"$(mysql -Ne 'SELECT version_num FROM mlflow.alembic_version')\" != {OLD_REVISION} ]"
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as play:
+        try:
+            host.check_output("timeout 120 sh -c %s", f"until {moved}; do :; done")
+        finally:
+            os.killpg(play.pid, signal.SIGKILL)
+    host.run("systemctl stop trackbox-migration")
+    assert not host.service("mlflow").is_running
+    # Typed again, for the version from before, which does not know a half-migrated schema.
+    assert "MLflow 3.6.0" in said(machine.play(OLD, playbook=UPGRADE))
+    current, revision, _ = state(host)
+    assert current.startswith("3.6.0")
+    assert revision == OLD_REVISION
+    assert work(machine) == before
 
 
 def binary(folder: Path, says: str) -> tuple[str, ...]:
