@@ -266,8 +266,10 @@ def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str)
     slowest = max(took for *_, took in answers)
     print(f"away for {away} s as it says, {gap:.1f} s as a client saw it, whose slowest answer took {slowest:.1f} s")
     assert gap < 120
-    # Nobody hangs meanwhile: what cannot be answered is refused at once.
-    assert slowest < 15
+    # While it is away who asks is refused at once. Only who comes while it starts waits for it, as at any restart.
+    refused = [took for _, status, took in answers if status >= 500]
+    assert refused
+    assert max(refused) < 5
     current, revision, _ = state(host)
     assert not current.startswith("3.6.0")
     assert revision != OLD_REVISION
