@@ -1,0 +1,103 @@
+"""Garbage: what was deleted in MLflow longer ago than mlflow_gc_days goes for good; nothing else does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from machine import Machine
+from testinfra.host import Host
+
+UNIT, STATE = "trackbox-gc@collect", "/var/lib/trackbox/garbage"
+LONG = 31 * 86_400_000
+
+
+def sql(host: Host, text: str) -> list[str]:
+    """Ask the database; return the first column."""
+    return [str(line) for line in host.check_output("mysql --batch --skip-column-names mlflow -e %s", text).split()]
+
+
+def files(host: Host, ids: dict[str, str]) -> set[str]:
+    """The names whose files are in the artifact store."""
+    paths = host.check_output("find /var/lib/minio/mlflow -name xl.meta")
+    return {name for name, value in ids.items() if f"/{value}/" in paths}
+
+
+def rows(host: Host, ids: dict[str, str]) -> set[str]:
+    """The names that the database has."""
+    queries = ("run_uuid FROM runs", "model_id FROM logged_models", "experiment_id FROM experiments")
+    known = {row for query in queries for row in sql(host, f"SELECT {query}")}
+    return {name for name, value in ids.items() if value in known}
+
+
+def look(machine: Machine) -> str:
+    """What the dry run prints."""
+    return machine.play("--check", playbook="playbooks/garbage.yml")
+
+
+@pytest.fixture(scope="module")
+def ids(machine: Machine, host: Host) -> dict[str, str]:
+    """What client_garbage.py made.
+
+    All but `fresh` was deleted longer ago than the waiting time, and a model has lost its row.
+    """
+    made: dict[str, str] = json.loads(machine.run_client("client_garbage.py").splitlines()[-1])
+    earlier = f"UPDATE {{0}} SET {{1}} = {{1}} - {LONG} WHERE {{2}}"
+    for name in ("live", "old", "restored", "registered", "inside"):
+        sql(host, earlier.format("runs", "deleted_time", f'run_uuid = "{made[name]}"'))
+    sql(host, earlier.format("experiments", "last_update_time", f"experiment_id = {made['garbage-gone']}"))
+    sql(host, earlier.format("logged_models", "last_updated_timestamp_ms", f'model_id = "{made["model"]}"'))
+    sql(host, f'DELETE FROM logged_models WHERE model_id = "{made["orphan"]}"')
+    return made
+
+
+def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, host: Host, ids: dict[str, str]) -> None:
+    before = files(host, ids), rows(host, ids)
+    said = look(machine)
+    for name, what in {"old": "run", "inside": "run", "model": "model", "garbage-gone": "experiment"}.items():
+        assert f"Would collect {what} {ids[name]}" in said
+    assert f"Keep run {ids['registered']}: a registered model is made of its files" in said
+    for name in ("live", "fresh", "restored", "orphan"):
+        assert f"collect run {ids[name]}" not in said
+    assert (files(host, ids), rows(host, ids)) == before
+
+
+def test_it_refuses_while_a_backup_or_another_playbook_works(host: Host, ids: dict[str, str]) -> None:
+    before = rows(host, ids)
+    host.check_output("systemd-run --quiet --unit=test-holds flock /run/trackbox.lock sleep 60")
+    try:
+        assert host.run(f"systemctl start {UNIT}").rc != 0
+        last = json.loads(host.file(f"{STATE}/last.json").content_string)
+        assert last["error"] == "Nothing was collected: a backup, restore, upgrade, rotation or removal is at work."
+        assert "trackbox_garbage_failed 1" in host.file(f"{STATE}/trackbox_garbage.prom").content_string
+    finally:
+        host.check_output("systemctl stop test-holds")
+    assert rows(host, ids) == before
+
+
+def test_what_was_deleted_long_ago_goes_and_all_else_stays(machine: Machine, host: Host, ids: dict[str, str]) -> None:
+    assert "changed=1 " in machine.play(playbook="playbooks/garbage.yml")
+    stay = {"live", "fresh", "restored", "registered"}
+    assert rows(host, ids) == stay | {"garbage"}
+    assert files(host, ids) == stay | {"garbage", "orphan"}
+    last = json.loads(host.file(f"{STATE}/last.json").content_string)
+    assert last["error"] == ""
+    assert (last["runs"], last["models"], last["experiments"]) >= (2, 1, 1)
+    assert last["bytes"] > 2000
+    assert "changed=0 " in machine.play(playbook="playbooks/garbage.yml")
+
+
+def test_files_without_a_row_go_when_they_have_been_seen_so_for_the_waiting_time(
+    host: Host, ids: dict[str, str]
+) -> None:
+    folder = f"{ids['garbage']}/models/{ids['orphan']}/"
+    since: dict[str, float] = json.loads(host.file(f"{STATE}/unreferenced.json").content_string)
+    since[folder] -= LONG / 1000
+    host.run(f"cat > {STATE}/unreferenced.json <<'END'\n{json.dumps(since)}\nEND")
+    host.check_output(f"systemctl start {UNIT}")
+    assert files(host, ids) == {"live", "fresh", "restored", "registered", "garbage"}
+
+
+def test_the_timer_is_on(host: Host) -> None:
+    assert host.check_output("systemctl show -P Unit trackbox-gc.timer") == f"{UNIT}.service"
+    assert host.check_output("systemctl is-active trackbox-gc.timer") == "active"
