@@ -2,8 +2,8 @@
 
 As a command it is `mlflow`, but that uvicorn takes the process over instead of becoming its child, which would inherit
 nothing: systemd's socket, file descriptor 3, stays open while the server restarts, and requests wait in its queue. As a
-module it is MLflow's application, with a uvicorn that takes its leave: at a stop it would close connections on which a
-request may be on its way.
+module it is MLflow's application, behind guard.py, with a uvicorn that takes its leave: at a stop it would close
+connections on which a request may be on its way.
 """
 
 import os
@@ -63,7 +63,8 @@ if __name__ == "__main__":
 
     cli()
 else:
+    from guard import Guard
     from uvicorn.importer import import_from_string
 
     take_leave()
-    app = import_from_string(os.environ[APPLICATION])
+    app = Guard(import_from_string(os.environ[APPLICATION]), os.environ)

@@ -14,12 +14,13 @@ SERVERS = ("mysql", "minio", "mlflow", "nginx")
 
 @promise(*SERVERS)
 def runs(its: Facts) -> Iterator[str]:
-    """{} runs, and starts at boot."""
-    found = show(its["unit"], "ActiveState", "UnitFileState")
-    if found["ActiveState"] != "active":
-        yield f"{its['unit']} is {found['ActiveState']}"
-    if found["UnitFileState"] != "enabled":
-        yield f"{its['unit']} is {found['UnitFileState'] or 'not installed'}"
+    """{} runs with what watches over it, and starts at boot."""
+    for unit in (its["unit"], *its.get("helpers", [])):
+        found = show(unit, "ActiveState", "UnitFileState")
+        if found["ActiveState"] != "active":
+            yield f"{unit} is {found['ActiveState']}"
+        if found["UnitFileState"] != "enabled":
+            yield f"{unit} is {found['UnitFileState'] or 'not installed'}"
 
 
 @promise(*SERVERS)

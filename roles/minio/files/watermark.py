@@ -1,0 +1,19 @@
+"""Keep the file FLAG while the disk of FOLDER has less than RESERVE left: watermark.py FOLDER RESERVE FLAG.
+
+RESERVE is bytes, or a share such as 5%. NGINX refuses uploads to S3 while the file is there.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+folder, reserve, flag = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+while True:
+    disk = os.statvfs(folder)
+    wanted = disk.f_blocks * float(reserve[:-1]) / 100 if reserve.endswith("%") else float(reserve) / disk.f_frsize
+    if disk.f_bavail < wanted:
+        flag.touch()
+    else:
+        flag.unlink(missing_ok=True)
+    time.sleep(1)

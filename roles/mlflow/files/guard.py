@@ -1,0 +1,150 @@
+"""Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away.
+
+MLflow says 500 to both, which its client takes for a passing fault and repeats for four minutes. What would not fit is
+refused before it is taken: MySQL waits for space without an answer, and MinIO and the spool share its disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
+
+READS = ("/search", "/graphql", "/get-latest-versions", "/batchGetInfos", "/metrics")
+LEAST = 64 * 2**20  # bytes that a change of the database must find; a transaction's share of logs and pages is less
+STEP = 64 * 2**20  # bytes of an upload after which the disk is looked at again
+
+
+class Guard:
+    """Stands before MLflow's application. `settings`: TRACKBOX_* variables, as the unit sets them."""
+
+    def __init__(self, application: Application, settings: Mapping[str, str]) -> None:
+        self.application = application
+        self.ready = Path(settings["TRACKBOX_READY"])
+        self.reserve = settings["TRACKBOX_DISK_RESERVE"]
+        self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
+        store = urlsplit(settings["MLFLOW_S3_ENDPOINT_URL"])
+        self.store = (store.hostname, store.port or 80)
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's start and end."""
+        if scope["type"] == "lifespan":
+            await self.application(scope, receive, self.starting(send))
+        elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.application(scope, receive, self.explaining(send, []))
+        elif refused := self.refuses(scope):
+            await answer(send, 507, refused)
+        else:
+            full: list[str] = []
+            await self.application(scope, self.watching(scope, receive, full), self.explaining(send, full))
+
+    def starting(self, send: Send) -> Send:
+        """Leave a file when the application is up: away.py looks for it."""
+
+        async def sent(message: Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self.ready.touch()
+
+        return sent
+
+    def refuses(self, scope: Mapping[str, Any]) -> str:
+        """Why this change cannot be made now; nothing if it can."""
+        if "/mlflow-artifacts/" in scope["path"]:
+            headers = dict(scope["headers"])
+            return "" if scope["method"] == "DELETE" else self.lacks(int(headers.get(b"content-length") or 0))
+        if not scope["path"].endswith(READS) and free(self.database) < LEAST:
+            return "The disk of this Trackbox is full, and nothing can be written: free some space, and try again."
+        return ""
+
+    def lacks(self, size: int) -> str:
+        """Why an artifact of so many bytes has no place; nothing if it has."""
+        disks = [folder.stat().st_dev for folder in self.upload]
+        for folder, disk in zip(self.upload, disks, strict=True):
+            # The spool and the store hold it at the same time.
+            need, left = size * disks.count(disk), free(folder) - self.reserved(folder)
+            if left <= need:
+                return (
+                    f"The disk of this Trackbox has no place for this artifact: it needs {need / 2**20:,.0f} MB, and "
+                    f"{max(left, 0) / 2**20:,.0f} MB are left above the reserve for the database. Reading, searching "
+                    "and logging metrics go on; ask an admin to free space or to enlarge the disk."
+                )
+        return ""
+
+    def reserved(self, folder: Path) -> int:
+        """The reserve in bytes: `5%` of the disk, or bytes."""
+        if not self.reserve.endswith("%"):
+            return int(self.reserve)
+        disk = os.statvfs(folder)
+        return int(disk.f_blocks * disk.f_frsize * float(self.reserve[:-1]) / 100)
+
+    def watching(self, scope: Mapping[str, Any], receive: Receive, full: list[str]) -> Receive:
+        """Hang up on an upload that did not say how long it is, or whose place others took meanwhile."""
+        if "/mlflow-artifacts/" not in scope["path"]:
+            return receive
+        since = 0
+
+        async def received() -> Message:
+            nonlocal since
+            message = await receive()
+            since += len(message.get("body", b""))
+            if since >= STEP:
+                since = 0
+                full[:] = filter(None, [self.lacks(0)])
+            return {"type": "http.disconnect"} if full else message
+
+        return received
+
+    def explaining(self, send: Send, full: list[str]) -> Send:
+        """Pass an answer on; in place of a 500 say what is the matter, if it is known."""
+        instead = False
+
+        async def sent(message: Message) -> None:
+            nonlocal instead
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                status, why = self.reason(message["status"], full)
+                if why:
+                    instead = True
+                    await answer(send, status, why)
+            if not instead:
+                await send(message)
+
+        return sent
+
+    def reason(self, status: int, full: list[str]) -> tuple[int, str]:
+        """The status and the sentence that say more than `status`; no sentence if there is none."""
+        if full:
+            return 507, full[0]
+        if status != 500:
+            return status, ""
+        if lacking := self.lacks(0):
+            return 507, lacking
+        try:
+            socket.create_connection(self.store, timeout=0.5).close()
+        except OSError:
+            return 503, "The object store does not answer: it may be starting. Try again in some seconds."
+        return status, ""
+
+
+def free(folder: Path) -> int:
+    """The bytes that users other than root may still write on the folder's disk."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+async def answer(send: Send, status: int, why: str) -> None:
+    """Send a whole answer, in MLflow's own form."""
+    code = {503: "TEMPORARILY_UNAVAILABLE", 507: "RESOURCE_EXHAUSTED"}[status]
+    body = json.dumps({"error_code": code, "message": why}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
