@@ -73,10 +73,11 @@ class Guard:
             # The spool and the store hold it at the same time.
             need, left = size * disks.count(disk), free(folder) - self.reserved(folder)
             if left <= need:
+                needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""
                 return (
-                    f"The disk of this Trackbox has no place for this artifact: it needs {need / 2**20:,.0f} MB, and "
-                    f"{max(left, 0) / 2**20:,.0f} MB are left above the reserve for the database. Reading, searching "
-                    "and logging metrics go on; ask an admin to free space or to enlarge the disk."
+                    "The disk of this Trackbox has no place for artifacts on their way: "
+                    f"{max(left, 0) / 2**20:,.0f} MB are left above the database's reserve{needed}. "
+                    "Searching and logging metrics go on; ask an admin to free space or to enlarge the disk."
                 )
         return ""
 

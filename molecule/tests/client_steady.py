@@ -1,9 +1,10 @@
 """Unchanged clients at work: write without a pause, or see that what was acknowledged is there.
 
-client_steady.py write SECONDS      prints a line of JSON for each thing that the server acknowledged: when, and what
-client_steady.py model              registers a model under an alias, and prints what it answers
-client_steady.py check < LINES      prints how many of those lines hold, and those that do not
-client_steady.py score              prints what the registered model answers
+client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each thing that the server acknowledged:
+                                           what, when, and after how many seconds
+client_steady.py model                     registers a model under an alias, and prints what it answers
+client_steady.py check < LINES             prints how many of those lines hold, and those that do not
+client_steady.py score                     prints what the registered model answers
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from mlflow.entities import Metric
 from sklearn.linear_model import LogisticRegression
 
-WRITERS = 2
+METRICS = 50  # in a call
 QUESTIONS = np.array([[0.1, 0.2], [0.9, 0.4], [0.5, 0.5], [0.3, 0.8]])
 client = mlflow.MlflowClient()
 printing = threading.Lock()
@@ -41,14 +42,21 @@ def write(experiment: str, seconds: float) -> None:
     run = client.create_run(experiment).info.run_id
     while time.time() < end:
         values = [
-            Metric("loss", secrets.randbelow(10**6) / 7, 1_700_000_000_000 + step + n, step + n) for n in range(20)
+            Metric("loss", secrets.randbelow(10**6) / 7, 1_700_000_000_000 + step + n, step + n) for n in range(METRICS)
         ]
+        start = time.time()
         client.log_batch(run, metrics=values)
-        tell(run=run, metrics=[[value.step, value.value] for value in values])
+        tell(took=time.time() - start, run=run, metrics=[[value.step, value.value] for value in values])
         step += len(values)
         text = secrets.token_hex(secrets.randbelow(60_000) + 1)
+        start = time.time()
         client.log_text(run, text, f"notes/{step}.txt")
-        tell(run=run, artifact=f"notes/{step}.txt", sha256=hashlib.sha256(text.encode()).hexdigest())
+        tell(
+            took=time.time() - start,
+            run=run,
+            artifact=f"notes/{step}.txt",
+            sha256=hashlib.sha256(text.encode()).hexdigest(),
+        )
 
 
 def check(lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
@@ -80,7 +88,8 @@ def main() -> None:
     command, *rest = sys.argv[1:]
     if command == "write":
         experiment = mlflow.set_experiment("steady").experiment_id
-        writers = [threading.Thread(target=write, args=(experiment, float(rest[0]))) for _ in range(WRITERS)]
+        number = int(rest[1]) if rest[1:] else 2
+        writers = [threading.Thread(target=write, args=(experiment, float(rest[0]))) for _ in range(number)]
         for writer in writers:
             writer.start()
         for writer in writers:

@@ -1,0 +1,93 @@
+"""The services are killed while clients write: what was acknowledged is there, nobody waits long, and all come back."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from machine import Machine
+from testinfra.host import Host
+from writers import acknowledged, held, writing
+
+WAIT, BACK = 30, 15  # seconds that a client's call, and a service's return, may take at the most
+
+
+def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine, host: Host, tmp_path: Path) -> None:
+    seed = time.time_ns()
+    chance = random.Random(seed)
+    victims = ["mysql", "minio", "mlflow"] * 3
+    chance.shuffle(victims)
+    print(f"seed {seed}: {' '.join(victims)}")
+    back: dict[str, list[float]] = {}
+    told = tmp_path / "told"
+    with writing(machine, told, 240, 4) as clients:
+        start = time.monotonic()
+        for victim in victims:
+            time.sleep(chance.uniform(3, 8))
+            host.check_output(f"systemctl kill --signal=KILL {victim}")
+            back.setdefault(victim, []).append(machine.wait_for_health(200, BACK))
+        print("back after", {name: [round(one, 1) for one in times] for name, times in back.items()})
+        assert clients.wait(300 - (time.monotonic() - start)) == 0
+    lines = acknowledged(told)
+    slowest = max(line["took"] for line in lines)
+    metrics = sum(len(line.get("metrics", [])) for line in lines)
+    print(f"{metrics} metrics, {len(lines)} calls, the slowest {slowest:.1f} s")
+    assert metrics >= 100_000
+    assert slowest < WAIT
+    found = held(machine, told)
+    assert found["lost"] == []
+    assert found["held"] == len(lines)
+
+
+def test_a_killed_worker_is_replaced_while_the_other_answers(machine: Machine, host: Host) -> None:
+    workers = "pgrep --full --uid mlflow multiprocessing-fork"
+    before = host.check_output(workers).split()
+    host.check_output(f"kill -KILL {before[0]}")
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    end = time.monotonic() + BACK
+    statuses = set()
+    while len(now := host.check_output(workers).split()) < len(before) or before[0] in now:
+        assert time.monotonic() < end, "no worker took its place"
+        statuses.add(machine.ask("/api/2.0/mlflow/experiments/search?max_results=1", **admin).status)
+    # What was on its way to the killed one is told to come again.
+    assert statuses <= {200, 503}
+
+
+def test_while_a_part_is_down_clients_are_told_so_at_once(machine: Machine, host: Host) -> None:
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    artifact = "/api/2.0/mlflow-artifacts/artifacts/faults/down.txt"
+    metric = {"run_id": "0" * 32, "key": "m", "value": 1, "timestamp": 1}
+    for unit, path, method in (
+        ("minio", artifact, "PUT"),
+        ("mysql", "/api/2.0/mlflow/runs/log-metric", "POST"),
+    ):
+        host.check_output(f"systemctl stop {unit}")
+        try:
+            start = time.monotonic()
+            said = machine.ask(path, method=method, body=metric, **admin)
+            assert (said.status, said.headers["Retry-After"]) == (503, "3"), unit
+            assert b"TEMPORARILY_UNAVAILABLE" in said.body
+            assert time.monotonic() - start < 5
+        finally:
+            host.check_output(f"systemctl start {unit}")
+    machine.wait_for_health(200, BACK)
+
+
+def test_who_waits_for_a_server_that_cannot_start_is_told_so(machine: Machine, host: Host) -> None:
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    path = "/api/2.0/mlflow/experiments/search?max_results=1"
+    host.check_output(
+        "mv /opt/trackbox/mlflow/serve.py /opt/trackbox/mlflow/serve.kept; systemctl kill --signal=KILL mlflow"
+    )
+    try:
+        time.sleep(22)
+        for _ in range(3):
+            start = time.monotonic()
+            said = machine.ask(path, **admin)
+            assert (said.status, said.headers["Retry-After"]) == (503, "3")
+            assert time.monotonic() - start < 2
+    finally:
+        host.check_output("mv /opt/trackbox/mlflow/serve.kept /opt/trackbox/mlflow/serve.py")
+    machine.wait_for_health(200, BACK)
+    assert machine.ask(path, **admin).status == 200

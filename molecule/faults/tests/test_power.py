@@ -1,0 +1,43 @@
+"""The power is cut while clients write: what no disk had is lost, and nothing that was acknowledged is among it."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Power
+from machine import Machine
+from writers import acknowledged, held, writing
+
+TIMES = 10
+
+
+@pytest.mark.parametrize("settings", ["innodb_flush_log_at_trx_commit = 1", "sync_binlog = 1"])
+def test_the_database_syncs_each_transaction(power: Power, settings: str) -> None:
+    assert f"\n{settings}\n" in (power.folder / "rootfs/etc/mysql/mysql.conf.d/trackbox.cnf").read_text()
+
+
+def test_after_each_of_ten_cuts_all_is_back_by_itself_with_what_was_acknowledged(
+    machine: Machine, power: Power, tmp_path: Path
+) -> None:
+    seed = time.time_ns()
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    took = []
+    for cut in range(TIMES):
+        told = tmp_path / f"told-{cut}"
+        with writing(machine, told, 60, 2) as clients:
+            time.sleep(chance.uniform(6, 14))
+            power.cut()
+            clients.kill()
+        start = time.monotonic()
+        power.on()
+        machine.wait_for_health(200, 60)
+        took.append(time.monotonic() - start)
+        lines = acknowledged(told)
+        assert len(lines) > 10
+        assert held(machine, told) == {"held": len(lines), "lost": [], "runs": 2}, f"cut {cut} of seed {seed}"
+    print(f"ready after {statistics.median(took):.0f} s, {max(took):.0f} s at the most")

@@ -1,0 +1,53 @@
+"""Clients of MLflow that write without a pause, and what they were told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT, Machine
+
+COMMAND = [str(ROOT / "training/.venv/bin/python"), str(ROOT / "molecule/tests/client_steady.py")]
+
+
+def settings(machine: Machine) -> dict[str, str]:
+    """The environment of a client."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **machine.settings}
+
+
+@contextmanager
+def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Let clients write for so long; `told` gets a line for each thing that was acknowledged."""
+    command = [*COMMAND, "write", str(seconds), str(writers)]
+    with told.open("w") as out, subprocess.Popen(command, env=settings(machine), stdout=out) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def acknowledged(told: Path) -> list[dict[str, Any]]:
+    """What the clients were told; a line that was cut off is none."""
+    return [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
+
+
+def held(machine: Machine, told: Path) -> dict[str, Any]:
+    """How many of the acknowledged things are there as they were sent, and which are not."""
+    lines = "\n".join(map(json.dumps, acknowledged(told)))
+    done = subprocess.run(
+        [*COMMAND, "check"],
+        env=settings(machine),
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
