@@ -56,8 +56,12 @@ class Power:
 
     def on(self, within: str = "") -> None:
         """Mount the file system, which replays its log, and boot; `within`: a control group of memory."""
-        if not self.folder.is_mount():
-            run("mount", "-o", "loop", f"{self.folder}.img", self.folder)
+        image = f"{self.folder}.img"
+        if run("losetup", "--associated", image):
+            # A machine that was started meanwhile holds the old mount, for as long as it lives.
+            run("cp", "--sparse=always", image, f"{image}.copy")
+            run("mv", f"{image}.copy", image)
+        run("mount", "-o", "loop", image, self.folder)
         enter = f"echo $$ >{within}/cgroup.procs; " if within else ""
         run("sh", "-c", f'{enter}exec "$@"', "sh", LOCAL_VM, "start", self.folder, self.name, self.address)
 
