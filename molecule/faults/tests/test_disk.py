@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Power, run
 from machine import Answer, Machine
+from power_supply import Power, run
 from testinfra.host import Host
 
 API = "/api/2.0/mlflow"

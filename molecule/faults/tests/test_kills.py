@@ -10,7 +10,7 @@ from machine import Machine
 from testinfra.host import Host
 from writers import acknowledged, held, writing
 
-WAIT, BACK = 30, 15  # seconds that a client's call, and a service's return, may take at the most
+WAIT, BACK = 30, 60  # seconds that a call, and a return on a busy machine, may take at the most; docs/reliability.md has the figures
 
 
 def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine, host: Host, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Power
 from machine import Machine
+from power_supply import Power
 from testinfra.host import Host
 
 UNITS = "mysql minio mlflow nginx"

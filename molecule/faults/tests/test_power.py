@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Power
 from machine import Machine
+from power_supply import Power
 from writers import acknowledged, held, writing
 
 TIMES = 10

@@ -1,0 +1,62 @@
+"""The power of a machine whose folder is a mounted file of ext4."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine import ROOT
+
+EXT4_IOC_SHUTDOWN, WITHOUT_LOG = 0x8004587D, struct.pack("I", 2)
+LOCAL_VM = ROOT / "roles/local_vm/files/local-vm"
+
+
+def run(*command: object) -> str:
+    """Run a command on the controller, and return what it printed."""
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+@dataclass(frozen=True)
+class Power:
+    """A machine, where it lies, and its address."""
+
+    name: str
+    folder: Path
+    address: str
+
+    def cut(self) -> None:
+        """Lose what no disk has: from now on the file system writes nothing; then end every process."""
+        supervisor = int((self.folder / "supervisor.pid").read_text())
+        disk = os.open(self.folder, os.O_RDONLY)
+        fcntl.ioctl(disk, EXT4_IOC_SHUTDOWN, WITHOUT_LOG)
+        os.close(disk)
+        with suppress(ProcessLookupError):
+            os.kill(supervisor, signal.SIGKILL)
+        subprocess.run(
+            ["pkill", "-KILL", "-f", f"^systemd-nspawn --quiet --directory={self.folder}/rootfs "], check=False
+        )
+        while pids := run("ip", "netns", "pids", f"trackbox-{self.name}").split():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            time.sleep(0.1)
+        while subprocess.run(["umount", self.folder], stderr=subprocess.DEVNULL, check=False).returncode:
+            time.sleep(0.2)
+
+    def on(self, within: str = "") -> None:
+        """Mount the file system, which replays its log, and boot; `within`: a control group of memory."""
+        image = f"{self.folder}.img"
+        if run("losetup", "--associated", image):
+            # A machine that was started meanwhile holds the old mount, for as long as it lives.
+            run("cp", "--sparse=always", image, f"{image}.copy")
+            run("mv", f"{image}.copy", image)
+        run("mount", "-o", "loop", image, self.folder)
+        enter = f"echo $$ >{within}/cgroup.procs; " if within else ""
+        run("sh", "-c", f'{enter}exec "$@"', "sh", LOCAL_VM, "start", self.folder, self.name, self.address)
