@@ -20,7 +20,7 @@ LOCAL_VM = ROOT / "roles/local_vm/files/local-vm"
 
 def run(*command: object) -> str:
     """Run a command on the controller, and return what it printed."""
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 @dataclass(frozen=True)

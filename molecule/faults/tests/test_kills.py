@@ -10,7 +10,8 @@ from machine import Machine
 from testinfra.host import Host
 from writers import acknowledged, held, writing
 
-WAIT, BACK = 30, 60  # seconds that a call, and a return on a busy machine, may take at the most; docs/reliability.md has the figures
+# Seconds that a call, and a return on a busy machine, may take at the most. docs/reliability.md has what they take.
+WAIT, BACK = 30, 60
 
 
 def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine, host: Host, tmp_path: Path) -> None:
