@@ -36,7 +36,8 @@ def hardened(its: Facts) -> Iterator[str]:
 def unit_unchanged(its: Facts) -> Iterator[str]:
     """{} has the unit that was written for it, and no later drop-in changes it."""
     found = show(its["unit"], "FragmentPath", "DropInPaths", "NeedDaemonReload")
-    fragment, ours = found["FragmentPath"], [path for path in its["files"] if path.startswith("/etc/systemd/")]
+    fragment = found["FragmentPath"]
+    ours = [path for path in its["files"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
     if fragment not in ours and not fragment.startswith(("/lib/", "/usr/lib/")):
         yield f"its unit is {fragment}"
     # Those of the distribution lie under /usr/lib; a `systemctl set-property --runtime` writes into /run.
