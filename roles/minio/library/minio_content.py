@@ -12,8 +12,10 @@ from ansible.module_utils.basic import AnsibleModule
 try:
     import urllib3
     from minio import Minio, MinioAdmin
+    from minio.commonconfig import Filter
     from minio.credentials import StaticProvider
     from minio.error import MinioAdminException, S3Error
+    from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
     from minio.versioningconfig import ENABLED, SUSPENDED, VersioningConfig
 
     MISSING = ""
@@ -32,10 +34,14 @@ options:
   root_user: {description: The root user's name., type: str, required: true}
   root_password: {description: The root user's password., type: str, required: true}
   buckets: {description: The buckets by C(name) and whether C(versioned)., type: list, elements: dict, required: true}
+  old_versions_days: {description: Days that versioned buckets keep old versions; 0 is for ever., type: int, default: 0}
   wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
   users: {description: The users by C(name) and C(secret) with the buckets that they C(read) or C(write).,
           type: list, elements: dict, required: true}
 """
+
+# The rule's name in a bucket's lifecycle.
+OLD_VERSIONS = "trackbox-old-versions"
 
 READ_BUCKET = ["s3:GetBucketLocation", "s3:ListBucket"]
 READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -123,6 +129,28 @@ class Store:
         if not versioned and status == ENABLED and self.change(f"stop versioning the bucket {name}"):
             self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(SUSPENDED))
 
+    def old_versions(self, name: str, days: int) -> None:
+        """Let a bucket drop what was overwritten or deleted so many days ago, or nothing; other rules stay."""
+        config = self.s3.get_bucket_lifecycle(bucket_name=name) if self.s3.bucket_exists(bucket_name=name) else None
+        rules = {rule.rule_id: rule for rule in config.rules} if config else {}
+        mine = rules.pop(OLD_VERSIONS, None)
+        has = (mine.noncurrent_version_expiration.noncurrent_days if mine else 0) or 0
+        if has == days or not self.change(f"keep old versions in {name} for {f'{days} days' if days else 'ever'}"):
+            return
+        if days:
+            rules[OLD_VERSIONS] = Rule(
+                status="Enabled",
+                rule_filter=Filter(prefix=""),
+                rule_id=OLD_VERSIONS,
+                # What marks a deletion goes when nothing is left behind it.
+                expiration=Expiration(expired_object_delete_marker=True),
+                noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
+            )
+        if rules:
+            self.s3.set_bucket_lifecycle(bucket_name=name, config=LifecycleConfig(list(rules.values())))
+        else:
+            self.s3.delete_bucket_lifecycle(bucket_name=name)
+
     def policy(self, name: str, wanted: dict[str, Any]) -> None:
         """Make the policy what is wanted."""
         try:
@@ -182,6 +210,7 @@ def main() -> None:
             "root_user": {"type": "str", "required": True},
             "root_password": {"type": "str", "required": True, "no_log": True},
             "wait": {"type": "int", "default": 30},
+            "old_versions_days": {"type": "int", "default": 0},
             "buckets": {
                 "type": "list",
                 "elements": "dict",
@@ -212,6 +241,8 @@ def main() -> None:
         store.wait(module.params["wait"])
         for bucket in module.params["buckets"]:
             store.bucket(bucket["name"], bucket["versioned"])
+            if bucket["versioned"]:
+                store.old_versions(bucket["name"], module.params["old_versions_days"])
         for user in module.params["users"]:
             store.policy(user["name"], policy(user["read"], user["write"]))
             store.user(user["name"], user["secret"])

@@ -30,8 +30,16 @@ METHODS = {
     "remove": lambda s3, bucket: s3.remove_object(bucket_name=bucket, object_name="there") or "ok",
     "drop": lambda s3, bucket: s3.remove_bucket(bucket_name=bucket) or "ok",
     "widen": lambda s3, bucket: widen(bucket) or "ok",
+    "rules": lambda s3, bucket: " ".join(sorted(rule.rule_id for rule in s3.get_bucket_lifecycle(bucket).rules)),
+    "add-rule": lambda s3, bucket: add_rule(s3, bucket) or "ok",
     "versioning": lambda s3, bucket: s3.get_bucket_versioning(bucket_name=bucket).status,
 }
+def add_rule(s3, bucket):
+    from minio.commonconfig import Filter
+    from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+    config = s3.get_bucket_lifecycle(bucket)
+    own = Rule("Enabled", rule_filter=Filter(prefix="scratch/"), rule_id="own", expiration=Expiration(days=3))
+    s3.set_bucket_lifecycle(bucket, LifecycleConfig([*config.rules, own]))
 def widen(name):
     from minio import MinioAdmin
     from minio.credentials import StaticProvider
@@ -222,3 +230,18 @@ def test_a_server_that_is_not_there_gets_a_sentence(python: str) -> None:
     answer = run(python, "127.0.0.1:9", wait=0)
     assert answer["failed"]
     assert answer["msg"].startswith("MinIO at 127.0.0.1:9 ")
+
+
+def test_old_versions_are_kept_for_the_days_that_are_asked_for_and_other_rules_stay(python: str, endpoint: str) -> None:
+    root = ROOT["root_user"], ROOT["root_password"]
+    wanted: dict[str, Any] = {"buckets": [{"name": "kept", "versioned": True}, {"name": "plain"}]}
+    run(python, endpoint, **wanted)
+    month = ["keep old versions in kept for 30 days"]
+    assert run(python, endpoint, **wanted, old_versions_days=30, check=True)["changes"] == month
+    assert run(python, endpoint, **wanted, old_versions_days=30)["changes"] == month
+    assert run(python, endpoint, **wanted, old_versions_days=30)["changed"] is False
+    assert said(python, endpoint, *root, "add-rule kept", "rules kept") == ["ok", "own trackbox-old-versions"]
+    assert run(python, endpoint, **wanted, old_versions_days=7)["changes"] == ["keep old versions in kept for 7 days"]
+    assert said(python, endpoint, *root, "rules kept") == ["own trackbox-old-versions"]
+    assert run(python, endpoint, **wanted)["changes"] == ["keep old versions in kept for ever"]
+    assert said(python, endpoint, *root, "rules kept") == ["own"]
