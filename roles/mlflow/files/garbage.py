@@ -188,6 +188,8 @@ def note(error: str, **news: Any) -> None:
 
 def main(what: str, days: float) -> str:
     """Look or collect; return the error."""
+    if days <= 0:
+        return "mlflow_gc_days is 0, so that what was deleted stays for ever: nothing was collected."
     collect = what == "collect"
     with Path("/run/trackbox.lock").open() as lock:
         if collect:
