@@ -16,6 +16,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ def tell(**what: Any) -> None:
         print(json.dumps({"at": time.time(), **what}), flush=True)
 
 
+def tried(call: Callable[[], object], **what: Any) -> None:
+    """Make a call, and print what was acknowledged by it, or the error that says that it may not have been."""
+    start = time.time()
+    try:
+        call()
+    except Exception as error:
+        what = {"error": str(error)[:300]}
+    tell(took=time.time() - start, **what)
+
+
 def write(experiment: str, seconds: float) -> None:
     """Log metrics and artifacts, one after the other."""
     end, step = time.time() + seconds, 0
@@ -44,19 +56,14 @@ def write(experiment: str, seconds: float) -> None:
         values = [
             Metric("loss", secrets.randbelow(10**6) / 7, 1_700_000_000_000 + step + n, step + n) for n in range(METRICS)
         ]
-        start = time.time()
-        client.log_batch(run, metrics=values)
-        tell(took=time.time() - start, run=run, metrics=[[value.step, value.value] for value in values])
+        tried(
+            partial(client.log_batch, run, metrics=values), run=run, metrics=[[one.step, one.value] for one in values]
+        )
         step += len(values)
         text = secrets.token_hex(secrets.randbelow(60_000) + 1)
-        start = time.time()
-        client.log_text(run, text, f"notes/{step}.txt")
-        tell(
-            took=time.time() - start,
-            run=run,
-            artifact=f"notes/{step}.txt",
-            sha256=hashlib.sha256(text.encode()).hexdigest(),
-        )
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        name = f"notes/{step}.txt"
+        tried(partial(client.log_text, run, text, name), run=run, artifact=name, sha256=sha256)
 
 
 def check(lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:

@@ -32,8 +32,9 @@ def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterato
 
 
 def acknowledged(told: Path) -> list[dict[str, Any]]:
-    """What the clients were told; a line that was cut off is none."""
-    return [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
+    """What was acknowledged; a line that was cut off is none."""
+    lines = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
+    return [line for line in lines if "error" not in line]
 
 
 def held(machine: Machine, told: Path) -> dict[str, Any]:

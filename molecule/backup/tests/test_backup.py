@@ -95,6 +95,7 @@ def test_a_backup_is_made_while_clients_write(machine: Machine, host: Host, stor
         after = time.time()
         assert writer.wait() == 0
     lines = told.read_text().splitlines()
+    assert [line for line in lines if '"error"' in line] == []
     assert "is whole and was read back" in " ".join(said.split())
     times = [json.loads(line)["at"] for line in lines]
     story.acknowledged = [line for line, at in zip(lines, times, strict=True) if at < before]

@@ -62,6 +62,13 @@ def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, hos
     assert (files(host, ids), rows(host, ids)) == before
 
 
+def test_with_0_days_nothing_goes(host: Host, ids: dict[str, str]) -> None:
+    before = rows(host, ids)
+    ended = host.run("/opt/trackbox/mlflow/current/bin/python -B /opt/trackbox/mlflow/garbage.py look 0")
+    assert (ended.rc, "stays for ever" in ended.stderr) == (1, True)
+    assert rows(host, ids) == before
+
+
 def test_it_refuses_while_a_backup_or_another_playbook_works(host: Host, ids: dict[str, str]) -> None:
     before = rows(host, ids)
     host.check_output("systemd-run --quiet --unit=test-holds flock /run/trackbox.lock sleep 60")
