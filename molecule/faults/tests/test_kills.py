@@ -23,7 +23,7 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
     print(f"seed {seed}: {' '.join(victims)}")
     back: dict[str, list[float]] = {}
     told = tmp_path / "told"
-    with writing(machine, told, 240, 4) as clients:
+    with writing(machine, told, 120, 4) as clients:
         start = time.monotonic()
         for victim in victims:
             time.sleep(chance.uniform(3, 8))

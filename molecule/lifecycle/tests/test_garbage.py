@@ -64,7 +64,9 @@ def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, hos
 
 def test_with_0_days_nothing_goes(host: Host, ids: dict[str, str]) -> None:
     before = rows(host, ids)
-    ended = host.run("/opt/trackbox/mlflow/current/bin/python -B /opt/trackbox/mlflow/garbage.py look 0")
+    ended = host.run(
+        "STATE_DIRECTORY=/tmp /opt/trackbox/mlflow/current/bin/python -B /opt/trackbox/mlflow/garbage.py look 0"
+    )
     assert (ended.rc, "stays for ever" in ended.stderr) == (1, True)
     assert rows(host, ids) == before
 
