@@ -64,10 +64,14 @@ def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, hos
 
 def test_with_0_days_nothing_goes(host: Host, ids: dict[str, str]) -> None:
     before = rows(host, ids)
-    ended = host.run(
-        "STATE_DIRECTORY=/tmp /opt/trackbox/mlflow/current/bin/python -B /opt/trackbox/mlflow/garbage.py look 0"
-    )
-    assert (ended.rc, "stays for ever" in ended.stderr) == (1, True)
+    unit = "/run/systemd/system/test-gc@.service"
+    host.check_output(f"sed 's/%i [0-9]*$/%i 0/' '/etc/systemd/system/trackbox-gc@.service' >{unit}")
+    host.check_output("systemctl daemon-reload")
+    try:
+        assert host.run("systemctl start test-gc@collect").rc != 0
+        assert "stays for ever" in json.loads(host.file(f"{STATE}/last.json").content_string)["error"]
+    finally:
+        host.check_output(f"rm {unit}; systemctl daemon-reload; systemctl reset-failed")
     assert rows(host, ids) == before
 
 
