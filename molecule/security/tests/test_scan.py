@@ -10,6 +10,9 @@ import pytest
 from machine import Machine
 
 IN_ORDER = {"OK", "INFO", "DEBUG"}
+# Debian's testssl.sh leaves at the end of the handshake, and TLS 1.3 sends the ticket after it: on a busy machine it has none to resume, and
+# calls that a connect problem. Whether tickets are offered is no finding either way.
+NO_FINDING = {"sessionresumption_ticket"}
 CHECKS = ["--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable"]
 
 
@@ -31,5 +34,5 @@ def test_a_scanner_finds_nothing_on_both_doors(machine: Machine, tmp_path: Path)
         scans = list(pool.map(lambda port: scan(machine, tmp_path / f"{port}.json", port), ports))
     for port, found in zip(ports, scans, strict=True):
         assert len(found) > 50
-        high = [finding for finding in found if finding["severity"] not in IN_ORDER]
+        high = [finding for finding in found if finding["severity"] not in IN_ORDER and finding["id"] not in NO_FINDING]
         assert [f"{port} {finding['id']}: {finding['finding']}" for finding in high] == []
