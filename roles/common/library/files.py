@@ -1,0 +1,97 @@
+#!/usr/bin/python
+"""Ansible module: folders and files with their content, all at once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: files
+short_description: Make folders, and write files
+description:
+  - What M(ansible.builtin.template), M(ansible.builtin.copy) and M(ansible.builtin.file) do, for many files in one execution, since
+    an execution is 0.2 seconds and each file is two of them. A second site.yml took 36 s with them, and has 20.
+  - Missing parents are made, with mode 0755.
+options:
+  files: {description: "By C(path), which ends in a slash where it is a folder: its C(content), C(owner), C(group), C(mode), and C(validate), a
+          command whose C(%s) is the new file. Files are 0644, folders 0755.", type: list, elements: dict, required: true}
+"""
+
+EXAMPLES = """
+- files:
+    files:
+      - {path: /etc/trackbox/mlflow/, mode: "0700"}
+      - path: /etc/systemd/system/mlflow.service
+        content: "{{ lookup('ansible.builtin.template', 'mlflow.service.j2') }}"
+"""
+
+RETURN = """
+paths: {description: The files and folders that were changed., returned: always, type: list}
+"""
+
+ITEM: dict[str, dict[str, Any]] = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str", "default": ""},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "raw"},
+    "validate": {"type": "str", "default": ""},
+}
+
+
+def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> None:
+    """Replace a file by one that was validated first."""
+    descriptor, name = tempfile.mkstemp(dir=module.tmpdir)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    if validate:
+        status, out, err = module.run_command(validate % name)
+        if status:
+            module.fail_json(msg=f"{path} is left as it is, the new one does not validate: {(err or out).strip()}")
+    # The folder's own mode, whatever the umask.
+    for parent in [parent for parent in reversed(path.parents) if not parent.is_dir()]:
+        parent.mkdir()
+        parent.chmod(0o755)
+    module.atomic_move(name, str(path))
+
+
+def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, str]]:
+    """Make one folder or file what is wanted; return whether it was changed, and how."""
+    path, folder = Path(item["path"]), item["path"].endswith("/")
+    there = path.is_dir() if folder else path.is_file()
+    before = b"" if folder or not there else path.read_bytes()
+    content = item["content"].encode()
+    changed = not there or before != content and not folder
+    if changed and not module.check_mode:
+        if folder:
+            path.mkdir(parents=True)
+        else:
+            write(module, path, content, item["validate"])
+    if there or not module.check_mode:
+        mode = item["mode"] or ("0755" if folder else "0644")
+        wanted = {"path": str(path), "owner": item["owner"], "group": item["group"], "mode": mode}
+        wanted |= {"attributes": None, "secontext": [None, None, None]}
+        changed = module.set_fs_attributes_if_different(wanted, changed)
+    diff = {"before_header": item["path"], "after_header": item["path"], "before": before.decode(errors="replace")}
+    return changed, diff | {"after": before.decode(errors="replace") if folder else item["content"]}
+
+
+def main() -> None:
+    """Apply them in their order."""
+    module = AnsibleModule({"files": {"type": "list", "elements": "dict", "options": ITEM, "required": True}}, supports_check_mode=True)
+    paths, diffs = [], []
+    for item in module.params["files"]:
+        changed, diff = apply(module, item)
+        if changed:
+            paths.append(item["path"])
+            diffs.append(diff)
+    module.exit_json(changed=bool(paths), paths=paths, diff=diffs)
+
+
+if __name__ == "__main__":
+    main()
