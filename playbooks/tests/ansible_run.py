@@ -22,6 +22,7 @@ FACTS: dict[str, Any] = {
     "distribution_release": "trixie",
     "distribution_version": "13.1",
     "memtotal_mb": 3900,
+    "processor_nproc": 2,
     "mounts": [{"mount": "/", "size_available": 30 * 10**9}],
     "service_mgr": "systemd",
 }

@@ -10,8 +10,8 @@ import pytest
 from machine import Machine
 
 IN_ORDER = {"OK", "INFO", "DEBUG"}
-# Debian's testssl.sh leaves at the end of the handshake, and TLS 1.3 sends the ticket after it: on a busy machine it has none to resume, and
-# calls that a connect problem. Whether tickets are offered is no finding either way.
+# Debian's testssl.sh leaves at the end of the handshake, and TLS 1.3 sends the ticket after it: on a busy machine it
+# has none to resume, and calls that a connect problem. Whether tickets are offered is no finding either way.
 NO_FINDING = {"sessionresumption_ticket"}
 CHECKS = ["--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable"]
 
