@@ -9,7 +9,7 @@ ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
-.PHONY: up env ssh test test-all down verify sbom outdated
+.PHONY: up env ssh test test-all down verify sbom bench outdated
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook playbooks/up.yml
@@ -29,6 +29,9 @@ test-all: .venv/done training/.venv/done  ## that, and what takes too long for e
 
 verify: .venv/done  ## whether the local VM keeps every promise
 	ansible-playbook playbooks/verify.yml
+
+bench: .venv/done training/.venv/done  ## how fast it is beside what: bench/RESULTS.md (ONLY=log_metric for one subject)
+	python bench "$(ONLY)"
 
 sbom: .venv/done  ## what is installed there: inventory/local/secrets/sbom.cdx.json
 	ansible-playbook playbooks/sbom.yml

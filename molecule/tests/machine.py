@@ -144,14 +144,18 @@ class Machine:
         return done.stdout
 
 
+def find(name: str, secrets: Path) -> Machine:
+    """The machine of this name, whose secrets are kept in this folder."""
+    assert (secrets / "env").is_file(), f"{secrets}/env is missing: install first (make up, or molecule converge)"
+    lines = shlex.split((secrets / "env").read_text())
+    return Machine(name, secrets, dict(word.split("=", 1) for word in lines if "=" in word))
+
+
 @pytest.fixture(scope="session")
 def machine() -> Machine:
     """The machine under test."""
     name = os.environ.get("TRACKBOX_VM", "trackbox")
-    secrets = ROOT / ("inventory/local/secrets" if name == "trackbox" else f".trackbox/{name}/secrets")
-    assert (secrets / "env").is_file(), f"{secrets}/env is missing: install first (make up, or molecule converge)"
-    lines = shlex.split((secrets / "env").read_text())
-    return Machine(name, secrets, dict(word.split("=", 1) for word in lines if "=" in word))
+    return find(name, ROOT / ("inventory/local/secrets" if name == "trackbox" else f".trackbox/{name}/secrets"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,202 @@
+"""What the subjects share: the installation that is measured, its peers in the same machine, and results."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench/results"
+sys.path.insert(0, str(ROOT / "molecule/tests"))
+
+from machine import Machine, find  # noqa: E402
+
+# On the machine: what clients run with, and the server's own environment.
+CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
+SERVER = "/opt/trackbox/mlflow/current/bin"
+SQL = "mysql --user=root --batch --skip-column-names"
+
+
+class RefusedError(Exception):
+    """Nothing can be measured: one sentence says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """One figure beside what it shall be: `value` and `limit` are in `unit`, `at_least` says on which side of it."""
+
+    what: str
+    value: float
+    limit: float
+    unit: str = "×"
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether the figure is what it shall be."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass
+class Result:
+    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points)."""
+
+    reaches: list[Reach]
+    text: str
+    axes: tuple[str, str] = ("", "")
+    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An installation, measured from inside, as root by SSH."""
+
+    machine: Machine
+    inventory: Path
+
+    def ssh(self, command: str, given: str = "", within: int = 600) -> str:
+        """Run a command on the machine with this text as its input; return what it printed."""
+        done = subprocess.run(
+            ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), self.machine.name, command],
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=within,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[:200]}: {done.stderr[-2000:] or done.stdout[-2000:]}")
+        return done.stdout
+
+    def client(self, script: str, given: object, within: int = 600) -> dict[str, list[list[float]]]:
+        """Run bench/SCRIPT on the machine in the clients' environment, given this input; return what it says."""
+        code = shlex.quote((ROOT / "bench" / script).read_text())
+        found: dict[str, list[list[float]]] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
+        return found
+
+    def sql(self, statements: str, database: str = "") -> str:
+        """Run SQL as the database's root."""
+        return self.ssh(f"{SQL} {database}", statements)
+
+    def state(self) -> dict[str, str]:
+        """What a measurement must leave as it was: rows by table, objects, units and files."""
+        tables = self.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'mlflow'").split()
+        counts = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM `{table}`" for table in tables)
+        found = dict(line.split("\t") for line in self.sql(counts + ";", "mlflow").splitlines())
+        found["databases"] = self.sql("SHOW DATABASES")
+        found["objects"] = self.ssh("find /var/lib/minio -path '*/.minio.sys' -prune -o -type f -print | wc -l")
+        found["files"] = self.ssh("ls -d /tmp/bench* /run/bench* /var/lib/bench* /root/bench* 2>/dev/null || true")
+        found["units"] = self.ssh("systemctl list-units --no-legend --plain --failed; systemctl list-units 'bench*'")
+        return found
+
+    def door(self) -> dict[str, str]:
+        """The front door, as a peer that the clients' script can ask."""
+        m = self.machine
+        password = m.settings["MLFLOW_TRACKING_PASSWORD"]
+        authority = (m.secrets / "ca.crt").read_text()
+        return {"url": m.url, "user": m.settings["MLFLOW_TRACKING_USERNAME"], "password": password, "ca": authority}
+
+    @contextmanager
+    def bare(self) -> Iterator[dict[str, str]]:
+        """A bare `mlflow server` with its defaults, on the same MySQL and loopback, without a password.
+
+        Its event loop is asyncio's, as `pip install mlflow` has it: uvloop and httptools come with Trackbox.
+        """
+        self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_bin")
+        uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
+        options = f"--backend-store-uri '{uri}' --artifacts-destination /run/bench --port 5099"
+        environment = "--setenv=HOME=/run/bench --property=RuntimeDirectory=bench --working-directory=/run/bench"
+        try:
+            self.ssh(
+                f"systemd-run --quiet --collect --unit=bench-mlflow {environment} --setenv=PATH={SERVER}:/usr/bin:/bin "
+                f"{SERVER}/mlflow server {options} --uvicorn-opts '--loop asyncio --http h11'"
+            )
+            wait = "for i in {1..300}; do (: </dev/tcp/127.0.0.1/5099) 2>/dev/null && exit; sleep 0.2; done; exit 1"
+            self.ssh(f"bash -c '{wait}'")
+            yield {"url": "http://127.0.0.1:5099"}
+        finally:
+            self.ssh("systemctl stop bench-mlflow || true")
+            self.sql("DROP DATABASE bench")
+
+    @contextmanager
+    def experiment(self) -> Iterator[str]:
+        """An experiment of the installation, removed with all its rows."""
+        name = f"bench-{time.time_ns()}"
+        self.sql(
+            f"INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time)"
+            f" VALUES ('{name}', 'mlflow-artifacts:/bench', 'active', 0, 0)",
+            "mlflow",
+        )
+        number = self.sql(f"SELECT experiment_id FROM experiments WHERE name = '{name}'", "mlflow").strip()
+        try:
+            yield number
+        finally:
+            runs = f"(SELECT run_uuid FROM runs WHERE experiment_id = {number})"
+            deletes = [
+                f"DELETE FROM {table} WHERE run_uuid IN {runs};"
+                for table in ("metrics", "latest_metrics", "params", "tags")
+            ]
+            deletes += [
+                f"DELETE FROM {table} WHERE experiment_id = {number};"
+                for table in ("runs", "experiment_tags", "experiments")
+            ]
+            self.sql("".join(deletes), "mlflow")
+
+
+def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """What each call returns, round by round; the order turns with each."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds):
+        for name in list(calls)[:: 1 if number % 2 else -1]:
+            found[name].append(calls[name]())
+    return found
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, and from where to where they go."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def open_bench(inventory: Path) -> Bench:
+    """The installation of an inventory; raises RefusedError where there is none that answers."""
+    env = inventory / "secrets/env"
+    if not env.is_file():
+        raise RefusedError(
+            f"{inventory} has no installation to measure, {env} is missing: make up, or name another inventory."
+        )
+    settings = json.loads(
+        subprocess.run(
+            [Path(sys.executable).with_name("ansible-inventory"), "-i", inventory, "--host", "trackbox"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        ).stdout
+    )
+    bench = Bench(find(settings.get("local_vm_name", "trackbox"), inventory / "secrets"), inventory)
+    try:
+        bench.ssh("true", within=20)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        raise RefusedError(
+            f"{bench.machine.name} does not answer by SSH, and is not measured: make up. ({error})"
+        ) from error
+    return bench
+
+
+def keep(name: str, result: Result, machine: dict[str, str]) -> None:
+    """Write bench/results/NAME.json and NAME.md."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(result.text.strip() + "\n")
+    kept = {"machine": machine, "reaches": [asdict(reach) | {"held": reach.held} for reach in result.reaches]}
+    kept |= {"axes": result.axes, "lines": result.lines}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,32 @@
+"""Metrics a second by `log_batch`, 500 in each call, by four clients: through the door, and by a bare server."""
+
+from __future__ import annotations
+
+import statistics
+
+from harness import Bench, Reach, Result, spread
+
+CLIENTS, CALLS, BATCH = 4, 6, 500
+
+
+def measure(bench: Bench) -> Result:
+    """Thousands of metrics a second, medians of five rounds."""
+    with bench.experiment() as number, bench.bare() as bare:
+        peers = {
+            "through the door": bench.door() | {"experiment": number},
+            "our server without NGINX": {"url": "http://127.0.0.1:5000", "experiment": number},
+            "bare `mlflow server`": bare | {"experiment": "0"},
+        }
+        settings = {"peers": peers, "clients": CLIENTS, "calls": CALLS, "rounds": 5, "batch": BATCH}
+        found = bench.client("client_log.py", settings)
+    rates = {name: [CLIENTS * CALLS * BATCH / taken[0] / 1000 for taken in each] for name, each in found.items()}
+    door, ours, bare_rate = (statistics.median(values) for values in rates.values())
+    table = ["| server | thousand metrics a second (rounds) |", "| --- | --- |"]
+    table += [f"| {name} | {spread(values)} |" for name, values in rates.items()]
+    return Result(
+        [
+            Reach("throughput, of the bare server's", door / bare_rate, 1.5, at_least=True),
+            Reach("throughput, of ours without NGINX", door / ours, 0.9, at_least=True),
+        ],
+        "\n".join(table),
+    )
