@@ -64,7 +64,11 @@ if __name__ == "__main__":
     cli()
 else:
     from guard import Guard
+    from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
     from uvicorn.importer import import_from_string
 
     take_leave()
+    # MLflow makes them with the first request, and holds that up for two minutes where the database is away.
+    _get_tracking_store()
+    _get_model_registry_store()
     app = Guard(import_from_string(os.environ[APPLICATION]), os.environ)
