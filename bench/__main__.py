@@ -15,7 +15,7 @@ from pathlib import Path
 import report
 from harness import ROOT, RefusedError, keep, open_bench
 
-SUBJECTS = ("log_metric", "log_batch", "search", "artifact", "s3", "memory", "startup", "site")
+SUBJECTS = ("log_metric", "log_batch", "search", "memory", "startup")
 
 
 def chosen(words: str) -> list[str]:

@@ -79,7 +79,7 @@ class Bench:
         return done.stdout
 
     def client(self, script: str, given: object, within: int = 600) -> dict[str, list[list[float]]]:
-        """Run bench/SCRIPT on the machine in the clients' environment, given this input; return what it says."""
+        """Run a script of this folder on the machine in the clients' environment; return what it says."""
         code = shlex.quote((ROOT / "bench" / script).read_text())
         found: dict[str, list[list[float]]] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
         return found

@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Result:
         }
         for clients in CLIENTS:
             settings = {"peers": peers, "clients": clients, "calls": max(8, 160 // clients), "rounds": 5, "batch": 0}
-            found = bench.client("client_log.py", settings)
+            found = bench.client("client.py", settings)
             rounds = {name: [statistics.median(taken[1:]) for taken in each] for name, each in found.items()}
             p50 = {name: statistics.median(values) for name, values in rounds.items()}
             for name, each in found.items():

@@ -1,7 +1,7 @@
-"""On the machine: many clients log to several servers, which take turns; prints the milliseconds of each call.
+"""On the machine: many clients call several servers, which take turns; prints the milliseconds of each call.
 
-Standard input: peers (name to url, experiment, and user, password and ca where it has them), clients, calls (of each
-client and round), rounds, batch (metrics a call; 0 is log-metric), as JSON.
+Standard input, as JSON: peers (name to url, experiment, and user, password and ca where it has them), clients, calls
+(of each client and round), rounds, batch (metrics a call; 0 is log-metric). A peer with `search` is asked that instead.
 """
 
 import base64
@@ -30,7 +30,9 @@ class Client:
             self.headers["Authorization"] = f"Basic {login}"
         else:
             self.connection = http.client.HTTPConnection(url.netloc, timeout=60)
-        self.run = self.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
+        self.search = peer.get("search")
+        if not self.search:
+            self.run = self.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
         self.step = 0
 
     def post(self, call, **body):
@@ -45,8 +47,11 @@ class Client:
             raise RuntimeError(f"{answer.status} {text[:300]}")
         return json.loads(text)
 
-    def log(self, batch):
-        """Log one metric, or so many at once."""
+    def call(self, batch):
+        """Log one metric, or so many at once; or search."""
+        if self.search:
+            self.post("search", **self.search)
+            return
         self.step += 1
         metric = {"key": "m", "value": random.random(), "timestamp": 1, "step": self.step}
         if not batch:
@@ -64,7 +69,7 @@ def together(clients, calls, batch):
         gate.wait()
         for _ in range(calls):
             began = time.perf_counter()
-            client.log(batch)
+            client.call(batch)
             taken.append(1000 * (time.perf_counter() - began))
 
     threads = [threading.Thread(target=work, args=[client]) for client in clients]
