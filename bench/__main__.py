@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import report
-from harness import ROOT, RefusedError, keep, open_bench
+from harness import ROOT, RefusedError, open_bench
 
 SUBJECTS = ("log_metric", "log_batch", "search", "memory", "startup")
 
@@ -34,26 +33,22 @@ def main() -> None:
     parser.add_argument("subjects", nargs="?", default="")
     options = parser.parse_args()
     try:
-        names = chosen(options.subjects)
-        bench = open_bench(options.inventory)
-        before, machine = bench.state(), report.machine(bench)
-        for name in names:
-            began = time.monotonic()
-            result = importlib.import_module(name).measure(bench)
-            keep(name, result, machine)
-            for reach in result.reaches:
-                print(f"{name}: {report.line(reach.__dict__ | {'held': reach.held})}", flush=True)
-            print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        names, bench = chosen(options.subjects), open_bench(options.inventory)
     except RefusedError as refused:
         print(f"bench: {refused}", file=sys.stderr)
         sys.exit(2)
+    before, machine = bench.state(), bench.facts()
+    try:
+        for name in names:
+            began = time.monotonic()
+            result = importlib.import_module(name).measure(bench)
+            report.keep(name, result, machine)
+            print(*(f"{name}: {reach}" for reach in result.reaches), sep="\n")
+            print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     finally:
         report.write()
-    subprocess.run([ROOT / "training/.venv/bin/python", ROOT / "bench/plot.py"], check=True)
     after = bench.state()
-    if left := [
-        f"{key}: {before.get(key)!r}, now {after.get(key)!r}" for key in after if after[key] != before.get(key)
-    ]:
+    if left := [f"{key}: {before.get(key)!r}, now {now!r}" for key, now in after.items() if now != before.get(key)]:
         sys.exit("bench: the installation is not as it was: " + "; ".join(left))
 
 

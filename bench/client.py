@@ -1,11 +1,13 @@
-"""On the machine: many clients call several servers, which take turns; prints the milliseconds of each call.
+"""Many clients call several servers, which take turns; prints a round's seconds and the milliseconds of its calls.
 
 Standard input, as JSON: peers (name to url, experiment, and user, password and ca where it has them), clients, calls
-(of each client and round), rounds, batch (metrics a call; 0 is log-metric). A peer with `search` is asked that instead.
+(of each client and round), rounds, batch (metrics a call; 0 is log-metric), warm_up (calls of each client). A peer with
+`search` is asked that instead.
 """
 
 import base64
 import http.client
+import itertools
 import json
 import random
 import select
@@ -16,49 +18,69 @@ import time
 from urllib.parse import urlsplit
 
 
-class Client:
-    """One connection that is kept alive, and a run."""
+class Door:
+    """A connection to a server, with a password where it has one: kept alive, or new for each request."""
 
-    def __init__(self, peer):
-        """peer: as standard input has it."""
-        url = urlsplit(peer["url"])
+    def __init__(self, url, user="", password="", ca=None, keep=True):
+        """ca: the text of the authority's certificate."""
+        host, self.keep = urlsplit(url), keep
         self.headers = {"Content-Type": "application/json"}
-        if url.scheme == "https":
-            trust = ssl.create_default_context(cadata=peer["ca"])
-            self.connection = http.client.HTTPSConnection(url.netloc, context=trust, timeout=60)
-            login = base64.b64encode(f"{peer['user']}:{peer['password']}".encode()).decode()
+        if user:
+            login = base64.b64encode(f"{user}:{password}".encode()).decode()
             self.headers["Authorization"] = f"Basic {login}"
+        if host.scheme == "https":
+            trust = ssl.create_default_context(cadata=ca)
+            self.connection = http.client.HTTPSConnection(host.netloc, context=trust, timeout=60)
         else:
-            self.connection = http.client.HTTPConnection(url.netloc, timeout=60)
-        self.search = peer.get("search")
-        if not self.search:
-            self.run = self.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
-        self.step = 0
+            self.connection = http.client.HTTPConnection(host.netloc, timeout=60)
 
-    def post(self, call, **body):
-        """Call MLflow's API; raises where it refuses."""
+    def ask(self, method, path, body=b""):
+        """Send a request, and return what was answered; raises where that is no success."""
         # As urllib3 does: a kept connection that the server closed meanwhile is not used.
         if self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
             self.connection.close()
-        self.connection.request("POST", f"/api/2.0/mlflow/runs/{call}", json.dumps(body), self.headers)
+        self.connection.request(method, path, body, self.headers)
         answer = self.connection.getresponse()
         text = answer.read()
+        if not self.keep:
+            self.connection.close()
         if answer.status != 200:
-            raise RuntimeError(f"{answer.status} {text[:300]}")
-        return json.loads(text)
+            raise RuntimeError(f"{answer.status} {text[:200]!r}")
+        return text
+
+    def post(self, call, **body):
+        """Call MLflow's API."""
+        return json.loads(self.ask("POST", f"/api/2.0/mlflow/runs/{call}", json.dumps(body).encode()))
+
+
+class Client:
+    """What one client does, by its own connection: it logs to a run, or searches."""
+
+    def __init__(self, peer):
+        """peer: as standard input has it."""
+        self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
+        self.search, self.step = peer.get("search"), 0
+        if not self.search:
+            self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
+
+    def close(self):
+        """Delete the run."""
+        if not self.search:
+            self.door.post("delete", run_id=self.run)
+        self.door.connection.close()
 
     def call(self, batch):
         """Log one metric, or so many at once; or search."""
         if self.search:
-            self.post("search", **self.search)
+            self.door.post("search", **self.search)
             return
         self.step += 1
         metric = {"key": "m", "value": random.random(), "timestamp": 1, "step": self.step}
         if not batch:
-            self.post("log-metric", run_id=self.run, **metric)
+            self.door.post("log-metric", run_id=self.run, **metric)
             return
         metrics = [{**metric, "key": f"m{number % 10}", "step": self.step * batch + number} for number in range(batch)]
-        self.post("log-batch", run_id=self.run, metrics=metrics)
+        self.door.post("log-batch", run_id=self.run, metrics=metrics)
 
 
 def together(clients, calls, batch):
@@ -89,12 +111,15 @@ def main():
     peers = {name: [Client(peer) for _ in range(s["clients"])] for name, peer in s["peers"].items()}
     found = {name: [] for name in peers}
     for clients in peers.values():
-        together(clients, 5, s["batch"])
+        together(clients, s.get("warm_up", 5), s["batch"])
     for number in range(s["rounds"]):
         for name in list(peers)[:: 1 if number % 2 else -1]:
             taken, seconds = together(peers[name], s["calls"], s["batch"])
             found[name].append([seconds, *taken])
+    for client in itertools.chain(*peers.values()):
+        client.close()
     print(json.dumps(found))
 
 
-main()
+if __name__ == "__main__":
+    main()

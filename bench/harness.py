@@ -1,17 +1,16 @@
-"""What the subjects share: the installation that is measured, its peers in the same machine, and results."""
+"""The installation that is measured, and its peers in the same machine."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,38 +30,10 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Reach:
-    """One figure beside what it shall be: `value` and `limit` are in `unit`, `at_least` says on which side of it."""
-
-    what: str
-    value: float
-    limit: float
-    unit: str = "×"
-    at_least: bool = False
-    note: str = ""
-
-    @property
-    def held(self) -> bool:
-        """Whether the figure is what it shall be."""
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-
-@dataclass
-class Result:
-    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points)."""
-
-    reaches: list[Reach]
-    text: str
-    axes: tuple[str, str] = ("", "")
-    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Bench:
     """An installation, measured from inside, as root by SSH."""
 
     machine: Machine
-    inventory: Path
 
     def ssh(self, command: str, given: str = "", within: int = 600) -> str:
         """Run a command on the machine with this text as its input; return what it printed."""
@@ -78,15 +49,33 @@ class Bench:
             raise RuntimeError(f"{command[:200]}: {done.stderr[-2000:] or done.stdout[-2000:]}")
         return done.stdout
 
-    def client(self, script: str, given: object, within: int = 600) -> dict[str, list[list[float]]]:
-        """Run a script of this folder on the machine in the clients' environment; return what it says."""
-        code = shlex.quote((ROOT / "bench" / script).read_text())
+    def client(self, given: object, within: int = 600) -> dict[str, list[list[float]]]:
+        """Run client.py on the machine, in the clients' environment; return what it says."""
+        code = shlex.quote((ROOT / "bench/client.py").read_text())
         found: dict[str, list[list[float]]] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
         return found
 
     def sql(self, statements: str, database: str = "") -> str:
         """Run SQL as the database's root."""
         return self.ssh(f"{SQL} {database}", statements)
+
+    def facts(self) -> dict[str, str]:
+        """The machine that was measured, the day, and the versions."""
+        asked = {
+            "cpu": "nproc; sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1",
+            "memory": "free -g | awk '/Mem/ {print $2 \" GB\"}'",
+            "kernel": "uname -r",
+            "system": ". /etc/os-release; echo $PRETTY_NAME",
+            "mlflow": f"{SERVER}/python -c 'import importlib.metadata as m; print(m.version(\"mlflow\"))'",
+            "database": "mysql --version | sed 's/.*Ver //'",
+            "nginx": "nginx -v 2>&1 | sed 's/.*\\///'",
+        }
+        return {"day": time.strftime("%Y-%m-%d")} | {key: " ".join(self.ssh(ask).split()) for key, ask in asked.items()}
+
+    @property
+    def database(self) -> str:
+        """The unit of the database's server."""
+        return self.ssh("systemctl is-active --quiet mariadb && echo mariadb || echo mysql").strip()
 
     def state(self) -> dict[str, str]:
         """What a measurement must leave as it was: rows by table, objects, units and files."""
@@ -131,13 +120,9 @@ class Bench:
     @contextmanager
     def experiment(self) -> Iterator[str]:
         """An experiment of the installation, removed with all its rows."""
-        name = f"bench-{time.time_ns()}"
-        self.sql(
-            f"INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time)"
-            f" VALUES ('{name}', 'mlflow-artifacts:/bench', 'active', 0, 0)",
-            "mlflow",
-        )
-        number = self.sql(f"SELECT experiment_id FROM experiments WHERE name = '{name}'", "mlflow").strip()
+        login = {key: value for key, value in self.door().items() if key in ("user", "password")}
+        path, body = "/api/2.0/mlflow/experiments/create", {"name": f"bench-{time.time_ns()}"}
+        number = json.loads(self.machine.ask(path, method="POST", body=body, **login).body)["experiment_id"]
         try:
             yield number
         finally:
@@ -162,11 +147,6 @@ def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, l
     return found
 
 
-def spread(values: Sequence[float]) -> str:
-    """The median, and from where to where they go."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 def open_bench(inventory: Path) -> Bench:
     """The installation of an inventory; raises RefusedError where there is none that answers."""
     env = inventory / "secrets/env"
@@ -183,7 +163,7 @@ def open_bench(inventory: Path) -> Bench:
             env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         ).stdout
     )
-    bench = Bench(find(settings.get("local_vm_name", "trackbox"), inventory / "secrets"), inventory)
+    bench = Bench(find(settings.get("local_vm_name", "trackbox"), inventory / "secrets"))
     try:
         bench.ssh("true", within=20)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
@@ -191,12 +171,3 @@ def open_bench(inventory: Path) -> Bench:
             f"{bench.machine.name} does not answer by SSH, and is not measured: make up. ({error})"
         ) from error
     return bench
-
-
-def keep(name: str, result: Result, machine: dict[str, str]) -> None:
-    """Write bench/results/NAME.json and NAME.md."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(result.text.strip() + "\n")
-    kept = {"machine": machine, "reaches": [asdict(reach) | {"held": reach.held} for reach in result.reaches]}
-    kept |= {"axes": result.axes, "lines": result.lines}
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")

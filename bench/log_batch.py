@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from harness import Bench, Reach, Result, spread
+from harness import Bench
+from report import Reach, Result, spread
 
 CLIENTS, CALLS, BATCH = 4, 6, 500
 
@@ -18,7 +19,7 @@ def measure(bench: Bench) -> Result:
             "bare `mlflow server`": bare | {"experiment": "0"},
         }
         settings = {"peers": peers, "clients": CLIENTS, "calls": CALLS, "rounds": 5, "batch": BATCH}
-        found = bench.client("client.py", settings)
+        found = bench.client(settings)
     rates = {name: [CLIENTS * CALLS * BATCH / taken[0] / 1000 for taken in each] for name, each in found.items()}
     door, ours, bare_rate = (statistics.median(values) for values in rates.values())
     table = ["| server | thousand metrics a second (rounds) |", "| --- | --- |"]

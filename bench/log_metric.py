@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from harness import Bench, Reach, Result, spread
+from harness import Bench
+from report import Reach, Result, spread
 
 CLIENTS = (1, 8, 32)
 DOOR, OURS, BARE = "through the door", "our server without NGINX", "bare `mlflow server`"
@@ -25,7 +26,7 @@ def measure(bench: Bench) -> Result:
         }
         for clients in CLIENTS:
             settings = {"peers": peers, "clients": clients, "calls": max(8, 160 // clients), "rounds": 5, "batch": 0}
-            found = bench.client("client.py", settings)
+            found = bench.client(settings)
             rounds = {name: [statistics.median(taken[1:]) for taken in each] for name, each in found.items()}
             p50 = {name: statistics.median(values) for name, values in rounds.items()}
             for name, each in found.items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from harness import Bench, Reach, Result
+import time
+
+from harness import Bench
+from report import Reach, Result
 
 UNITS = ("mysql", "mariadb", "minio", "minio-watermark", "mlflow", "mlflow-away", "nginx")
 # The processes of a unit, each with its PSS in kB.
@@ -18,11 +21,9 @@ done"""
 
 def measure(bench: Bench) -> Result:
     """MB of PSS, by unit, a while after a restart and a few requests."""
-    bench.ssh(
-        "systemctl restart mlflow minio nginx $(systemctl is-active --quiet mariadb && echo mariadb || echo mysql)"
-    )
+    bench.ssh(f"systemctl restart mlflow minio nginx {bench.database}")
     bench.machine.wait_for_health(200, 60)
-    bench.ssh("sleep 20")
+    time.sleep(20)
     rows = [line.split() for line in bench.ssh(ASK.replace("{units}", " ".join(UNITS))).splitlines()]
     total = sum(int(kilobytes) for _, _, kilobytes in rows) / 2**20
     table = ["| service | processes | PSS, MB |", "| --- | ---: | ---: |"]

@@ -1,13 +1,16 @@
-"""bench/RESULTS.md, from what each subject left in bench/results."""
+"""What a subject finds, how it is kept in bench/results, and bench/RESULTS.md from all of it."""
 
 from __future__ import annotations
 
 import json
-import time
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from harness import RESULTS, ROOT, SERVER, Bench
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "bench/results"
 
 HEAD = """# Results
 
@@ -19,33 +22,57 @@ machine and take turns; figures are medians of several rounds, and what counts i
 """
 
 
-def machine(bench: Bench) -> dict[str, str]:
-    """The machine that was measured, the day, and the versions."""
-    asked = {
-        "cpu": "nproc; sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1",
-        "memory": "free -g | awk '/Mem/ {print $2 \" GB\"}'",
-        "kernel": "uname -r",
-        "system": ". /etc/os-release; echo $PRETTY_NAME",
-        "mlflow": f"{SERVER}/python -c 'import importlib.metadata as m; print(m.version(\"mlflow\"))'",
-        "database": "mysql --version | sed 's/.*Ver //'",
-        "nginx": "nginx -v 2>&1 | sed 's/.*\\///'",
-    }
-    return {"day": time.strftime("%Y-%m-%d")} | {key: " ".join(bench.ssh(ask).split()) for key, ask in asked.items()}
+@dataclass(frozen=True)
+class Reach:
+    """One figure beside what it shall be: `value` and `limit` are in `unit`, `at_least` says on which side of it."""
+
+    what: str
+    value: float
+    limit: float
+    unit: str = "×"
+    at_least: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the figure is what it shall be."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        """The cells of a row."""
+        sign, held = "≥" if self.at_least else "≤", "held" if self.held else "**not held**"
+        return f"{self.what} | {self.value:.2f} {self.unit} | {sign} {self.limit:g} {self.unit} | {held}"
 
 
-def line(reach: dict[str, Any]) -> str:
-    """A reach as the cells of a row."""
-    sign = "≥" if reach["at_least"] else "≤"
-    held = "held" if reach["held"] else "**not held**"
-    note = f": {reach['note']}" if reach["note"] else ""
-    unit = reach["unit"]
-    return f"{reach['what']} | {reach['value']:.2f} {unit} | {sign} {reach['limit']:g} {unit} | {held}{note}"
+@dataclass
+class Result:
+    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points)."""
+
+    reaches: list[Reach]
+    text: str
+    axes: tuple[str, str] = ("", "")
+    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+
+def spread(values: Sequence[float]) -> str:
+    """The median, and from where to where they go."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def keep(name: str, result: Result, machine: dict[str, str]) -> None:
+    """Write bench/results/NAME.json and NAME.md."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(result.text.strip() + "\n")
+    kept = {"machine": machine, "reaches": [asdict(reach) for reach in result.reaches]}
+    kept |= {"axes": result.axes, "lines": result.lines}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
 def write() -> None:
-    """Write RESULTS.md anew."""
+    """Draw the plots, and write RESULTS.md anew."""
+    # Only the clients' environment has matplotlib.
+    subprocess.run([ROOT / "training/.venv/bin/python", ROOT / "bench/plot.py"], check=True)
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    rows = [f"| {name} | {line(reach)} |" for name, found in kept.items() for reach in found["reaches"]]
+    rows = [f"| {name} | {Reach(**reach)} |" for name, found in kept.items() for reach in found["reaches"]]
     parts = [HEAD + "\n".join(rows)]
     for name, found in kept.items():
         measured = ", ".join(f"{key} {value}" for key, value in found["machine"].items())

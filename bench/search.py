@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from contextlib import ExitStack
 
-from harness import Bench, Reach, Result, spread
+from harness import Bench
+from report import Reach, Result, spread
 
 SIZES = (1_000, 10_000, 100_000)
 
@@ -56,7 +57,7 @@ def measure(bench: Bench) -> Result:
             settings = {"peers": peers, "clients": 1, "calls": 6, "rounds": 5, "batch": 0}
             found[how] = {
                 int(size): [statistics.median(taken[1:]) for taken in each]
-                for size, each in bench.client("client.py", settings).items()
+                for size, each in bench.client(settings).items()
             }
     table = ["| first page of 100, by a metric | runs | ms (rounds) |", "| --- | ---: | --- |"]
     table += [f"| {how} | {size:,} | {spread(each)} |" for how, sizes in found.items() for size, each in sizes.items()]

@@ -158,11 +158,35 @@ def machine() -> Machine:
     return find(name, ROOT / ("inventory/local/secrets" if name == "trackbox" else f".trackbox/{name}/secrets"))
 
 
+def inside(name: str) -> Host:
+    """The inside of the machine of this name, as root by SSH."""
+    found: Host = testinfra.get_host(f"ssh://{name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
+    return found
+
+
 @pytest.fixture(scope="session")
 def host(machine: Machine) -> Host:
-    """The machine's inside, as root by SSH."""
-    found: Host = testinfra.get_host(f"ssh://{machine.name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
-    return found
+    """The machine's inside."""
+    return inside(machine.name)
+
+
+def which_boot(host: Host) -> str:
+    """Which boot this is; nothing while the machine does not answer."""
+    try:
+        return str(host.run("cat /proc/sys/kernel/random/boot_id").stdout)
+    except RuntimeError:  # SSH cannot connect
+        return ""
+
+
+def reboot(machine: Machine, host: Host) -> float:
+    """Restart the machine, and wait until the door says that all is well; return how many seconds it took."""
+    before, start = which_boot(host), time.monotonic()
+    host.run("systemd-run --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot")
+    while which_boot(host) in ("", before):
+        assert time.monotonic() - start < 60, "the machine did not reboot"
+        time.sleep(1)
+    machine.wait_for_health(200, 60)
+    return time.monotonic() - start
 
 
 VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewer"}

@@ -49,6 +49,13 @@ ITEM: dict[str, dict[str, Any]] = {
 }
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, with mode 0755 whatever the umask."""
+    for folder in [folder for folder in (*reversed(path.parents), path) if not folder.is_dir()]:
+        folder.mkdir()
+        folder.chmod(0o755)
+
+
 def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> None:
     """Replace a file by one that was validated first."""
     descriptor, name = tempfile.mkstemp(dir=module.tmpdir)
@@ -58,10 +65,7 @@ def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> N
         status, out, err = module.run_command(validate % name)
         if status:
             module.fail_json(msg=f"{path} is left as it is, the new one does not validate: {(err or out).strip()}")
-    # The folder's own mode, whatever the umask.
-    for parent in [parent for parent in reversed(path.parents) if not parent.is_dir()]:
-        parent.mkdir()
-        parent.chmod(0o755)
+    make_folder(path.parent)
     module.atomic_move(name, str(path))
 
 
@@ -74,7 +78,7 @@ def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, 
     changed = not there or (before != content and not folder)
     if changed and not module.check_mode:
         if folder:
-            path.mkdir(parents=True)
+            make_folder(path)
         else:
             write(module, path, content, item["validate"])
     if there or not module.check_mode:
