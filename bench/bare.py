@@ -1,0 +1,77 @@
+"""A bare machine of the bench's own, made anew for each installation."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness import ROOT, Bench
+from machine import Machine, find
+
+ADDRESS = "10.83.254.2"
+
+
+class Bare:
+    """A bare machine, made anew for each installation, and the inventory that names it."""
+
+    def __init__(self, inventory: Path) -> None:
+        """inventory: that of the installation that is measured; this one differs by its name and address."""
+        self.folder = ROOT / ".trackbox/bench-inventory"
+        shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns("secrets"), dirs_exist_ok=True)
+        settings = json.dumps({"local_vm_name": "bench", "local_vm_address": ADDRESS, "ansible_host": ADDRESS})
+        (self.folder / "host_vars").mkdir(exist_ok=True)
+        (self.folder / "host_vars/trackbox.yml").write_text(settings)
+        (self.folder / "host_vars/localhost.yml").write_text(settings.replace("ansible_host", "bench_host"))
+
+    def play(self, playbook: str, *options: str) -> dict[str, Any]:
+        """Run a playbook; return what the callback `json` says about it."""
+        command: list[str | Path] = [
+            Path(sys.executable).with_name("ansible-playbook"),
+            f"--inventory={self.folder}",
+            playbook,
+            *options,
+        ]
+        environment = os.environ | {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_CONFIG": "ansible.cfg"}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{playbook}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+        said: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+        return said
+
+    def remove(self, *options: str) -> None:
+        """Remove the machine, if there is one."""
+        self.play("playbooks/local-vm.yml", "--extra-vars=local_vm_state=absent", *options)
+
+    def boot(self) -> None:
+        """A bare machine, with the secrets of the one before."""
+        self.remove(f"--extra-vars=local_vm_secrets={self.folder}/none")
+        self.play("playbooks/local-vm.yml")
+
+    def ssh(self, command: str) -> None:
+        """Run a command there; raises RuntimeError with what it said where it fails."""
+        Bench(Machine("bench", self.folder, {})).ssh(command, within=900)
+
+    @property
+    def bench(self) -> Bench:
+        """The machine, once it is installed."""
+        return Bench(find("bench", self.folder / "secrets"))
+
+
+@contextmanager
+def bare(inventory: Path) -> Iterator[Bare]:
+    """A machine of its own, removed with all that belongs to it."""
+    made = Bare(inventory)
+    try:
+        yield made
+    finally:
+        made.remove()
+        shutil.rmtree(made.folder)
