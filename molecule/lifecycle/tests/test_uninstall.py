@@ -1,0 +1,89 @@
+"""playbooks/uninstall.yml leaves packages and the data that it names; site.yml picks that up; and the data goes, too.
+
+In this order, and last: the machine is bare afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+UNINSTALL = "playbooks/uninstall.yml"
+CONFIRMED = "--extra-vars=uninstall_confirm=trackbox"
+WORK = "../upgrade/tests/client_data.py"
+
+# The data that stays unless uninstall_data is true.
+DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
+# What is no file of a package, and may be another than before: the reason to what it matches.
+EXPECTED = {
+    "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
+    r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
+    "what packages' scripts make": r"/etc/(alternatives|rc.\.d)/.*|/usr/bin/(un)?lz\w+|/usr/share/man/man1/(un)?lz.*"
+    r"|/etc/mysql/(debian|my)\.cnf|/etc/apparmor\.d/local(/.*)?|/etc/apt/apt\.conf\.d/(20auto|50unattended)-upgrades"
+    r"|/etc/nginx/sites-enabled/default|/var/lib/nginx/\w+|/var/www(/.*)?|/usr/lib/python3.*/__pycache__(/.*)?",
+    "packages' own services, but the database's and NGINX's": r"/etc/systemd/system/[\w-]+\.target\.wants/"
+    r"(unattended-upgrades\.service|logrotate\.timer)|enabled (unattended-upgrades\.service|logrotate\.timer) .*",
+    "accounts": r"/etc/(passwd|shadow|group|gshadow)-?|(user|group) mysql:.*",
+    "MySQL's folders, with its system tables": r"/var/lib/mysql(-files|-keyring)?(/.*)?",
+    "files of packages that have another version now": r"gone /usr/(lib|bin|share)/.*",
+    "what passes": r"/var/log/(mysql|unattended-upgrades|journal)(/.*)?|/var/log/wtmp\.db|(gone )?/root/\.ansible/tmp/.*"
+    r"|/var/lib/systemd/(timers/stamp-(logrotate|apt-.*|dpkg-.*)\.timer|random-seed)",
+}
+
+
+def surface(host: Host) -> dict[str, str]:
+    """What the machine is now, as surface.py has it."""
+    script = (ROOT / "molecule/lifecycle/tests/surface.py").read_text()
+    found: dict[str, str] = json.loads(host.check_output("python3 -c %s", script))
+    return found
+
+
+@pytest.fixture(scope="module")
+def bare(machine: Machine) -> dict[str, str]:
+    """What it was before the installation."""
+    path = ROOT / f".trackbox/{machine.name}/bare.json"
+    assert path.exists(), f"{path} is missing: molecule/lifecycle/prepare.yml makes it, before site.yml"
+    found: dict[str, str] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def work(machine: Machine) -> str:
+    """Write experiments, runs, artifacts and a registered model; return them as a client finds them."""
+    machine.run_client(WORK, "write")
+    return machine.run_client(WORK, "read").splitlines()[-1]
+
+
+def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
+    """What differs from before, and is neither a package's file nor expected, nor matched by `data`."""
+    now, packaged = surface(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
+    reasons = [re.compile(reason) for reason in (*EXPECTED.values(), data) if reason]
+    differs = [thing if thing in now else f"gone {thing}" for thing in bare | now if bare.get(thing) != now.get(thing)]
+    return sorted(
+        thing for thing in differs if thing not in packaged and not any(reason.fullmatch(thing) for reason in reasons)
+    )
+
+
+def test_uninstalled_the_machine_differs_by_packages_and_the_data_that_is_named(
+    machine: Machine, host: Host, bare: dict[str, str], work: str
+) -> None:
+    said = machine.play(CONFIRMED, playbook=UNINSTALL)
+    assert "the objects: /var/lib/minio, and the user minio who owns them" in said
+    assert "the database: mlflow in /var/lib/mysql" in said
+    assert not unexpected(host, bare, data=DATA)
+
+
+def test_installed_again_it_picks_the_data_up(machine: Machine, work: str) -> None:
+    machine.play()
+    assert machine.run_client(WORK, "read").splitlines()[-1] == work
+
+
+def test_with_uninstall_data_the_data_goes_too(machine: Machine, host: Host, bare: dict[str, str]) -> None:
+    said = machine.play(CONFIRMED, "--extra-vars=uninstall_data=true", playbook=UNINSTALL)
+    assert "the objects: " not in said
+    assert not unexpected(host, bare)
+    assert not host.file("/var/lib/mysql/mlflow").exists
