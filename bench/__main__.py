@@ -14,7 +14,7 @@ from pathlib import Path
 import report
 from harness import ROOT, RefusedError, open_bench
 
-SUBJECTS = ("log_metric", "log_batch", "search", "memory", "startup", "install")
+SUBJECTS = ("log_metric", "log_batch", "search", "artifact", "s3", "memory", "startup", "install")
 
 
 def chosen(words: str) -> list[str]:

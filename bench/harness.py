@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results"
@@ -49,10 +50,10 @@ class Bench:
             raise RuntimeError(f"{command[:200]}: {done.stderr[-2000:] or done.stdout[-2000:]}")
         return done.stdout
 
-    def client(self, given: object, within: int = 600) -> dict[str, list[list[float]]]:
-        """Run client.py on the machine, in the clients' environment; return what it says."""
-        code = shlex.quote((ROOT / "bench/client.py").read_text())
-        found: dict[str, list[list[float]]] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
+    def client(self, given: object, script: str = "client.py") -> dict[str, Any]:
+        """Run a script of this folder on the machine, in the clients' environment; return what it says."""
+        code = shlex.quote((ROOT / "bench" / script).read_text())
+        found: dict[str, Any] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given)))
         return found
 
     def sql(self, statements: str, database: str = "") -> str:
@@ -87,6 +88,10 @@ class Bench:
         found["files"] = self.ssh("ls -d /tmp/bench* /run/bench* /var/lib/bench* /root/bench* 2>/dev/null || true")
         found["units"] = self.ssh("systemctl list-units --no-legend --plain --failed; systemctl list-units 'bench*'")
         return found
+
+    def store(self, url: str = "http://127.0.0.1:9000") -> dict[str, str]:
+        """MinIO with the key of MLflow's server, as a store that client_store.py can use."""
+        return {"url": url, "bucket": "mlflow", "key": "mlflow", "secret": self.machine.secret("mlflow_s3_secret")}
 
     def door(self) -> dict[str, str]:
         """The front door, as a peer that the clients' script can ask."""

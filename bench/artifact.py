@@ -1,0 +1,34 @@
+"""An artifact of 1 GB up and down through the door, beside raw S3 to MinIO; and smaller ones."""
+
+from __future__ import annotations
+
+import statistics
+
+from harness import Bench
+from report import Reach, Result, spread
+
+NEEDS_GB = 6
+DOOR, RAW = "through the door", "raw S3 to MinIO"
+SIZES = {"1 MB": 2**20, "16 MB": 2**24, "256 MB": 2**28, "1 GB": 2**30}
+
+
+def measure(bench: Bench) -> Result:
+    """Seconds for one file, medians of three rounds (of nine below 256 MB)."""
+    stores = {DOOR: bench.door(), RAW: bench.store()}
+    table = [
+        "| artifact | way | through the door, s (rounds) | raw S3, s (rounds) | ratio |",
+        "| --- | --- | --- | --- | ---: |",
+    ]
+    ratios, lines = {}, dict[str, list[tuple[float, float]]]()
+    for name, size in SIZES.items():
+        given = {"stores": stores, "size": size, "count": 1, "threads": 1, "rounds": 3 if size > 2**24 else 9}
+        found = bench.client(given, "client_store.py")
+        for way in ("up", "down"):
+            ours, raw = found[f"{DOOR} {way}"], found[f"{RAW} {way}"]
+            ratios[name, way] = statistics.median(ours) / statistics.median(raw)
+            table.append(f"| {name} | {way} | {spread(ours)} | {spread(raw)} | {ratios[name, way]:.2f} |")
+            for store in (DOOR, RAW):
+                point = (size / 2**20, statistics.median(found[f"{store} {way}"]))
+                lines.setdefault(f"{way}, {store}", []).append(point)
+    reaches = [Reach(f"1 GB {way}, of raw S3's time", ratios["1 GB", way], 2) for way in ("up", "down")]
+    return Result(reaches, "\n".join(table), ("size of the artifact, MB", "seconds"), lines)

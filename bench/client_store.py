@@ -1,0 +1,123 @@
+"""Files go up to several stores and down again; the stores take turns. Prints the seconds of each round.
+
+Standard input, as JSON: stores (name to url and ca, with bucket, key and secret of S3, or user and password of MLflow's
+door; make: the bucket is missing), size (bytes of a file), count (files), threads, rounds. Printed: "NAME up" and
+"NAME down" to seconds.
+"""
+
+import base64
+import http.client
+import json
+import os
+import ssl
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+
+CHUNK = 1 << 20
+
+
+class Door:
+    """MLflow's artifacts: a connection for each file, as its client has it for a large one."""
+
+    def __init__(self, store, _):
+        """store: as standard input has it."""
+        self.host, self.trust = urlsplit(store["url"]).netloc, ssl.create_default_context(cadata=store["ca"])
+        login = base64.b64encode(f"{store['user']}:{store['password']}".encode()).decode()
+        self.headers = {"Authorization": f"Basic {login}"}
+
+    def ask(self, method, name, body=None, size=0):
+        """Send one request, and read its answer away."""
+        connection = http.client.HTTPSConnection(self.host, context=self.trust, timeout=300, blocksize=CHUNK)
+        headers = self.headers | ({"Content-Length": str(size)} if body else {})
+        connection.request(method, f"/api/2.0/mlflow-artifacts/artifacts/bench/{name}", body, headers)
+        answer = connection.getresponse()
+        while answer.read(CHUNK):
+            pass
+        connection.close()
+        assert answer.status < 300, answer.status
+
+    def up(self, name, path):
+        """Store a file."""
+        with Path(path).open("rb") as file:
+            self.ask("PUT", name, file, Path(path).stat().st_size)
+
+    def down(self, name):
+        """Read it."""
+        self.ask("GET", name)
+
+    def remove(self, name):
+        """Delete it."""
+        self.ask("DELETE", name)
+
+
+class S3:
+    """S3 by boto3, which splits large files as it likes."""
+
+    def __init__(self, store, folder):
+        """store: as standard input has it; folder: where its certificate may lie."""
+        self.bucket = store["bucket"]
+        authority = folder / store["bucket"]
+        authority.write_text(store.get("ca", ""))
+        self.s3 = boto3.client(
+            "s3",
+            endpoint_url=store["url"],
+            region_name="us-east-1",
+            verify=str(authority),
+            aws_access_key_id=store["key"],
+            aws_secret_access_key=store["secret"],
+            config=Config(max_pool_connections=20, retries={"max_attempts": 0}),
+        )
+        if store.get("make"):
+            self.s3.create_bucket(Bucket=self.bucket)
+
+    def up(self, name, path):
+        """Store a file."""
+        self.s3.upload_file(path, self.bucket, f"bench/{name}")
+
+    def down(self, name):
+        """Read it, into nothing."""
+        self.s3.download_file(self.bucket, f"bench/{name}", "/dev/null")
+
+    def remove(self, name):
+        """Delete it: the bucket keeps no versions."""
+        self.s3.delete_object(Bucket=self.bucket, Key=f"bench/{name}")
+
+
+def timed(call, names, threads):
+    """The seconds that all of them take."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(call, names))
+    return time.perf_counter() - began
+
+
+def main():
+    """Let the stores take turns."""
+    s = json.load(sys.stdin)
+    names = [f"{os.getpid()}-{number}" for number in range(s["count"])]
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:
+        folder = Path(temporary)
+        stores = {name: (S3 if "key" in store else Door)(store, folder) for name, store in s["stores"].items()}
+        found = {f"{name} {way}": [] for name in stores for way in ("up", "down")}
+        part, path = os.urandom(CHUNK), str(folder / "file")
+        with Path(path).open("wb") as file:
+            for start in range(0, s["size"], CHUNK):
+                file.write(part[: s["size"] - start])
+        for number in range(s["rounds"]):
+            for name in list(stores)[:: 1 if number % 2 else -1]:
+                store = stores[name]
+                found[f"{name} up"].append(timed(partial(store.up, path=path), names, s["threads"]))
+                found[f"{name} down"].append(timed(store.down, names, s["threads"]))
+                timed(store.remove, names, s["threads"])
+    print(json.dumps(found))
+
+
+main()
