@@ -9,11 +9,10 @@ import json
 import re
 
 import pytest
-from machine import ROOT, Machine
+from machine import ROOT, Machine, find
 from testinfra.host import Host
 
 UNINSTALL = "playbooks/uninstall.yml"
-CONFIRMED = "--extra-vars=uninstall_confirm=trackbox"
 WORK = "../upgrade/tests/client_data.py"
 
 # The data that stays unless uninstall_data is true.
@@ -51,11 +50,23 @@ def bare(machine: Machine) -> dict[str, str]:
     return found
 
 
+def found(machine: Machine, what: str = "read") -> str:
+    """What a client finds; with `write` it writes it first. A rotation has given it other passwords."""
+    return find(machine.name, machine.secrets).run_client(WORK, what).splitlines()[-1]
+
+
 @pytest.fixture(scope="module")
 def work(machine: Machine) -> str:
     """Write experiments, runs, artifacts and a registered model; return them as a client finds them."""
-    machine.run_client(WORK, "write")
-    return machine.run_client(WORK, "read").splitlines()[-1]
+    found(machine, "write")
+    return found(machine)
+
+
+@pytest.fixture(scope="module")
+def confirmed(machine: Machine) -> str:
+    """The option that the refusal names."""
+    [option] = set(re.findall(r"uninstall_confirm=\w+", machine.play(playbook=UNINSTALL, status=2)))
+    return f"--extra-vars={option}"
 
 
 def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
@@ -69,9 +80,9 @@ def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]
 
 
 def test_uninstalled_the_machine_differs_by_packages_and_the_data_that_is_named(
-    machine: Machine, host: Host, bare: dict[str, str], work: str
+    machine: Machine, host: Host, bare: dict[str, str], work: str, confirmed: str
 ) -> None:
-    said = machine.play(CONFIRMED, playbook=UNINSTALL)
+    said = machine.play(confirmed, playbook=UNINSTALL)
     assert "the objects: /var/lib/minio, and the user minio who owns them" in said
     assert "the database: mlflow in /var/lib/mysql" in said
     assert not unexpected(host, bare, data=DATA)
@@ -79,11 +90,13 @@ def test_uninstalled_the_machine_differs_by_packages_and_the_data_that_is_named(
 
 def test_installed_again_it_picks_the_data_up(machine: Machine, work: str) -> None:
     machine.play()
-    assert machine.run_client(WORK, "read").splitlines()[-1] == work
+    assert found(machine) == work
 
 
-def test_with_uninstall_data_the_data_goes_too(machine: Machine, host: Host, bare: dict[str, str]) -> None:
-    said = machine.play(CONFIRMED, "--extra-vars=uninstall_data=true", playbook=UNINSTALL)
+def test_with_uninstall_data_the_data_goes_too(
+    machine: Machine, host: Host, bare: dict[str, str], confirmed: str
+) -> None:
+    said = machine.play(confirmed, "--extra-vars=uninstall_data=true", playbook=UNINSTALL)
     assert "the objects: " not in said
     assert not unexpected(host, bare)
     assert not host.file("/var/lib/mysql/mlflow").exists
