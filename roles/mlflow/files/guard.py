@@ -1,4 +1,5 @@
-"""Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away.
+"""Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away; and NGINX's
+question where it finds an artifact.
 
 MLflow says 500 to both, which its client takes for a passing fault and repeats for four minutes. What would not fit is
 refused before it is taken: MySQL waits for space without an answer, and MinIO and the spool share its disk.
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from signing import Signer
+
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -22,6 +25,8 @@ Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 READS = ("/search", "/graphql", "/get-latest-versions", "/batchGetInfos", "/metrics")
 LEAST = 64 * 2**20  # bytes that a change of the database must find; a transaction's share of logs and pages is less
 STEP = 64 * 2**20  # bytes of an upload after which the disk is looked at again
+AMPLE = 8  # uploads of a size that must have a place for one of them to go by where nobody looks again
+SIGN = "/-/artifact/"
 
 
 class Guard:
@@ -34,11 +39,16 @@ class Guard:
         self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
         store = urlsplit(settings["MLFLOW_S3_ENDPOINT_URL"])
         self.store = (store.hostname, store.port or 80)
+        self.signer = Signer(settings) if settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"] else None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request, or the server's start and end."""
         if scope["type"] == "lifespan":
             await self.application(scope, receive, self.starting(send))
+        elif scope["type"] == "http" and scope["path"].startswith(SIGN):
+            headers = self.signed(scope)
+            await send({"type": "http.response.start", "status": 204 if headers else 403, "headers": headers})
+            await send({"type": "http.response.body"})
         elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.application(scope, receive, self.explaining(send, []))
         elif refused := self.refuses(scope):
@@ -56,6 +66,15 @@ class Guard:
                 self.ready.touch()
 
         return sent
+
+    def signed(self, scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+        """The address of an artifact in NGINX's reach; none where MLflow must answer, or an upload must be watched."""
+        headers = dict(scope["headers"])
+        method, size = headers.get(b"x-trackbox-method", b"").decode(), headers.get(b"x-trackbox-length", b"")
+        if not self.signer or (method == "PUT" and (not size or self.lacks(AMPLE * int(size)))):
+            return []
+        address = self.signer.address(method, scope["path"].removeprefix(SIGN))
+        return [(b"x-trackbox-address", address.encode())] if address else []
 
     def refuses(self, scope: Mapping[str, Any]) -> str:
         """Why this change cannot be made now; nothing if it can."""

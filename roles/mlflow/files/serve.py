@@ -1,26 +1,109 @@
-"""Run MLflow's server so that a restart fails no request.
+"""Run MLflow's server so that a restart fails no request, and so that its workers share memory and work.
 
-As a command it is `mlflow`, but that uvicorn takes the process over instead of becoming its child, which would inherit
-nothing: systemd's socket, file descriptor 3, stays open while the server restarts, and requests wait in its queue. As a
-module it is MLflow's application, behind guard.py, with a uvicorn that takes its leave: at a stop it would close
-connections on which a request may be on its way.
+It is the command `mlflow`, but that it takes the place of uvicorn, which would start each worker anew:
+
+- systemd's sockets stay open while the server restarts, and requests wait in their queues;
+- a worker is a fork of a parent that has imported MLflow: half the memory, and one that dies is replaced at once;
+- each worker listens at the common address and at a socket of its own, by which NGINX can tell who has the least to do. At one
+  socket the worker that wakes up first takes every connection that is kept alive;
+- a stop takes leave: uvicorn would close connections on which a request may be on its way.
 """
 
+from __future__ import annotations
+
+import gc
 import os
+import signal
+import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-APPLICATION = "TRACKBOX_APPLICATION"
 LEAVE = 0.5  # seconds that an idle connection may still bring a request after the stop
+FIRST = 3  # the first file descriptor of systemd's sockets
 
 
 def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
     """Take the place of MLflow's function that starts the server as a child: its last word is the application."""
-    *words, application = map(str, command)
-    words += ["--app-dir", str(Path(__file__).parent), f"{Path(__file__).stem}:app"]
-    os.execvpe(words[0], words, {**os.environ, **extra_env, APPLICATION: application})
+    from guard import Guard
+    from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
+    from uvicorn.importer import import_from_string
+
+    os.environ.update(extra_env)
+    words = list(map(str, command))
+    application = Guard(import_from_string(words[-1]), os.environ)
+    for store in (_get_tracking_store(), _get_model_registry_store()):
+        # MLflow's command has connected to the database: a connection is for one process.
+        store.engine.dispose()
+    common, *own = [socket.socket(fileno=FIRST + number) for number in range(int(os.environ["LISTEN_FDS"]))]
+    take_leave()
+    # What is there by now is garbage for nobody: its pages stay shared.
+    gc.collect()
+    gc.freeze()
+    supervise(
+        int(words[words.index("--workers") + 1]),
+        lambda number: work(application, [common, *own[number : number + 1]], words[words.index("--log-config") + 1]),
+    )
+    sys.exit()
+
+
+def supervise(count: int, start: Callable[[int], None]) -> None:
+    """Keep so many workers, numbered, until a signal says stop; return when all of them have ended."""
+    workers: dict[int, int] = {}
+    stopping = False
+
+    def stop(number: int, _: Any) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in workers:
+            os.kill(process, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    while workers or not stopping:
+        for missing in sorted(set(range(count)) - set(workers.values())) if not stopping else ():
+            process = os.fork()
+            if not process:
+                begin(missing, start)
+            workers[process] = missing
+        ended, status = os.wait()
+        print(f"worker {workers.pop(ended)} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr, flush=True)
+        # One that cannot start, for it has no database, does not start over and over without a pause.
+        time.sleep(0 if stopping or os.WIFSIGNALED(status) else 1)
+
+
+def begin(number: int, start: Callable[[int], None]) -> NoReturn:
+    """Be a worker, and end as one."""
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, signal.SIG_DFL)
+    try:
+        start(number)
+    except BaseException as error:
+        print(f"worker {number}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+
+
+def work(application: Any, sockets: list[socket.socket], log_config: str) -> None:
+    """Answer requests for the application."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=log_config,
+        # NGINX writes one, with names.
+        access_log=False,
+        # Whoever reaches these sockets is NGINX, or may do worse.
+        forwarded_allow_ips="*",
+        # Longer than NGINX, which keeps connections for 60 s: the side that sends closes them.
+        timeout_keep_alive=75,
+    )
+    uvicorn.Server(config).run(sockets)
 
 
 def take_leave() -> None:
@@ -57,18 +140,9 @@ if __name__ == "__main__":
     # Where it is gone, MLflow would serve on a socket of its own, and fail: systemd has the port.
     if not hasattr(mlflow.server, "_exec_cmd"):
         sys.exit("This version of MLflow starts its server in a way that files/serve.py does not know.")
+    sys.path.insert(0, str(Path(__file__).parent))
     mlflow.server._exec_cmd = become
 
     from mlflow.cli import cli
 
     cli()
-else:
-    from guard import Guard
-    from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
-    from uvicorn.importer import import_from_string
-
-    take_leave()
-    # MLflow makes them with the first request, and holds that up for two minutes where the database is away.
-    _get_tracking_store()
-    _get_model_registry_store()
-    app = Guard(import_from_string(os.environ[APPLICATION]), os.environ)
