@@ -3,7 +3,7 @@
 schema.py PLAYBOOK URI REVISION OLDEST
 
 REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
-`created` or `ready`, for upgrade.yml also `older`. Imports MLflow, which takes seconds, only where it has work.
+`created`, `indexed` or `ready`, for upgrade.yml also `older`. Imports MLflow, which takes seconds, only where it has work.
 """
 
 import sys
@@ -60,13 +60,23 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
     return ""
 
 
+def index(engine: sqlalchemy.Engine) -> bool:
+    """Add the index that pages.py lives on; return whether it was missing. Writers go on meanwhile."""
+    name = "trackbox_metrics_in_order"
+    table = sqlalchemy.Table("latest_metrics", sqlalchemy.MetaData(), autoload_with=engine)
+    if name in {one.name for one in table.indexes}:
+        return False
+    sqlalchemy.Index(name, table.c.key, table.c.is_nan, table.c.value).create(engine)
+    return True
+
+
 def main() -> None:
     """Look, and create."""
     playbook, uri, wanted, oldest = sys.argv[1:]
     engine = sqlalchemy.create_engine(uri)
     found = first(engine, "SELECT version_num FROM alembic_version")
     if found == wanted:
-        print("ready")
+        print("indexed" if playbook != "upgrade.yml" and index(engine) else "ready")
         return
     if first(engine, "SELECT 1 FROM experiments LIMIT 1"):
         if problem := judge(found, wanted, oldest, playbook):
@@ -83,6 +93,7 @@ def main() -> None:
     from mlflow.store.db.utils import _initialize_tables
 
     _initialize_tables(engine)
+    index(engine)
     print("created")
 
 
