@@ -45,7 +45,7 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
 
 def lose_a_worker(host: Host) -> Iterator[None]:
     """Kill a worker; come again until another has taken its place."""
-    workers = "pgrep --full --uid mlflow multiprocessing-fork"
+    workers = "pgrep --parent $(systemctl show --property=MainPID --value mlflow)"
     before = host.check_output(workers).split()
     host.check_output(f"kill -KILL {before[0]}")
     end = time.monotonic() + BACK

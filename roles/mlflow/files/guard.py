@@ -1,5 +1,6 @@
-"""Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away; and NGINX's
-question where it finds an artifact.
+"""Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away.
+
+And where NGINX finds an artifact, which it asks for each.
 
 MLflow says 500 to both, which its client takes for a passing fault and repeats for four minutes. What would not fit is
 refused before it is taken: MySQL waits for space without an answer, and MinIO and the spool share its disk.

@@ -1,8 +1,8 @@
 """The first page of a search that is ordered by a metric, without sorting all runs of the experiment.
 
-MLflow joins every run with the metric, and sorts. An index on the values (schema.py makes it) knows which come first: what is not
-among the first DIVE times a page is left out, and where a page comes full that way, it is the page. Else MLflow's statement runs as
-it is, as it does for every other search.
+MLflow joins every run with the metric, and sorts. An index on the values (schema.py makes it) knows which come first:
+what is not among the first DIVE times a page is left out, and where a page comes full that way, it is the page. Else
+MLflow's statement runs as it is, as it does for every other search.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DIVE = 10
 
 
 def metric_in_order(statement: Any) -> tuple[Any, bool] | None:
-    """The column of metrics by which a page of runs is ordered, and whether the largest comes first; None for another statement."""
+    """The column of metrics that orders a page of runs, and whether the largest comes first; None if nothing does."""
     if not isinstance(statement, Select) or statement._limit is None or len(order := statement._order_by_clauses) < 2:
         return None
     # After the column that puts runs without the metric last: MLflow's _get_orderby_clauses.

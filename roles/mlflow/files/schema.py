@@ -3,7 +3,7 @@
 schema.py PLAYBOOK URI REVISION OLDEST
 
 REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
-`created`, `indexed` or `ready`, for upgrade.yml also `older`. Imports MLflow, which takes seconds, only where it has work.
+`created`, `indexed` or `ready`, for upgrade.yml also `older`. Imports MLflow, for seconds, only where it has work.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Addresses at which NGINX fetches an artifact from the object store, or puts it there, by itself.
 
-By way of MLflow an artifact lies on the disk a second time and goes through Python: 1 GB came down in 7 s, and in 3 s so.
+By way of MLflow an artifact lies on the disk a second time, and goes through Python.
 """
 
 from __future__ import annotations

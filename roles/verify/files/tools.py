@@ -21,9 +21,12 @@ def output(*command: str, codes: Iterable[int] = (0,)) -> str:
 
 
 def show(unit: str, *properties: str) -> dict[str, str]:
-    """Return properties of a unit, as systemd has them now."""
-    lines = output("systemctl", "show", unit, f"--property={','.join(properties)}").splitlines()
-    return dict(line.partition("=")[::2] for line in lines)
+    """Return properties of a unit, as systemd has them now; a property that it has several times, in lines."""
+    found: dict[str, str] = {}
+    for line in output("systemctl", "show", unit, f"--property={','.join(properties)}").splitlines():
+        name, _, value = line.partition("=")
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found
 
 
 def status(process: int) -> dict[str, str]:

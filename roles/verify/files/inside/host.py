@@ -52,7 +52,7 @@ def port_its_own(its: Facts) -> Iterator[str]:
         if "socket" in its:
             # systemd holds it, and hands it on.
             found = show(its["socket"], "Listen", "ActiveState")
-            if found["ActiveState"] == "active" and f"{wanted} (Stream)" in found["Listen"]:
+            if found["ActiveState"] == "active" and f"{wanted} (Stream)" in found["Listen"].splitlines():
                 continue
         if (address.strip("[]"), int(port)) not in held:
             yield f"{its['user']} does not wait at {wanted}"
