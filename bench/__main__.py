@@ -12,9 +12,20 @@ import time
 from pathlib import Path
 
 import report
-from harness import ROOT, RefusedError, open_bench
+from harness import ROOT, Bench, RefusedError, open_bench
 
-SUBJECTS = ("log_metric", "log_batch", "search", "artifact", "s3", "memory", "startup", "install")
+SUBJECTS = (
+    "log_metric",
+    "log_batch",
+    "search",
+    "history",
+    "artifact",
+    "s3",
+    "memory",
+    "startup",
+    "training",
+    "install",
+)
 
 
 def chosen(words: str) -> list[str]:
@@ -26,6 +37,18 @@ def chosen(words: str) -> list[str]:
     return names or list(SUBJECTS)
 
 
+def refuse_small_disk(names: list[str], bench: Bench) -> None:
+    """Raise RefusedError where the machine has less free disk than one of these subjects needs."""
+    free = bench.free_gb()
+    for name in names:
+        needed = getattr(importlib.import_module(name), "NEEDS_GB", 1)
+        if free < needed:
+            raise RefusedError(
+                f"{name} needs {needed} GB of free disk, and {bench.machine.name} has {free} GB: free some there, "
+                "or name other subjects."
+            )
+
+
 def main() -> None:
     """Measure what was chosen; say what it left behind, if anything."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
@@ -34,6 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         names, bench = chosen(options.subjects), open_bench(options.inventory)
+        refuse_small_disk(names, bench)
     except RefusedError as refused:
         print(f"bench: {refused}", file=sys.stderr)
         sys.exit(2)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
+import pss
 from harness import Bench
 from report import Reach, Result, spread
 
 NEEDS_GB = 6
 DOOR, RAW = "through the door", "raw S3 to MinIO"
 SIZES = {"1 MB": 2**20, "16 MB": 2**24, "256 MB": 2**28, "1 GB": 2**30}
+
+BENDS = "up to some MB the request itself is most of the time, beyond them its bytes."
 
 
 def measure(bench: Bench) -> Result:
@@ -20,6 +24,12 @@ def measure(bench: Bench) -> Result:
         "| --- | --- | --- | --- | ---: |",
     ]
     ratios, lines = {}, dict[str, list[tuple[float, float]]]()
+
+    def work(size: int) -> None:
+        given = {"stores": {DOOR: bench.door()}, "size": size, "count": 1, "threads": 1, "rounds": 1}
+        bench.client(given, "client_store.py")
+
+    memory = pss.growth(bench, {size / 2**20: partial(work, size) for size in SIZES.values()})
     for name, size in SIZES.items():
         given = {"stores": stores, "size": size, "count": 1, "threads": 1, "rounds": 3 if size > 2**24 else 9}
         found = bench.client(given, "client_store.py")
@@ -31,4 +41,4 @@ def measure(bench: Bench) -> Result:
                 point = (size / 2**20, statistics.median(found[f"{store} {way}"]))
                 lines.setdefault(f"{way}, {store}", []).append(point)
     reaches = [Reach(f"1 GB {way}, of raw S3's time", ratios["1 GB", way], 2) for way in ("up", "down")]
-    return Result(reaches, "\n".join(table), ("size of the artifact, MB", "seconds"), lines)
+    return Result(reaches, "\n".join(table), ("size of the artifact, MB", "seconds"), lines, memory, BENDS)

@@ -2,7 +2,7 @@
 
 Standard input, as JSON: peers (name to url, experiment, and user, password and ca where it has them), clients, calls
 (of each client and round), rounds, batch (metrics a call; 0 is log-metric), warm_up (calls of each client). A peer with
-`search` is asked that instead.
+`ask` is asked that instead: a method, a path and a body; one with `run` logs to this run, and leaves it there.
 """
 
 import base64
@@ -54,25 +54,29 @@ class Door:
 
 
 class Client:
-    """What one client does, by its own connection: it logs to a run, or searches."""
+    """What one client does, by its own connection: it logs to a run, or asks the same again and again."""
 
     def __init__(self, peer):
         """peer: as standard input has it."""
         self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
-        self.search, self.step = peer.get("search"), 0
-        if not self.search:
+        self.asked, self.run, self.own = peer.get("ask"), peer.get("run"), False
+        # A run that has metrics already has them by lower steps.
+        self.step = 10**8 if self.run else 0
+        if not self.asked and not self.run:
             self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
+            self.own = True
 
     def close(self):
-        """Delete the run."""
-        if not self.search:
+        """Delete the run, if it is this client's."""
+        if self.own:
             self.door.post("delete", run_id=self.run)
         self.door.connection.close()
 
     def call(self, batch):
-        """Log one metric, or so many at once; or search."""
-        if self.search:
-            self.door.post("search", **self.search)
+        """Log one metric, or so many at once; or ask."""
+        if self.asked:
+            method, path, body = self.asked
+            self.door.ask(method, path, json.dumps(body).encode() if body else b"")
             return
         self.step += 1
         metric = {"key": "m", "value": random.random(), "timestamp": 1, "step": self.step}

@@ -23,6 +23,15 @@ from machine import Machine, find  # noqa: E402
 # On the machine: what clients run with, and the server's own environment.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
+# Waits until a URL answers with success: a port is open before anybody serves it.
+ANSWERS = """import sys, time, urllib.request
+while True:
+    try:
+        urllib.request.urlopen(sys.argv[1], timeout=60).read()
+        break
+    except OSError:
+        time.sleep(0.1)
+"""
 SQL = "mysql --user=root --batch --skip-column-names"
 
 
@@ -50,11 +59,24 @@ class Bench:
             raise RuntimeError(f"{command[:200]}: {done.stderr[-2000:] or done.stdout[-2000:]}")
         return done.stdout
 
-    def client(self, given: object, script: str = "client.py") -> dict[str, Any]:
+    def client(self, given: object, script: str = "client.py", within: int = 600) -> dict[str, Any]:
         """Run a script of this folder on the machine, in the clients' environment; return what it says."""
         code = shlex.quote((ROOT / "bench" / script).read_text())
-        found: dict[str, Any] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given)))
+        found: dict[str, Any] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
         return found
+
+    def ask(self, call: str, **body: object) -> Any:
+        """Call MLflow's API through the door; return its answer."""
+        login = {key: value for key, value in self.door().items() if key in ("user", "password")}
+        answer = self.machine.ask(f"/api/2.0/mlflow/{call}", method="POST", body=body, **login)
+        if answer.status != 200:
+            raise RuntimeError(f"{call}: {answer.status} {answer.body[:200]!r}")
+        return json.loads(answer.body)
+
+    def free_gb(self) -> int:
+        """What is free where a measurement writes, in GB (10^9 bytes): the least of its disks."""
+        free = self.ssh("df --output=avail -B1 /var/lib/minio /var/lib/mysql /var/tmp | tail -n +2")
+        return min(map(int, free.split())) // 10**9
 
     def sql(self, statements: str, database: str = "") -> str:
         """Run SQL as the database's root."""
@@ -101,10 +123,11 @@ class Bench:
         return {"url": m.url, "user": m.settings["MLFLOW_TRACKING_USERNAME"], "password": password, "ca": authority}
 
     @contextmanager
-    def bare(self) -> Iterator[dict[str, str]]:
+    def bare(self, loop: str = "--uvicorn-opts '--loop asyncio --http h11'") -> Iterator[dict[str, str]]:
         """A bare `mlflow server` with its defaults, on the same MySQL and loopback, without a password.
 
-        Its event loop is asyncio's, as `pip install mlflow` has it: uvloop and httptools come with Trackbox.
+        Its event loop is asyncio's, as `pip install mlflow` has it: uvloop and httptools come with Trackbox, and serve
+        it where `loop` is empty.
         """
         self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_bin")
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
@@ -113,10 +136,9 @@ class Bench:
         try:
             self.ssh(
                 f"systemd-run --quiet --collect --unit=bench-mlflow {environment} --setenv=PATH={SERVER}:/usr/bin:/bin "
-                f"{SERVER}/mlflow server {options} --uvicorn-opts '--loop asyncio --http h11'"
+                f"{SERVER}/mlflow server {options} {loop}"
             )
-            wait = "for i in {1..300}; do (: </dev/tcp/127.0.0.1/5099) 2>/dev/null && exit; sleep 0.2; done; exit 1"
-            self.ssh(f"bash -c '{wait}'")
+            self.ssh("timeout 180 python3 - http://127.0.0.1:5099/health", ANSWERS)
             yield {"url": "http://127.0.0.1:5099"}
         finally:
             self.ssh("systemctl stop bench-mlflow || true")
@@ -125,9 +147,7 @@ class Bench:
     @contextmanager
     def experiment(self) -> Iterator[str]:
         """An experiment of the installation, removed with all its rows."""
-        login = {key: value for key, value in self.door().items() if key in ("user", "password")}
-        path, body = "/api/2.0/mlflow/experiments/create", {"name": f"bench-{time.time_ns()}"}
-        number = json.loads(self.machine.ask(path, method="POST", body=body, **login).body)["experiment_id"]
+        number = self.ask("experiments/create", name=f"bench-{time.time_ns()}")["experiment_id"]
         try:
             yield number
         finally:
@@ -172,7 +192,8 @@ def open_bench(inventory: Path) -> Bench:
     try:
         bench.ssh("true", within=20)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
+        why = " ".join(str(error).split())
         raise RefusedError(
-            f"{bench.machine.name} does not answer by SSH, and is not measured: make up. ({error})"
+            f"{bench.machine.name} does not answer by SSH, and is not measured: make up. ({why})"
         ) from error
     return bench

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import statistics
+from functools import partial
 
+import pss
 from harness import Bench
 from report import Reach, Result, spread
 
 CLIENTS = (1, 8, 32)
 DOOR, OURS, BARE = "through the door", "our server without NGINX", "bare `mlflow server`"
+
+BENDS = (
+    "one client waits for its own round trip; with more clients than cores the cores are busy, and each new client "
+    "waits for the others."
+)
 
 
 def measure(bench: Bench) -> Result:
@@ -25,8 +32,8 @@ def measure(bench: Bench) -> Result:
             BARE: bare | {"experiment": "0"},
         }
         for clients in CLIENTS:
-            settings = {"peers": peers, "clients": clients, "calls": max(8, 160 // clients), "rounds": 5, "batch": 0}
-            found = bench.client(settings)
+            settings = {"clients": clients, "calls": max(8, 160 // clients), "batch": 0}
+            found = bench.client({**settings, "peers": peers, "rounds": 5})
             rounds = {name: [statistics.median(taken[1:]) for taken in each] for name, each in found.items()}
             p50 = {name: statistics.median(values) for name, values in rounds.items()}
             for name, each in found.items():
@@ -36,4 +43,11 @@ def measure(bench: Bench) -> Result:
                 lines.setdefault(name, []).append((float(clients), p50[name]))
             reaches.append(Reach(f"p50 with {clients} clients, of the bare server's", p50[DOOR] / p50[BARE], 0.5))
             reaches.append(Reach(f"p50 with {clients} clients, of ours without NGINX", p50[DOOR] / p50[OURS], 1.15))
-    return Result(reaches, "\n".join(table), ("clients", "p50 of log_metric, ms"), lines)
+    with bench.experiment() as number:
+
+        def work(clients: int) -> None:
+            peers = {DOOR: bench.door() | {"experiment": number}}
+            bench.client({"peers": peers, "clients": clients, "calls": 40, "batch": 0, "rounds": 1})
+
+        memory = pss.growth(bench, {clients: partial(work, clients) for clients in CLIENTS})
+    return Result(reaches, "\n".join(table), ("clients", "p50 of log_metric, ms"), lines, memory, BENDS)

@@ -22,6 +22,9 @@ machine and take turns; figures are medians of several rounds, and what counts i
 """
 
 
+Lines = dict[str, list[tuple[float, float]]]
+
+
 @dataclass(frozen=True)
 class Reach:
     """One figure beside what it shall be: `value` and `limit` are in `unit`, `at_least` says on which side of it."""
@@ -45,12 +48,17 @@ class Reach:
 
 @dataclass
 class Result:
-    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points)."""
+    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points).
+
+    memory: lines of the services' PSS, in MB, against the same x; bends: what bends the curves, a sentence or two.
+    """
 
     reaches: list[Reach]
     text: str
     axes: tuple[str, str] = ("", "")
-    lines: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    lines: Lines = field(default_factory=dict)
+    memory: Lines = field(default_factory=dict)
+    bends: str = ""
 
 
 def spread(values: Sequence[float]) -> str:
@@ -58,12 +66,28 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
+def memory_table(result: Result) -> str:
+    """The services' PSS, a column each."""
+    sizes = [size for size, _ in next(iter(result.memory.values()))]
+    lines = [f"| {result.axes[0]} | " + " | ".join(f"{name}, MB" for name in result.memory) + " |"]
+    lines.append("| ---: |" + " ---: |" * len(result.memory))
+    for number, size in enumerate(sizes):
+        cells = [f"{points[number][1]:.0f}" for points in result.memory.values()]
+        lines.append(f"| {size:,.0f} | " + " | ".join(cells) + " |")
+    return "The most that each service took meanwhile, by PSS:\n\n" + "\n".join(lines)
+
+
 def keep(name: str, result: Result, machine: dict[str, str]) -> None:
     """Write bench/results/NAME.json and NAME.md."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(result.text.strip() + "\n")
+    parts = [result.text.strip()]
+    if result.memory:
+        parts.append(memory_table(result))
+    if result.bends:
+        parts.append(f"What bends the curves: {result.bends}")
+    (RESULTS / f"{name}.md").write_text("\n\n".join(parts) + "\n")
     kept = {"machine": machine, "reaches": [asdict(reach) for reach in result.reaches]}
-    kept |= {"axes": result.axes, "lines": result.lines}
+    kept |= {"axes": result.axes, "lines": result.lines, "memory": result.memory}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -78,6 +102,7 @@ def write() -> None:
         measured = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
         parts.append(f"## {name}\n\nMeasured {measured}.\n\n{(RESULTS / f'{name}.md').read_text().strip()}")
         if (RESULTS / f"{name}.png").exists():
-            parts[-1] += f"\n\n![{found['axes'][1]} against {found['axes'][0]}](results/{name}.png)"
+            drawn = found["axes"][1] + (" and memory" if found.get("memory") else "")
+            parts[-1] += f"\n\n![{drawn} against {found['axes'][0]}](results/{name}.png)"
     parts += [path.read_text().strip() for path in [RESULTS / "by-hand.md"] if path.exists()]
     Path(ROOT / "bench/RESULTS.md").write_text("\n\n".join(parts) + "\n")

@@ -50,13 +50,12 @@ class Power:
         while subprocess.run(["umount", self.folder], stderr=subprocess.DEVNULL, check=False).returncode:
             time.sleep(0.2)
 
-    def on(self, within: str = "") -> None:
-        """Mount the file system, which replays its log, and boot; `within`: a control group of memory."""
+    def on(self, memory: str = "") -> None:
+        """Mount the file system, which replays its log, and boot. memory: how much it may use, as of local-vm."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
             # A machine that was started meanwhile holds the old mount, for as long as it lives.
             run("cp", "--sparse=always", image, f"{image}.copy")
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)
-        enter = f"echo $$ >{within}/cgroup.procs; " if within else ""
-        run("sh", "-c", f'{enter}exec "$@"', "sh", LOCAL_VM, "start", self.folder, self.name, self.address)
+        run(LOCAL_VM, "start", self.folder, self.name, self.address, memory)

@@ -1,5 +1,6 @@
 """What `make bench` refuses, in one sentence."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,19 +10,64 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def refused(*arguments: str | Path, path: Path | None = None) -> str:
+    """What `bench` says to these arguments, which it refuses; `path`: a folder of programs that it finds first."""
+    before = (ROOT / "bench/RESULTS.md").read_text()
+    told = subprocess.run(
+        [sys.executable, "bench", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode == 2, told.stderr
+    assert told.stderr.count("\n") == 1
+    assert (ROOT / "bench/RESULTS.md").read_text() == before
+    return told.stderr
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """An inventory of an installation, and in `bin` beside it an `ssh` that has `answer` do what a machine would."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/env").write_text("export MLFLOW_TRACKING_URI=https://10.83.0.2\n")
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {trackbox: {local_vm_name: elsewhere}}}\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ssh").write_text(f"#!/bin/sh\n. {tmp_path}/answer\n")
+    (tmp_path / "bin/ssh").chmod(0o755)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["log_metrics"], "bench has no subject log_metrics: there are log_metric, log_batch, "),
+        (["log_metric,nothing"], "bench has no subject nothing: there are log_metric, log_batch, "),
         (["--inventory", "inventory/nowhere", "log_metric"], "inventory/nowhere has no installation to measure"),
     ],
 )
 def test_bad_input_is_refused_and_the_results_stay(arguments: list[str], sentence: str) -> None:
-    before = (ROOT / "bench/RESULTS.md").read_text()
-    told = subprocess.run(
-        [sys.executable, "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    assert refused(*arguments).startswith(f"bench: {sentence}")
+
+
+def test_a_machine_that_does_not_answer_is_refused(installed: Path) -> None:
+    (installed / "answer").write_text("echo No route to host >&2; exit 255\n")
+    said = refused("--inventory", installed, "log_metric", path=installed / "bin")
+    assert said.startswith("bench: elsewhere does not answer by SSH, and is not measured: make up. ")
+    assert "No route to host" in said
+
+
+@pytest.mark.parametrize(("subject", "free", "needed"), [("s3", 7, 8), ("memory,artifact", 5, 6), ("log_metric", 0, 1)])
+def test_too_little_disk_is_refused_with_what_is_needed_and_what_is_free(
+    installed: Path, subject: str, free: int, needed: int
+) -> None:
+    # The least of the disks counts.
+    (installed / "answer").write_text(f"echo 99000000000; echo {free}900000000\n")
+    said = refused("--inventory", installed, subject, path=installed / "bin")
+    name = subject.removeprefix("memory,")
+    assert said == (
+        f"bench: {name} needs {needed} GB of free disk, and elsewhere has {free} GB: free some there, "
+        "or name other subjects.\n"
     )
-    assert told.returncode == 2
-    assert told.stderr.startswith(f"bench: {sentence}")
-    assert told.stderr.count("\n") == 1
-    assert (ROOT / "bench/RESULTS.md").read_text() == before

@@ -32,12 +32,14 @@ def local_vm(inventory: Path, *prefix: str, **variables: Any) -> Outcome:
 
 def test_a_local_vm_that_cannot_be_gets_a_sentence_for_each_reason(localhost: Path) -> None:
     wrong = {"local_vm_name": "../etc", "local_vm_address": "192.168.0.2", "local_vm_debian": 11, "local_vm_adress": ""}
+    wrong["local_vm_memory"] = "2 GB"
     assert local_vm(localhost, **wrong).refused("localhost") == (
         "local_vm_adress is not a variable of Trackbox: did you mean local_vm_address? "
         "local_vm_debian is '11', and must be one of 12, 13: the comment above it in roles/local_vm/defaults/main.yml "
         "says what fits. "
         "local_vm_name is ../etc: take small letters, digits and hyphens, 63 at the most. "
-        "local_vm_address is 192.168.0.2: take the upper address of a /30 network in 10.83.0.0/16, such as 10.83.0.2."
+        "local_vm_address is 192.168.0.2: take the upper address of a /30 network in 10.83.0.0/16, such as 10.83.0.2. "
+        "local_vm_memory is 2 GB: give it a number with M or G, such as 2G, or nothing for no bound."
     )
 
 

@@ -1,0 +1,54 @@
+"""Training procedures take turns on the machine: whole processes, from Python's start to their end.
+
+Standard input, as JSON: files (name to text), procedures (name to a command, in which FOLDER stands for where the files
+and transactions.csv lie), first (a command that is run before, and not counted), rounds, environment, ca (the text of
+the store's authority). Printed: each procedure's runs, seconds and the peak of its memory in MB.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import boto3
+from fraud import synthetic
+
+
+def run(command, environment, folder):
+    """Seconds and MB of a command; raises where it fails."""
+    command = [word.replace("FOLDER", str(folder)) for word in command]
+    with tempfile.TemporaryFile() as out:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            out.seek(0)
+            raise RuntimeError(f"{command}: {out.read().decode()[-2000:]}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def main():
+    """Let the procedures take turns."""
+    s = json.load(sys.stdin)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:
+        folder = Path(temporary)
+        for name, text in {**s["files"], "ca.crt": s["ca"]}.items():
+            (folder / name).write_text(text)
+        environment = os.environ | s["environment"] | {"AWS_CA_BUNDLE": str(folder / "ca.crt"), "HOME": temporary}
+        os.environ.update(environment)
+        boto3.client("s3").create_bucket(Bucket=environment["FRAUD_BUCKET"])
+        synthetic.generate().to_csv(folder / "transactions.csv", index=False)
+        run(s["first"], environment, folder)
+        found = {name: [] for name in s["procedures"]}
+        for number in range(s["rounds"]):
+            for name in list(found)[:: 1 if number % 2 else -1]:
+                found[name].append(run(s["procedures"][name], environment, folder))
+    print(json.dumps(found))
+
+
+main()

@@ -1,0 +1,87 @@
+"""A run with 1,000 to 1,000,000 values of one metric: its history, its chart, the run itself, and one value more."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pss
+from harness import Bench
+from report import Lines, Result, spread
+from search import numbers
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+HISTORY, CHART, RUN, LOG = "first page of the history", "a chart of 2,500 points", "the run", "`log_metric` into it"
+
+SEED = """
+INSERT INTO metrics (`key`, value, timestamp, step, is_nan, run_uuid)
+  SELECT 'm', RAND(), 1700000000000 + n, n, 0, '{run}' FROM numbers;
+INSERT INTO latest_metrics (`key`, value, timestamp, step, is_nan, run_uuid)
+  SELECT 'm', 0, MAX(1700000000000 + n), MAX(n), 0, '{run}' FROM numbers;
+"""
+
+BENDS = (
+    "for a chart MLflow has MySQL number all values of the metric in their order and takes one of each bucket "
+    "(`NTILE` and `ROW_NUMBER`): it reads and sorts all of them, in temporary tables that are memory. Everything else "
+    "is found by an index, whatever the run has."
+)
+
+
+def seed(bench: Bench, run: str, count: int) -> None:
+    """Write so many values into a run."""
+    bench.sql(numbers(count) + SEED.replace("{run}", run), "mlflow")
+
+
+@contextmanager
+def runs(bench: Bench) -> Iterator[dict[int, str]]:
+    """A run for each size, with nothing in it, in an experiment of its own; afterwards its values go, and it too."""
+    with bench.experiment() as number:
+        made = {size: bench.ask("runs/create", experiment_id=number)["run"]["info"]["run_id"] for size in SIZES}
+        try:
+            yield made
+        finally:
+            # One run after the other: a DELETE with a subquery sorts them first, by 1 KB each, in /tmp.
+            bench.sql("".join(f"DELETE FROM metrics WHERE run_uuid = '{run}';" for run in made.values()), "mlflow")
+
+
+def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
+    """A peer for each question to a run, as client.py takes it."""
+    api, page = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
+    return {
+        HISTORY: {"ask": ["GET", f"{api}/metrics/get-history?run_id={run}&metric_key=m&max_results=1000", None]},
+        CHART: {"ask": ["GET", f"{page}?run_ids={run}&metric_key=m&max_results=2500", None]},
+        RUN: {"ask": ["GET", f"{api}/runs/get?run_id={run}", None]},
+        LOG: {"run": run},
+    }
+
+
+def measure(bench: Bench) -> Result:
+    """Milliseconds of each through the door, medians of five rounds of two."""
+    settings = {"clients": 1, "calls": 2, "batch": 0, "warm_up": 1}
+    door, found = bench.door(), dict[str, dict[int, list[float]]]()
+    with runs(bench) as made:
+        for size, run in made.items():
+            seed(bench, run, size)
+        bench.sql("ANALYZE TABLE metrics, latest_metrics", "mlflow")
+        questions = {size: asked(bench, run) for size, run in made.items()}
+
+        def work(size: int) -> None:
+            peers = {name: door | question for name, question in questions[size].items()}
+            bench.client({**settings, "peers": peers, "rounds": 1})
+
+        memory = pss.growth(bench, {size: partial(work, size) for size in SIZES})
+        for name in (HISTORY, CHART, RUN, LOG):
+            peers = {f"{size}": door | questions[size][name] for size in SIZES}
+            said = bench.client({**settings, "peers": peers, "rounds": 5})
+            found[name] = {int(size): [statistics.median(taken[1:]) for taken in each] for size, each in said.items()}
+    table = ["| what | values in the run | ms (rounds) |", "| --- | ---: | --- |"]
+    table += [
+        f"| {name} | {size:,} | {spread(each)} |" for name, sizes in found.items() for size, each in sizes.items()
+    ]
+    lines: Lines = {
+        name: [(size, statistics.median(each)) for size, each in sizes.items()] for name, sizes in found.items()
+    }
+    return Result([], "\n".join(table), ("values of a metric in the run", "ms"), lines, memory, BENDS)

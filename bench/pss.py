@@ -1,0 +1,73 @@
+"""The memory of the services, by PSS: a page that several processes share counts once."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from harness import ROOT, Bench
+
+UNITS = ("mysql", "mariadb", "minio", "minio-watermark", "mlflow", "mlflow-away", "nginx")
+# The processes of a unit, each with its PSS in kB; one that ends meanwhile has none.
+ASK = """for unit in UNITS; do
+  group=$(systemctl show --property=ControlGroup --value $unit); [ "$group" ] || continue
+  for folder in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+    [ -e "$folder$group/cgroup.procs" ] && break
+  done
+  cat $(sed 's|.*|/proc/&/smaps_rollup|' "$folder$group/cgroup.procs") 2>/dev/null |
+    awk -v unit=$unit '/^Pss:/ {s += $2; n++} END {print unit, n + 0, s + 0}'
+done
+""".replace("UNITS", " ".join(UNITS))
+# The same again and again, until standard input ends.
+WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n"
+# How the services are drawn; what is small is one line.
+DRAWN = {"mysql": "database", "mariadb": "database", "minio": "MinIO", "mlflow": "MLflow"}
+
+
+def refresh(bench: Bench) -> None:
+    """Restart the services: what they took for earlier work is gone."""
+    bench.ssh(f"systemctl restart mlflow minio nginx {bench.database}")
+    bench.machine.wait_for_health(200, 60)
+
+
+def look(bench: Bench) -> list[tuple[str, int, float]]:
+    """Each unit, its processes, and their MB."""
+    rows = [line.split() for line in bench.ssh(ASK).splitlines()]
+    return [(unit, int(count), int(kilobytes) / 1024) for unit, count, kilobytes in rows]
+
+
+@contextmanager
+def most(bench: Bench) -> Iterator[dict[str, float]]:
+    """Look three times a second while this lasts; afterwards the dictionary has the most of each unit, in MB."""
+    found: dict[str, float] = {}
+    watching = f"bash -c {shlex.quote(WATCH)}"
+    command = ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), bench.machine.name, watching]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watch:
+        try:
+            yield found
+        finally:
+            said, _ = watch.communicate(timeout=60)
+    for line in said.splitlines():
+        unit, _, kilobytes = line.split()
+        found[unit] = max(found.get(unit, 0), int(kilobytes) / 1024)
+
+
+def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
+    """The most that each service takes while it does this work, from the least of it (by its key) to the most.
+
+    The services are fresh before, and not between: what one keeps of less work counts.
+    """
+    refresh(bench)
+    lines = defaultdict[str, list[tuple[float, float]]](list)
+    for size, call in sorted(work.items()):
+        with most(bench) as found:
+            call()
+        drawn = defaultdict[str, float](float)
+        for unit, megabytes in found.items():
+            drawn[DRAWN.get(unit, "the others")] += megabytes
+        for name, megabytes in drawn.items():
+            lines[name].append((size, megabytes))
+    return dict(lines)
