@@ -38,6 +38,9 @@ for pattern in sys.stdin.read().split():
 print(json.dumps(found))"""
 
 
+ROUNDS = 2
+
+
 def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
     """Each task of a run: its seconds, its role (or playbook), its name."""
     found = []
@@ -117,7 +120,7 @@ def measure(bench: Bench) -> Result:
     found: dict[str, list[float]] = {"`site.yml`": [], "the shell script": [], "`site.yml` again": []}
     with bare(bench.machine.secrets.parent) as at:
         texts: dict[str, str] = {}
-        for _ in range(2):
+        for _ in range(ROUNDS):
             at.boot()
             began = time.monotonic()
             first = at.play("site.yml")
