@@ -112,7 +112,8 @@ def where(said: dict[str, Any]) -> list[str]:
     for role, each in sorted(roles.items(), key=lambda item: -sum(item[1])):
         lines.append(f"| {role} | {len(each)} | {sum(each):.1f} | {statistics.mean(each):.2f} |")
     lines += ["", "| slowest tasks | role | seconds |", "| --- | --- | ---: |"]
-    return lines + [f"| {name} | {role} | {seconds:.1f} |" for seconds, role, name in sorted(all_tasks)[:-11:-1]]
+    slowest = sorted(all_tasks)[:-11:-1]
+    return lines + [f"| {name.replace(' | ', ': ')} | {role} | {seconds:.1f} |" for seconds, role, name in slowest]
 
 
 def measure(bench: Bench) -> Result:
