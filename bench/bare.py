@@ -42,9 +42,18 @@ class Bare:
         done = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
-        if done.returncode:
-            raise RuntimeError(f"{playbook}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
+        if "{" not in done.stdout:
+            raise RuntimeError(f"{playbook}: {done.stderr[-2000:] or done.stdout[-2000:]}")
         said: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+        if done.returncode:
+            tasks = [task for play in said["plays"] for task in play["tasks"]]
+            failed = [
+                f"{task['task']['name']}: {result.get('msg')} {result.get('stderr', '')[-1000:]}"
+                for task in tasks
+                for result in task["hosts"].values()
+                if result.get("failed") or result.get("unreachable")
+            ]
+            raise RuntimeError(f"{playbook}: {'; '.join(failed)}")
         return said
 
     def remove(self, *options: str) -> None:

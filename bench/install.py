@@ -38,6 +38,9 @@ for pattern in sys.stdin.read().split():
 print(json.dumps(found))"""
 
 
+ROUNDS = 2
+
+
 def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
     """Each task of a run: its seconds, its role (or playbook), its name."""
     found = []
@@ -109,7 +112,8 @@ def where(said: dict[str, Any]) -> list[str]:
     for role, each in sorted(roles.items(), key=lambda item: -sum(item[1])):
         lines.append(f"| {role} | {len(each)} | {sum(each):.1f} | {statistics.mean(each):.2f} |")
     lines += ["", "| slowest tasks | role | seconds |", "| --- | --- | ---: |"]
-    return lines + [f"| {name} | {role} | {seconds:.1f} |" for seconds, role, name in sorted(all_tasks)[:-11:-1]]
+    slowest = sorted(all_tasks)[:-11:-1]
+    return lines + [f"| {name.replace(' | ', ': ')} | {role} | {seconds:.1f} |" for seconds, role, name in slowest]
 
 
 def measure(bench: Bench) -> Result:
@@ -117,7 +121,7 @@ def measure(bench: Bench) -> Result:
     found: dict[str, list[float]] = {"`site.yml`": [], "the shell script": [], "`site.yml` again": []}
     with bare(bench.machine.secrets.parent) as at:
         texts: dict[str, str] = {}
-        for _ in range(2):
+        for _ in range(ROUNDS):
             at.boot()
             began = time.monotonic()
             first = at.play("site.yml")

@@ -51,9 +51,23 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
     return {"came": sorted(new.keys() - old.keys()), "changed": changed}
 
 
+def seen(text: str) -> dict[str, list[str]]:
+    """Return what tasks/look.yml saw, by its kind; of each installed package the name."""
+    found: dict[str, list[str]] = {"installed": [], "user": [], "group": [], "path": []}
+    for kind, _, rest in (line.partition(":") for line in text.splitlines()):
+        if kind in found:
+            found[kind].append(rest.partition(":")[0] if kind == "installed" else rest)
+    return found
+
+
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"lock_owner": lock_owner, "lock_is_stale": lock_is_stale, "packages_since": packages_since}
+        return {
+            "lock_owner": lock_owner,
+            "lock_is_stale": lock_is_stale,
+            "packages_since": packages_since,
+            "seen": seen,
+        }

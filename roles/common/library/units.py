@@ -1,0 +1,99 @@
+#!/usr/bin/python
+"""Ansible module: units of systemd, all at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = """
+module: units
+short_description: Enable and start units of systemd, or stop and disable them
+description:
+  - What M(ansible.builtin.systemd_service) does, for many units in one execution. An execution takes 0.2 s, and
+    that one takes one for each unit.
+options:
+  units:
+    description:
+      - Each by its C(name), with its C(state) (C(started), C(stopped), C(restarted), C(reloaded)), and whether it is
+        C(enabled); one that cannot be, without a section [Install], is left as it is. They are changed in their order.
+    type: list
+    elements: dict
+    required: true
+  daemon_reload: {description: Whether systemd shall read its units first., type: bool, default: false}
+"""
+
+EXAMPLES = """
+- units:
+    units:
+      - {name: mlflow.socket}
+      - {name: trackbox-gc.timer, state: stopped, enabled: false}
+    daemon_reload: "{{ __mlflow_written is changed }}"
+"""
+
+RETURN = """
+units: {description: The names of those that were changed., returned: always, type: list}
+"""
+
+VERBS = {"started": "start", "stopped": "stop", "restarted": "restart", "reloaded": "reload-or-restart"}
+UNIT: dict[str, dict[str, Any]] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": list(VERBS), "default": "started"},
+    "enabled": {"type": "bool", "default": True},
+}
+
+
+def systemctl(module: AnsibleModule, *words: str) -> str:
+    """Run it; return what it printed."""
+    status, out, err = module.run_command(["systemctl", *words])
+    if status:
+        module.fail_json(msg=f"systemctl {' '.join(words)}: {(err or out).strip()}")
+    return str(out)
+
+
+def parsed(told: str) -> list[dict[str, str]]:
+    """Return the properties of each unit that `systemctl show` told of."""
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in told.strip().split("\n\n")]
+
+
+def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
+    """Return what systemctl has to do with a unit, in this order.
+
+    now: its properties LoadState, ActiveState and UnitFileState.
+    """
+    found = []
+    runs = now["ActiveState"] in ("active", "activating", "reloading")
+    if unit["enabled"] and now["UnitFileState"] in ("disabled", "enabled-runtime"):
+        found.append("enable")
+    if not unit["enabled"] and now["UnitFileState"] in ("enabled", "enabled-runtime"):
+        found.append("disable")
+    if unit["state"] in ("restarted", "reloaded") or runs != (unit["state"] == "started"):
+        found.append(VERBS[unit["state"]])
+    return found
+
+
+def main() -> None:
+    """Look at all of them at once, and change those that differ."""
+    given = {"type": "list", "elements": "dict", "options": UNIT, "required": True}
+    reload = {"type": "bool", "default": False}
+    module = AnsibleModule({"units": given, "daemon_reload": reload}, supports_check_mode=True)
+    units = module.params["units"]
+    if module.params["daemon_reload"] and not module.check_mode:
+        systemctl(module, "daemon-reload")
+    names = [unit["name"] for unit in units]
+    told = parsed(systemctl(module, "show", "--property=LoadState,ActiveState,UnitFileState", "--", *names))
+    changed: list[str] = []
+    for unit, now in zip(units, told, strict=True):
+        if now["LoadState"] == "not-found" and (unit["enabled"] or unit["state"] != "stopped"):
+            module.fail_json(msg=f"There is no unit {unit['name']}.", units=changed)
+        todo = verbs(unit, now)
+        if todo:
+            changed.append(unit["name"])
+        for verb in todo if not module.check_mode else []:
+            systemctl(module, verb, "--", unit["name"])
+    module.exit_json(changed=bool(changed), units=changed)
+
+
+if __name__ == "__main__":
+    main()

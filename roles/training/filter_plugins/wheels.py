@@ -1,0 +1,44 @@
+"""Filters that tell whether a package has to be built, and installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def folder_state(folder: str) -> str:
+    """Return a checksum of what a folder holds: path, size, mode and time of each file.
+
+    Left out are hidden folders, Python's caches, what a build leaves behind and environments: no wheel has them.
+    """
+    found = hashlib.sha256()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not name.endswith(".egg-info")
+            and not Path(parent, name, "pyvenv.cfg").exists()
+            and not (parent == folder and name in ("build", "dist"))
+        )
+        for path in (Path(parent, name) for name in sorted(files)):
+            about = path.lstat()
+            found.update(f"{path} {about.st_size} {about.st_mode} {about.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:12]
+
+
+def file_sha1(path: str) -> str:
+    """Return the file's checksum, as Ansible's own modules name it."""
+    return hashlib.sha1(Path(path).read_bytes(), usedforsecurity=False).hexdigest()
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"file_sha1": file_sha1, "folder_state": folder_state}
