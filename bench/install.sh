@@ -55,6 +55,7 @@ import sqlalchemy
 from mlflow.store.db.utils import _initialize_tables
 _initialize_tables(sqlalchemy.create_engine("mysql+pymysql://mlflow-migrate@localhost/mlflow?unix_socket=/run/mysqld/mysqld.sock"))
 EOF
+mysql mlflow --execute='CREATE INDEX trackbox_metrics_in_order ON latest_metrics (`key`, is_nan, value)'
 systemctl daemon-reload
 systemctl enable --quiet --now mlflow.socket mlflow.service mlflow-away.service trackbox-gc.timer
 
