@@ -1,6 +1,7 @@
 """Clients from outside, unchanged, with what `make env` prints."""
 
 import json
+import sys
 
 from machine import Machine
 
@@ -22,3 +23,10 @@ def test_an_s3_client_lists_the_data_sets(machine: Machine) -> None:
         "list_objects_v2 Bucket=datasets",
     )
     assert json.loads(answers) == ["ok"]
+
+
+def test_metrics_are_there_once_however_often_they_are_logged(machine: Machine) -> None:
+    said = json.loads(machine.run_client("client_metrics.py"))
+    assert said["history"]["loss"] == [[step, 1 / step] for step in range(1, 251)]
+    assert sorted(said["history"]["Loss"]) == [[0, 6], [1, 7], [2, 8]]
+    assert said["latest"] == {"loss": str(1 / 250), "Loss": "8.0", "none": "nan", "all": str(sys.float_info.max)}

@@ -61,7 +61,7 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
 
 
 def index(engine: sqlalchemy.Engine) -> bool:
-    """Add the index that pages.py lives on; return whether it was missing. Writers go on meanwhile."""
+    """Add the index that shortcuts.py lives on; return whether it was missing. Writers go on meanwhile."""
     name = "trackbox_metrics_in_order"
     table = sqlalchemy.Table("latest_metrics", sqlalchemy.MetaData(), autoload_with=engine)
     if name in {one.name for one in table.indexes}:

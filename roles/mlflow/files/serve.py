@@ -28,7 +28,7 @@ CONNECTIONS = 2  # to the database, that a request may need at a time
 
 def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
     """Take the place of MLflow's function that starts the server as a child: its last word is the application."""
-    import pages
+    import shortcuts
     from guard import Guard
     from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
     from uvicorn.importer import import_from_string
@@ -42,7 +42,7 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
         store.engine.dispose()
     common, *own = [socket.socket(fileno=FIRST + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     take_leave()
-    pages.install()
+    shortcuts.install()
     # What is there by now is garbage for nobody: its pages stay shared.
     gc.collect()
     gc.freeze()

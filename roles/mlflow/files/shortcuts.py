@@ -1,16 +1,20 @@
-"""The first page of a search that is ordered by a metric, without sorting all runs of the experiment.
+"""Two shorter ways through MLflow's store, by SQLAlchemy's own means.
 
-MLflow joins every run with the metric, and sorts. An index on the values (schema.py makes it) knows which come first:
-what is not among the first DIVE times a page is left out, and where a page comes full that way, it is the page. Else
-MLflow's statement runs as it is, as it does for every other search.
+The first page of a search that is ordered by a metric: MLflow joins every run of the experiment with the metric, and
+sorts. An index on the values (schema.py makes it) knows which come first: what is not among the first DIVE times a page
+is left out, and where a page comes full that way, it is the page. Else MLflow's statement runs as it is.
+
+Metrics that are logged: SQLAlchemy keeps account of each as an object, which is a third of a batch's time. Nobody asks
+for these objects again: their rows are inserted at once, in the same transaction, with the same errors.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric
-from sqlalchemy import event, select
+from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
+from sqlalchemy import event, insert, select
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
 from sqlalchemy.sql.operators import desc_op
@@ -45,6 +49,20 @@ def first_page(state: ORMExecuteState) -> Any:
     return page() if len(page.data) == state.statement._limit else None
 
 
+def add_all(self: Session, instances: Iterable[object]) -> None:
+    """Take the place of Session.add_all: insert metrics, and hand on everything else."""
+    rows = list(instances)
+    if not (rows and isinstance(rows[0], SqlMetric | SqlLatestMetric)):
+        hand_on(self, rows)
+        return
+    table = rows[0].__table__
+    self.execute(insert(table), [{name: getattr(row, name) for name in table.columns.keys()} for row in rows])
+
+
+hand_on = Session.add_all
+
+
 def install() -> None:
-    """Let every session of MLflow's ask here first."""
+    """Let every session of MLflow's go this way."""
     event.listen(Session, "do_orm_execute", first_page)
+    Session.add_all = add_all
