@@ -56,7 +56,8 @@ def add_all(self: Session, instances: Iterable[object]) -> None:
         hand_on(self, rows)
         return
     table = rows[0].__table__
-    self.execute(insert(table), [{name: getattr(row, name) for name in table.columns.keys()} for row in rows])
+    names = [column.name for column in table.columns]
+    self.execute(insert(table), [{name: getattr(row, name) for name in names} for row in rows])
 
 
 hand_on = Session.add_all
