@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trackbox_backup.database import Rows
-from trackbox_backup.repository import Full, Missing, Repository
+from trackbox_backup.repository import Full, Missing, Repository, newest
 from trackbox_backup.settings import Settings
 
 GIVEN: dict[str, Any] = {
@@ -81,3 +82,13 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
 def test_ssh_goes_to_the_host_and_port_of_the_target(tmp_path: Path, target: str) -> None:
     option = repository(tmp_path, target).options[1]
     assert all(part in option for part in TARGETS[target])
+
+
+@pytest.mark.parametrize(
+    ("days", "chosen"),
+    [((-2, -1, 0), 0), ((-2, -1, 400), -1), ((300, 400), 400), ((0, 0.5), 0.5)],
+)
+def test_the_newest_backup_is_none_that_a_wrong_clock_made(days: tuple[float, ...], chosen: float) -> None:
+    now = datetime.now(UTC)
+    known = [{"time": (now + timedelta(day)).isoformat(), "id": day} for day in days]
+    assert newest(known)["id"] == chosen

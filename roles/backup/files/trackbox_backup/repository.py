@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,12 @@ REASONS: list[tuple[str, type[Refused], str]] = [
         "There is no repository in {target}: name the target that backups went to",
     ),
 ]
+
+
+def newest(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the last of these snapshots, the oldest being first; one of a day to come was made with a wrong clock."""
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
+    return ([one for one in known if str(one["time"])[:10] <= tomorrow] or known)[-1]
 
 
 class Repository:
