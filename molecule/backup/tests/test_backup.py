@@ -41,6 +41,22 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+# Counts what was stored of backups that were cut off.
+PARTS = """
+import pathlib, tempfile
+from trackbox_backup import backup, repository, settings
+with tempfile.TemporaryDirectory() as folder:
+    made = repository.Repository(settings.load(), pathlib.Path(folder))
+    whole = {tag for one in made.snapshots(backup.TAG, backup.WHOLE) for tag in one["tags"]}
+    print(len([one for one in made.snapshots(backup.TAG) if not whole.issuperset(one["tags"])]))
+"""
+
+
+def parts_of_no_backup(host: Host) -> int:
+    """Return how many snapshots belong to no whole backup."""
+    return int(host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(PARTS)}"))
+
+
 def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
     """Return every version in the bucket of data sets; with an argument, put some there first."""
     command = f"cd /opt/trackbox/backup && {PROGRAM} {shlex.join([OBJECTS, *arguments])}"
@@ -174,15 +190,17 @@ def test_two_at_once_are_refused(machine: Machine, host: Host, playbook: str) ->
 
 def test_a_backup_that_is_cut_off_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    host.check_output(
-        "systemctl start --no-block trackbox-backup; sleep 3; systemctl kill --signal=KILL trackbox-backup; sleep 1"
-    )
-    host.run("systemctl reset-failed trackbox-backup")
+    # The database and the settings are stored by then.
+    cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
+    host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
+    host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")
+    assert parts_of_no_backup(host) >= 2
     assert last(host)["run"] == good["run"]
     said = machine.play("--check", playbook="playbooks/restore.yml")
     assert f"Would restore the backup {good['run']} of instance." in " ".join(said.split())
     machine.play(playbook="playbooks/backup.yml")
     assert last(host)["run"] > good["run"]
+    assert parts_of_no_backup(host) == 0
 
 
 # A bit in the middle of every large pack, for parts of one may not be in use any more. Flipped again, it is as before.
@@ -275,7 +293,14 @@ def test_a_bucket_elsewhere_is_a_target_too(machine: Machine, host: Host, vault:
     assert last(host)["run"] > before
     said = says(machine, "restore", "--check", "--extra-vars", json.dumps(given), status=0)
     assert f"Would restore the backup {last(host)['run']}" in said
+
+
+def test_with_the_target_the_timer_goes_and_comes_back(machine: Machine, host: Host) -> None:
+    made = "ls -d /etc/systemd/system/trackbox-backup.* /etc/trackbox/backup /var/lib/trackbox/backup 2>/dev/null"
+    machine.play("--extra-vars=backup_target=")
+    assert host.run(made).stdout == ""
     machine.play()
+    assert host.service("trackbox-backup.timer").is_running
 
 
 def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Machine, story: Story) -> None:
