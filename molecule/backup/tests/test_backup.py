@@ -323,6 +323,12 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     host = testinfra.get_host(f"ssh://molecule-restored?ssh_config={ROOT}/.trackbox/ssh_config")
     assert objects(host) == story.objects
     # And again over it, not without being told so.
-    said = " ".join(machine.play(*NEW, playbook="playbooks/restore.yml", status=2).split())
-    assert "say that you mean it by -e restore_confirm=instance." in said
+    admin = {"user": "admin", "password": restored.secret("admin_password"), "method": "POST"}
+    later = {"name": "after the backup"}
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
+    assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
+    assert "holds the backup" in says(machine, "restore", *NEW, "--extra-vars=restore_confirm=instance", status=0)
+    assert client(restored, "check", given="\n".join(story.acknowledged)) == found
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
