@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trackbox_backup.repository
 from trackbox_backup.database import Rows
+from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Missing, Repository, newest
 from trackbox_backup.settings import Settings
 
@@ -76,6 +80,30 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
     kinds = {said: type(repository(tmp_path, "/backup").refusal(said)) for said in SAID}
     assert [said for said, kind in kinds.items() if kind is Missing] == [one for one in SAID if "no such file" in one]
     assert [said for said, kind in kinds.items() if kind is Full] == [one for one in SAID if "no space" in one]
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "retrying after 1.2s: Stat: The request signature we calculated does not match the signature you provided.",
+            "The target /backup does not let this machine in (Stat: The request signature we calculated",
+        ),
+        ("", "The target /backup cannot be reached (it timed out)"),
+    ],
+)
+def test_what_restic_tries_again_and_again_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, sentence: str
+) -> None:
+    (tmp_path / "restic").write_text(f"#!/bin/sh\necho 'Stat(<config/>) returned error, {said}' >&2\nexec sleep 30\n")
+    (tmp_path / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(trackbox_backup.repository, "PATIENCE", 1.0)
+    start = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        repository(tmp_path, "/backup").open(make=True)
+    assert str(refused.value).startswith(sentence)
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize("target", TARGETS)
