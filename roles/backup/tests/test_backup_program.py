@@ -82,6 +82,15 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
     assert [said for said, kind in kinds.items() if kind is Full] == [one for one in SAID if "no space" in one]
 
 
+def patient_restic(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Put a restic in the way that says this, and tries on, when it is asked for the configuration."""
+    text = f"#!/bin/sh\necho \"$*\" >>{folder}/done\n[ $1 != cat ] || {{ echo 'error, {said}' >&2; exec sleep 30; }}\n"
+    (folder / "restic").write_text(text)
+    (folder / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(trackbox_backup.repository, "PATIENCE", 1.0)
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
@@ -95,15 +104,18 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
 def test_what_restic_tries_again_and_again_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, sentence: str
 ) -> None:
-    (tmp_path / "restic").write_text(f"#!/bin/sh\necho 'Stat(<config/>) returned error, {said}' >&2\nexec sleep 30\n")
-    (tmp_path / "restic").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(trackbox_backup.repository, "PATIENCE", 1.0)
+    patient_restic(tmp_path, monkeypatch, said)
     start = time.monotonic()
     with pytest.raises(Refused) as refused:
         repository(tmp_path, "/backup").open(make=True)
     assert str(refused.value).startswith(sentence)
     assert time.monotonic() - start < 20
+
+
+def test_a_bucket_that_is_missing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient_restic(tmp_path, monkeypatch, "retrying after 1.4s: Stat: The specified bucket does not exist")
+    repository(tmp_path, "/backup").open(make=True)
+    assert (tmp_path / "done").read_text() == "cat config\ninit\nunlock\n"
 
 
 @pytest.mark.parametrize("target", TARGETS)
