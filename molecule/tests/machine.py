@@ -116,7 +116,7 @@ class Machine:
         """
         command, environment = self.ansible(playbook, *options)
         done = subprocess.run(
-            [*within, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+            [*within, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout

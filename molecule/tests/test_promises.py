@@ -18,8 +18,8 @@ def found(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.mark.parametrize("name", verify.promises())
 def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
-    # A container's clock is its host's, nothing trains by schedule, and MariaDB is the distribution's own.
-    off = {"clock_right", "training_scheduled"}
+    # A container's clock is its host's, nothing is trained or backed up by schedule, MariaDB is the distribution's.
+    off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
     assert found[name]["state"] == ("off" if name in off else "held"), found[name]["detail"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shlex
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -37,6 +39,22 @@ with tempfile.TemporaryDirectory() as folder:
     else:
         made.save(backup.MANIFEST, lambda out: out.write(json.dumps(manifest).encode()), backup.WHOLE)
 """
+
+
+# Counts what was stored of backups that were cut off.
+PARTS = """
+import pathlib, tempfile
+from trackbox_backup import backup, repository, settings
+with tempfile.TemporaryDirectory() as folder:
+    made = repository.Repository(settings.load(), pathlib.Path(folder))
+    whole = {tag for one in made.snapshots(backup.TAG, backup.WHOLE) for tag in one["tags"]}
+    print(len([one for one in made.snapshots(backup.TAG) if not whole.issuperset(one["tags"])]))
+"""
+
+
+def parts_of_no_backup(host: Host) -> int:
+    """Return how many snapshots belong to no whole backup."""
+    return int(host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(PARTS)}"))
 
 
 def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
@@ -74,6 +92,11 @@ class Story:
 def story() -> Story:
     """The story so far."""
     return Story()
+
+
+def says(machine: Machine, playbook: str, *options: str, status: int = 2) -> str:
+    """Run a playbook, and return what it printed on one line."""
+    return " ".join(machine.play(*options, playbook=f"playbooks/{playbook}.yml", status=status).split())
 
 
 @pytest.fixture
@@ -121,17 +144,63 @@ def test_its_status_is_for_everybody_and_shows_no_secret(machine: Machine, host:
     )
 
 
+def test_every_promise_is_held_and_that_of_a_young_backup_can_break(
+    machine: Machine, host: Host, tmp_path: Path
+) -> None:
+    found = machine.promises(tmp_path)
+    assert {found[name]["state"] for name in ("backup_scheduled", "backup_young")} == {"held"}
+    state = "/var/lib/trackbox/backup/last.json"
+    host.check_output(f"cp -p {state} /root/kept; sed -i 's/_unix\": [0-9]*/_unix\": 1700000000/' {state}")
+    host.check_output("systemctl stop trackbox-backup.timer")
+    try:
+        found = machine.promises(tmp_path, "--extra-vars=verify_only=backup_scheduled,backup_young", status=2)
+    finally:
+        host.check_output(f"mv /root/kept {state}; systemctl start trackbox-backup.timer")
+    assert {promise["state"] for promise in found.values()} == {"broken"}
+
+
+@pytest.mark.parametrize(
+    ("playbook", "sentence"),
+    [
+        ("backup", "backup_target is empty, so that there is nowhere to go with a backup"),
+        ("restore", "backup_target is empty, so that there is nothing to restore from"),
+    ],
+)
+def test_without_a_target_there_is_nothing_to_do(machine: Machine, playbook: str, sentence: str) -> None:
+    said = says(machine, playbook, "--extra-vars=backup_target=")
+    assert sentence in said
+    assert re.search(r"changed=0 .*failed=1", said)
+
+
+@pytest.mark.parametrize("playbook", ["backup", "restore", "rotate-secrets", "uninstall"])
+def test_two_at_once_are_refused(machine: Machine, host: Host, playbook: str) -> None:
+    hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
+    host.check_output(
+        f"systemd-run --quiet --collect --unit=another-one --service-type=notify -p NotifyAccess=all {hold}"
+    )
+    confirmed = ("--extra-vars=rotate=all", "--extra-vars=uninstall_confirm=instance")
+    options = {"rotate-secrets": confirmed[:1], "uninstall": confirmed[1:]}.get(playbook, ())
+    try:
+        said = says(machine, playbook, *options)
+    finally:
+        host.check_output("systemctl stop another-one")
+    assert f"is being worked on, and {playbook}.yml has" in said
+    assert re.search(r"changed=0 .*failed=1", said)
+
+
 def test_a_backup_that_is_cut_off_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    host.check_output(
-        "systemctl start --no-block trackbox-backup; sleep 3; systemctl kill --signal=KILL trackbox-backup; sleep 1"
-    )
-    host.run("systemctl reset-failed trackbox-backup")
+    # The database and the settings are stored by then.
+    cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
+    host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
+    host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")
+    assert parts_of_no_backup(host) >= 2
     assert last(host)["run"] == good["run"]
     said = machine.play("--check", playbook="playbooks/restore.yml")
     assert f"Would restore the backup {good['run']} of instance." in " ".join(said.split())
     machine.play(playbook="playbooks/backup.yml")
     assert last(host)["run"] > good["run"]
+    assert parts_of_no_backup(host) == 0
 
 
 # A bit in the middle of every large pack, for parts of one may not be in use any more. Flipped again, it is as before.
@@ -161,6 +230,32 @@ def test_a_flipped_bit_is_found(machine: Machine, host: Host, vault: Host) -> No
     assert last(host)["error"] == ""
 
 
+def test_a_full_target_is_said_to_be_full_and_the_last_good_backup_stays(
+    machine: Machine, host: Host, vault: Host
+) -> None:
+    good = last(host)
+    # The repository as it is, in a file system that has room for little more.
+    vault.check_output(
+        "mkdir /srv/all && mv /srv/backup/* /srv/all && "
+        "mount -t tmpfs -o size=$(($(du -sm /srv/all | cut -f1) + 20))m tmpfs /srv/backup && "
+        "cp -a /srv/all/* /srv/backup"
+    )
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    path = "/api/2.0/mlflow-artifacts/artifacts/0/full.txt"
+    assert machine.ask(path, method="PUT", body=secrets.token_hex(40 << 20), **admin).status == 200
+    try:
+        said = says(machine, "backup")
+        assert "The target sftp:root@10.83.5.6:/srv/backup is full: make room there" in said
+        assert "is full" in last(host)["error"]
+        assert last(host)["last_success"] == good["last_success"]
+        assert f"Would restore the backup {good['run']}" in says(machine, "restore", "--check", status=0)
+    finally:
+        vault.check_output("umount /srv/backup && mv /srv/all/* /srv/backup && rmdir /srv/all")
+    assert machine.ask(path, method="DELETE", **admin).status == 200
+    says(machine, "backup", status=0)
+    assert last(host)["error"] == ""
+
+
 def test_another_password_is_refused_in_a_sentence(machine: Machine, host: Host) -> None:
     host.check_output(
         'cp -p /etc/trackbox/backup/settings /root/kept; sed -i \'s/"password": "/&x/\' /etc/trackbox/backup/settings'
@@ -179,6 +274,35 @@ def test_a_backup_of_a_newer_trackbox_is_refused_in_a_sentence(machine: Machine,
     assert re.search(r"changed=0 .*failed=1", said)
 
 
+def test_a_bucket_elsewhere_is_a_target_too(machine: Machine, host: Host, vault: Host) -> None:
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
+    shutil.copy(next(cache.glob("*/minio")), ROOT / ".trackbox/molecule-vault/rootfs/usr/local/bin/minio")
+    vault.check_output(
+        "systemd-run --quiet --unit=elsewhere -E MINIO_ROOT_USER=elsewhere -E MINIO_ROOT_PASSWORD=elsewhere-password "
+        "minio server /srv/elsewhere"
+    )
+    given = {"backup_target": "s3:http://10.83.5.6:9000/backups", "backup_s3_access_key": "elsewhere"}
+    secret = {"backup_s3_secret_key": "elsewhere-password"}
+    before = last(host)["run"]
+    machine.play("--extra-vars", json.dumps(given | {"backup_s3_secret_key": "another"}))
+    assert f"The target {given['backup_target']} does not let this machine in" in says(
+        machine, "backup", "--extra-vars", json.dumps(given)
+    )
+    machine.play("--extra-vars", json.dumps(given | secret))
+    assert "is whole and was read back" in says(machine, "backup", "--extra-vars", json.dumps(given), status=0)
+    assert last(host)["run"] > before
+    said = says(machine, "restore", "--check", "--extra-vars", json.dumps(given), status=0)
+    assert f"Would restore the backup {last(host)['run']}" in said
+
+
+def test_with_the_target_the_timer_goes_and_comes_back(machine: Machine, host: Host) -> None:
+    made = "ls -d /etc/systemd/system/trackbox-backup.* /etc/trackbox/backup /var/lib/trackbox/backup 2>/dev/null"
+    machine.play("--extra-vars=backup_target=")
+    assert host.run(made).stdout == ""
+    machine.play()
+    assert host.service("trackbox-backup.timer").is_running
+
+
 def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Machine, story: Story) -> None:
     machine.play("--extra-vars", "local_vm_state=absent", playbook="playbooks/local-vm.yml")
     assert not (ROOT / ".trackbox/molecule-backup").exists()
@@ -190,15 +314,21 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     proved = re.search(r"holds the backup \S+ .* by their SHA-256, .* aliases\.", said)
     assert proved, said
     print(f"restored in {took:.1f} s: {proved[0]}")
-    secrets = ROOT / ".trackbox/molecule-restored/secrets"
-    lines = shlex.split((secrets / "env").read_text())
-    restored = Machine("molecule-restored", secrets, dict(word.split("=", 1) for word in lines if "=" in word))
+    folder = ROOT / ".trackbox/molecule-restored/secrets"
+    lines = shlex.split((folder / "env").read_text())
+    restored = Machine("molecule-restored", folder, dict(word.split("=", 1) for word in lines if "=" in word))
     found = client(restored, "check", given="\n".join(story.acknowledged))
     assert (found["held"], found["lost"]) == (len(story.acknowledged), [])
     assert client(restored, "score") == story.answers
     host = testinfra.get_host(f"ssh://molecule-restored?ssh_config={ROOT}/.trackbox/ssh_config")
     assert objects(host) == story.objects
     # And again over it, not without being told so.
-    said = " ".join(machine.play(*NEW, playbook="playbooks/restore.yml", status=2).split())
-    assert "say that you mean it by -e restore_confirm=instance." in said
+    admin = {"user": "admin", "password": restored.secret("admin_password"), "method": "POST"}
+    later = {"name": "after the backup"}
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
+    assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
+    assert "holds the backup" in says(machine, "restore", *NEW, "--extra-vars=restore_confirm=instance", status=0)
+    assert client(restored, "check", given="\n".join(story.acknowledged)) == found
+    assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200

@@ -100,13 +100,29 @@ def test_what_was_deleted_long_ago_goes_and_all_else_stays(machine: Machine, hos
     assert "changed=0 " in machine.play(playbook="playbooks/garbage.yml")
 
 
+def age(host: Host, file: str, change: str) -> None:
+    """Change a number in what the collection remembers."""
+    host.check_output(
+        "python3 -c %s",
+        f"import json, pathlib; file = pathlib.Path('{STATE}/{file}'); it = json.loads(file.read_text()); "
+        f"{change}; file.write_text(json.dumps(it))",
+    )
+
+
+def test_after_the_clock_was_put_forward_or_a_long_rest_one_collection_waits(host: Host, ids: dict[str, str]) -> None:
+    for change in (f"it['time'] -= {LONG / 1000}", f"it['time'] -= {LONG / 500 + 1}; it['boot'] = 'another'"):
+        host.check_output(f"systemctl start {UNIT}")
+        age(host, "clock.json", change)
+        assert host.run(f"systemctl start {UNIT}").rc != 0
+        error = json.loads(host.file(f"{STATE}/last.json").content_string)["error"]
+        assert error.startswith("Nothing was collected: since the last time the clock was put forward by")
+
+
 def test_files_without_a_row_go_when_they_have_been_seen_so_for_the_waiting_time(
     host: Host, ids: dict[str, str]
 ) -> None:
     folder = f"{ids['garbage']}/models/{ids['orphan']}/"
-    since: dict[str, float] = json.loads(host.file(f"{STATE}/unreferenced.json").content_string)
-    since[folder] -= LONG / 1000
-    host.run(f"cat > {STATE}/unreferenced.json <<'END'\n{json.dumps(since)}\nEND")
+    age(host, "unreferenced.json", f"it['{folder}'] -= {LONG / 1000}")
     host.check_output(f"systemctl start {UNIT}")
     assert files(host, ids) == {"live", "fresh", "restored", "registered", "garbage"}
 

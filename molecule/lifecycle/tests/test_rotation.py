@@ -77,6 +77,7 @@ def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_
             stop.touch()
         assert load.stdout is not None
         came = json.loads(load.stdout.read())
+    print(f"{came['done']} requests, {len(came['failures'])} failed; the slowest, ms: {came['slowest_ms']}")
     assert came["failures"] == []
     assert all(number > 100 for number in came["done"].values()), came
     after = values(machine)

@@ -67,8 +67,10 @@ def read(client: MlflowClient) -> dict[str, Any]:
                 "files": kept,
             }
     for model in client.search_registered_models():
-        version = client.get_model_version_by_alias(model.name, "champion")
-        found[f"model {model.name}"] = [model.description, version.version, version.source, version.run_id]
+        found[f"model {model.name}"] = model.description
+        for alias, number in model.aliases.items():
+            version = client.get_model_version(model.name, number)
+            found[f"model {model.name}@{alias}"] = [version.version, version.source, version.run_id]
     return found
 
 

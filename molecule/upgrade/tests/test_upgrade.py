@@ -65,6 +65,40 @@ def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
     assert work(machine) == before
 
 
+@contextmanager
+def asked(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
+    """Ask MLflow all the time; give when, with what status and after how many seconds it answered."""
+    answers: list[tuple[float, int, float]] = []
+    ended = threading.Event()
+
+    def probe() -> None:
+        while not ended.wait(0.2):
+            start = time.monotonic()
+            try:
+                status = machine.ask(
+                    "/api/2.0/mlflow/experiments/search?max_results=1",
+                    user="admin",
+                    password=machine.secret("admin_password"),
+                ).status
+            except OSError:
+                status = 0
+            answers.append((start, status, time.monotonic() - start))
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        thread.join()
+
+
+def gap(answers: list[tuple[float, int, float]]) -> float:
+    """Return the seconds for which nobody was served."""
+    good = [start + took for start, status, took in answers if status == 200]
+    return max(later - sooner for sooner, later in pairwise(good))
+
+
 def test_check_mode_says_from_what_to_what_and_changes_nothing(machine: Machine, host: Host, before: str) -> None:
     with unchanged(machine, host, before):
         output = said(machine.play("--check", playbook=UPGRADE))
@@ -133,7 +167,9 @@ def test_a_failed_migration_leaves_the_old_one_with_all_its_work(machine: Machin
     host.check_output(f"mysql -e 'CREATE TABLE mlflow.{BLOCKER} (x INT)'")
     try:
         was = state(host)
-        output = said(machine.play(playbook=UPGRADE, status=2))
+        with asked(machine) as answers:
+            output = said(machine.play(playbook=UPGRADE, status=2))
+        print(f"away for {gap(answers):.1f} s as a client saw it")
         assert f"Table {BLOCKER} already exists" in output
         assert "the old version 3.6.0 answers again, with its database as it was" in output
         [dump] = set(re.findall(r"its dump is in (/var/lib/trackbox/dumps/\w+)", output))
@@ -237,35 +273,12 @@ def test_mysql_moves_within_its_series(machine: Machine, host: Host, before: str
 
 
 def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str) -> None:
-    answers: list[tuple[float, int, float]] = []
-    ended = threading.Event()
-
-    def probe() -> None:
-        while not ended.wait(0.2):
-            start = time.monotonic()
-            try:
-                status = machine.ask(
-                    "/api/2.0/mlflow/experiments/search?max_results=1",
-                    user="admin",
-                    password=machine.secret("admin_password"),
-                ).status
-            except OSError:
-                status = 0
-            answers.append((start, status, time.monotonic() - start))
-
-    thread = threading.Thread(target=probe)
-    thread.start()
-    try:
+    with asked(machine) as answers:
         output = said(machine.play(playbook=UPGRADE))
-    finally:
-        ended.set()
-        thread.join()
     [away] = re.findall(r"away for ([0-9.]+) s", output)
-    good = [start + took for start, status, took in answers if status == 200]
-    gap = max(later - sooner for sooner, later in pairwise(good))
     slowest = max(took for *_, took in answers)
-    print(f"away for {away} s as it says, {gap:.1f} s as a client saw it, whose slowest answer took {slowest:.1f} s")
-    assert gap < 120
+    print(f"away for {away} s as it says, {gap(answers):.1f} s as a client saw it, whose slowest took {slowest:.1f} s")
+    assert gap(answers) < 120
     # While it is away who asks is refused at once. Only who comes while it starts waits for it, as at any restart.
     refused = [took for _, status, took in answers if status >= 500]
     assert refused

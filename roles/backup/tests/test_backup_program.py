@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trackbox_backup.repository
 from trackbox_backup.database import Rows
-from trackbox_backup.repository import Full, Missing, Repository
+from trackbox_backup.refused import Refused
+from trackbox_backup.repository import Full, Missing, Repository, newest
 from trackbox_backup.settings import Settings
 
 GIVEN: dict[str, Any] = {
@@ -77,7 +82,53 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
     assert [said for said, kind in kinds.items() if kind is Full] == [one for one in SAID if "no space" in one]
 
 
+def patient_restic(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Put a restic in the way that says this, and tries on, when it is asked for the configuration."""
+    text = f"#!/bin/sh\necho \"$*\" >>{folder}/done\n[ $1 != cat ] || {{ echo 'error, {said}' >&2; exec sleep 30; }}\n"
+    (folder / "restic").write_text(text)
+    (folder / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setattr(trackbox_backup.repository, "PATIENCE", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            "retrying after 1.2s: Stat: The request signature we calculated does not match the signature you provided.",
+            "The target /backup does not let this machine in (Stat: The request signature we calculated",
+        ),
+        ("", "The target /backup cannot be reached (it timed out)"),
+    ],
+)
+def test_what_restic_tries_again_and_again_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, sentence: str
+) -> None:
+    patient_restic(tmp_path, monkeypatch, said)
+    start = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        repository(tmp_path, "/backup").open(make=True)
+    assert str(refused.value).startswith(sentence)
+    assert time.monotonic() - start < 20
+
+
+def test_a_bucket_that_is_missing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient_restic(tmp_path, monkeypatch, "retrying after 1.4s: Stat: The specified bucket does not exist")
+    repository(tmp_path, "/backup").open(make=True)
+    assert (tmp_path / "done").read_text() == "cat config\ninit\nunlock\n"
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_ssh_goes_to_the_host_and_port_of_the_target(tmp_path: Path, target: str) -> None:
     option = repository(tmp_path, target).options[1]
     assert all(part in option for part in TARGETS[target])
+
+
+@pytest.mark.parametrize(
+    ("days", "chosen"),
+    [((-2, -1, 0), 0), ((-2, -1, 400), -1), ((300, 400), 400), ((0, 0.5), 0.5)],
+)
+def test_the_newest_backup_is_none_that_a_wrong_clock_made(days: tuple[float, ...], chosen: float) -> None:
+    now = datetime.now(UTC)
+    known = [{"time": (now + timedelta(day)).isoformat(), "id": day} for day in days]
+    assert newest(known)["id"] == chosen

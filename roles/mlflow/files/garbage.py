@@ -186,6 +186,21 @@ def note(error: str, **news: Any) -> None:
         new.replace(STATE / name)
 
 
+def put_forward(days: float) -> float:
+    """Return by how many days the clock was put forward since the last time: what looks old then may be of today.
+
+    After a restart that is a guess: no more than a month and the waiting time lie between two collections.
+    """
+    file = STATE / "clock.json"
+    now: dict[str, Any] = {"boot": os.environ["BOOT"], "time": time.time()}
+    now["up"] = time.clock_gettime(time.CLOCK_BOOTTIME)
+    last = json.loads(file.read_text()) if file.exists() else now
+    file.write_text(json.dumps(now) + "\n")
+    by_itself = now["up"] - last["up"] if now["boot"] == last["boot"] else (days + 31) * 86400
+    ahead: float = now["time"] - last["time"] - by_itself
+    return ahead / 86400
+
+
 def main(what: str, days: float) -> str:
     """Look or collect; return the error."""
     if days <= 0:
@@ -197,6 +212,11 @@ def main(what: str, days: float) -> str:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return "Nothing was collected: a backup, restore, upgrade, rotation or removal is at work."
+            if (ahead := put_forward(days)) > 1 / 24:
+                return (
+                    f"Nothing was collected: since the last time the clock was put forward by {ahead:.1f} days, or the "
+                    "machine was off for that long. If it is right now, the next collection goes on."
+                )
         garbage = Garbage(collect, days)
         garbage.rows("run", RUNS, garbage.database._hard_delete_run)
         garbage.rows("model", MODELS, garbage.database._hard_delete_logged_model)

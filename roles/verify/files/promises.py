@@ -24,6 +24,7 @@ TITLES = {
     "training": "Training",
     "system": "The system",
     "firewall": "The firewall",
+    "backup": "Backups",
 }
 
 # Findings that one line of the table shows.

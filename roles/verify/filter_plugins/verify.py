@@ -21,7 +21,7 @@ FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
 # Of a secret so short nothing can be said: it would be found by chance.
 SHORT = 8
 # The order of the table, and what SERVERS stands for in files/inside/units.py.
-ORDER = ["host", "mysql", "minio", "mlflow", "nginx", "training", "system", "firewall"]
+ORDER = ["host", "mysql", "minio", "mlflow", "nginx", "training", "system", "firewall", "backup"]
 SERVERS = ORDER[1:5]
 
 NAME, WIDTH = 28, 120

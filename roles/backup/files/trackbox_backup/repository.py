@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,16 @@ REASONS: list[tuple[str, type[Refused], str]] = [
         "There is no repository in {target}: name the target that backups went to",
     ),
 ]
+
+
+# Seconds for which a target may be silent.
+PATIENCE = 60.0
+
+
+def newest(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the last of these snapshots, the oldest being first; one of a day to come was made with a wrong clock."""
+    tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
+    return ([one for one in known if str(one["time"])[:10] <= tomorrow] or known)[-1]
 
 
 class Repository:
@@ -112,10 +123,15 @@ class Repository:
         command = ["restic", *self.options, *arguments]
         return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=out, stderr=err)
 
-    def run(self, *arguments: str) -> str:
-        """Run restic to its end; return what it printed."""
+    def run(self, *arguments: str, seconds: float | None = None) -> str:
+        """Run restic to its end, or for so long; return what it printed."""
         process = self.start(*arguments)
-        out, errors = process.communicate()
+        try:
+            out, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            tries = re.findall(r"retrying after \S+: (.+)", process.communicate()[1].decode(errors="replace"))
+            raise self.refusal(tries[-1] if tries else "it timed out") from None
         if process.returncode:
             raise self.refusal(errors.decode(errors="replace") + out.decode(errors="replace"))
         return out.decode()
@@ -123,7 +139,8 @@ class Repository:
     def open(self, make: bool) -> None:
         """See that the repository opens; with `make`, make it where there is none."""
         try:
-            self.run("cat", "config")
+            # restic (0.18) would try for a quarter of an hour what cannot be, a wrong key too.
+            self.run("cat", "config", seconds=PATIENCE)
         except Missing:
             if not make:
                 raise

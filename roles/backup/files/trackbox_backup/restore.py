@@ -12,7 +12,7 @@ from trackbox_backup.backup import DATABASE, FORMAT, MANIFEST, OBJECTS, SECRET, 
 from trackbox_backup.database import ALIASES, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
-from trackbox_backup.repository import Repository
+from trackbox_backup.repository import Repository, newest
 from trackbox_backup.settings import Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
@@ -34,7 +34,7 @@ class Restore:
         if not known:
             which = "no backup that is whole" if run == "latest" else f"no backup {run} that is whole"
             raise Refused(f"The repository {settings.target} holds {which} (restore_backup).")
-        with self.repository.read(known[-1]["id"], MANIFEST) as file:
+        with self.repository.read(newest(known)["id"], MANIFEST) as file:
             self.manifest: dict[str, Any] = json.loads(file.read())
         if self.manifest["format"] > FORMAT:
             raise Refused(

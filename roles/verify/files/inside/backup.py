@@ -1,0 +1,41 @@
+"""Backups: they are made, and the last one can be read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from promises import Facts, Off, promise
+from tools import show
+
+
+def wanted(its: Facts) -> None:
+    """See that there shall be backups at all."""
+    if not its["target"]:
+        raise Off("backup_target is empty")
+
+
+@promise("backup")
+def backup_scheduled(its: Facts) -> Iterator[str]:
+    """Backups wait for their time."""
+    wanted(its)
+    found = show(its["unit"], "ActiveState", "UnitFileState")
+    if (found["ActiveState"], found["UnitFileState"]) != ("active", "enabled"):
+        yield f"{its['unit']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
+
+
+@promise("backup")
+def backup_young(its: Facts) -> Iterator[str]:
+    """The last backup that was read back is young, and none has failed since then."""
+    wanted(its)
+    if not Path(its["status"]).exists():
+        yield "there is none: playbooks/backup.yml makes one"
+        return
+    last = json.loads(Path(its["status"]).read_text())
+    days = (time.time() - last["last_success_unix"]) / 86400
+    if not -1 / 24 <= days <= its["days"]:
+        yield f"it is of {last['last_success'] or 'no day yet'}"
+    if last["error"]:
+        yield last["error"]
