@@ -50,7 +50,8 @@ class Reach:
 class Result:
     """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points).
 
-    memory: lines of the services' PSS, in MB, against the same x; bends: what bends the curves, a sentence or two.
+    memory: lines of the services' PSS, in MB, against the same x; bends: what bends the curves, a sentence or two; why:
+    what keeps a reach from being held, by a profile, for when one is not.
     """
 
     reaches: list[Reach]
@@ -59,6 +60,7 @@ class Result:
     lines: Lines = field(default_factory=dict)
     memory: Lines = field(default_factory=dict)
     bends: str = ""
+    why: str = ""
 
 
 def spread(values: Sequence[float]) -> str:
@@ -85,6 +87,8 @@ def keep(name: str, result: Result, machine: dict[str, str]) -> None:
         parts.append(memory_table(result))
     if result.bends:
         parts.append(f"What bends the curves: {result.bends}")
+    if result.why and not all(reach.held for reach in result.reaches):
+        parts.append(f"What keeps the rest from being held: {result.why}")
     (RESULTS / f"{name}.md").write_text("\n\n".join(parts) + "\n")
     kept = {"machine": machine, "reaches": [asdict(reach) for reach in result.reaches]}
     kept |= {"axes": result.axes, "lines": result.lines, "memory": result.memory}
