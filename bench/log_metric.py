@@ -13,11 +13,12 @@ CLIENTS = (1, 8, 32)
 DOOR, OURS, BARE = "through the door", "our server without NGINX", "bare `mlflow server`"
 
 WHY = (
-    "NGINX takes 2.1 ms of CPU for a call, and 2.0 of them are the password's bcrypt, at cost 5; our own server takes so "
-    "little by now that this is more than 15 % of it. From 8 clients on both cores are full: of a call's CPU time 6.4 ms "
-    "are MLflow's, 2.0 MySQL's and 2.1 NGINX's (systemd's accounts of the units), and what the clients take on the same "
-    "cores comes on top. Of MLflow's share SQLAlchemy takes 34 %, PyMySQL 17, MLflow's own code 17, Starlette 16, "
-    "uvicorn 8 (py-spy, 12 s under 8 clients): there is no wait left to take away, as there is in the bare server's 44 ms."
+    "NGINX takes 2.1 ms of CPU for a call, and 2.0 of them are the password's bcrypt, at cost 5; our own server "
+    "takes so little by now that this is more than 15 % of it. From 8 clients on both cores are full: of a call's "
+    "CPU time 6.4 ms are MLflow's, 2.0 MySQL's and 2.1 NGINX's (systemd's accounts of the units), and what the "
+    "clients take on the same cores comes on top. Of MLflow's share SQLAlchemy takes 34 %, PyMySQL 17, MLflow's "
+    "own code 17, Starlette 16, uvicorn 8 (py-spy, 12 s under 8 clients): there is no wait left to take away, as "
+    "there is in the bare server's 44 ms."
 )
 BENDS = (
     "one client waits for its own round trip; with more clients than cores the cores are busy, and each new client "

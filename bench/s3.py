@@ -19,9 +19,10 @@ CASES = {
     "8 × 64 MB at once": {"size": 2**26, "count": 8, "threads": 8},
 }
 WHY = (
-    "both cores are full, and NGINX takes every byte once more from MinIO and to its client: for 1 GB up and down 1.75 s "
-    "of CPU in NGINX and 3.9 in MinIO, where MinIO with its own TLS takes 4.9 (systemd's accounts of the units). TLS "
-    "itself costs the same in both, and this kernel has none of its own (CONFIG_TLS) that would spare NGINX the copies."
+    "both cores are full, and NGINX takes every byte once more from MinIO and to its client: for 1 GB up and down "
+    "1.75 s of CPU in NGINX and 3.9 in MinIO, where MinIO with its own TLS takes 4.9 (systemd's accounts of the "
+    "units). TLS itself costs the same in both, and this kernel has none of its own (CONFIG_TLS) that would spare "
+    "NGINX the copies."
 )
 
 # The unit has what the installation's own has that costs time: the sync of names.
