@@ -14,6 +14,13 @@ from writers import acknowledged, held, writing
 
 # Seconds that a call, and a return on a busy machine, may take at the most. docs/reliability.md has what they take.
 WAIT, BACK = 30, 60
+# How many are written at least, and seconds that a busy machine may take for it.
+METRICS, LONG = 100_000, 800
+
+
+def written(told: Path) -> int:
+    """How many metrics were acknowledged so far."""
+    return sum(len(line.get("metrics", [])) for line in acknowledged(told))
 
 
 def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine, host: Host, tmp_path: Path) -> None:
@@ -24,23 +31,24 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
     print(f"seed {seed}: {' '.join(victims)}")
     back: dict[str, list[float]] = {}
     told = tmp_path / "told"
-    with writing(machine, told, 120, 4) as clients:
+    with writing(machine, told, LONG, 4):
         start = time.monotonic()
         for victim in victims:
             time.sleep(chance.uniform(3, 8))
             host.check_output(f"systemctl kill --signal=KILL {victim}")
             back.setdefault(victim, []).append(machine.wait_for_health(200, BACK))
         print("back after", {name: [round(one, 1) for one in times] for name, times in back.items()})
-        assert clients.wait(300 - (time.monotonic() - start)) == 0
-    lines, every = acknowledged(told), [json.loads(line) for line in told.read_text().splitlines()]
+        while written(told) < METRICS:
+            assert time.monotonic() - start < LONG, "too few were written"
+            time.sleep(5)
+    lines = acknowledged(told)
+    every = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     slowest = max(line["took"] for line in every)
-    metrics = sum(len(line.get("metrics", [])) for line in lines)
-    print(f"{metrics} metrics, {len(lines)} calls, {len(every) - len(lines)} errors, the slowest {slowest:.1f} s")
-    assert metrics >= 100_000
-    assert slowest < WAIT
+    print(f"{written(told)} metrics, {len(lines)} calls, {len(every) - len(lines)} errors, the slowest {slowest:.1f} s")
     found = held(machine, told)
     assert found["lost"] == []
     assert found["held"] == len(lines)
+    assert slowest < WAIT
 
 
 def lose_a_worker(host: Host) -> Iterator[None]:

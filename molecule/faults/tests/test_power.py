@@ -12,7 +12,8 @@ from machine import Machine
 from power_supply import Power
 from writers import acknowledged, held, writing
 
-TIMES = 10
+# The second are seconds, on a busy machine; docs/reliability.md has what it takes.
+TIMES, BACK = 10, 180
 
 
 @pytest.mark.parametrize("settings", ["innodb_flush_log_at_trx_commit = 1", "sync_binlog = 1"])
@@ -35,7 +36,7 @@ def test_after_each_of_ten_cuts_all_is_back_by_itself_with_what_was_acknowledged
             clients.kill()
         start = time.monotonic()
         power.on()
-        machine.wait_for_health(200, 60)
+        machine.wait_for_health(200, BACK)
         took.append(time.monotonic() - start)
         lines = acknowledged(told)
         assert len(lines) > 10

@@ -52,6 +52,7 @@ def before(machine: Machine) -> str:
     """Write a year's work; return it as a client finds it."""
     found = work(machine, "write")
     assert found.count("of a year ago") == 31
+    assert "model kept@champion" in found
     return found
 
 
