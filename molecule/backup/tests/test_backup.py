@@ -313,6 +313,7 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     took = time.monotonic() - start
     proved = re.search(r"holds the backup \S+ .* by their SHA-256, .* aliases\.", said)
     assert proved, said
+    assert re.search(r"\(version \d+\) was loaded, and (scored \d+ rows|has no example)", said), said
     print(f"restored in {took:.1f} s: {proved[0]}")
     folder = ROOT / ".trackbox/molecule-restored/secrets"
     lines = shlex.split((folder / "env").read_text())
