@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LEAVE = 0.5  # seconds that an idle connection may still bring a request after the stop
+HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 FIRST = 3  # the first file descriptor of systemd's sockets
 CONNECTIONS = 2  # to the database, that a request may need at a time
 
@@ -68,22 +69,34 @@ def supervise(count: int, start: Callable[[int], None]) -> None:
     """Keep so many workers, numbered, until a signal says stop; return when all of them have ended."""
     workers: dict[int, int] = {}
     stopping = False
-
-    def stop(number: int, _: Any) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in workers:
-            os.kill(process, number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    # Signals come as bytes of a pipe, one after the other: none falls between a look and a wait.
+    heard, says = os.pipe()
+    os.set_blocking(says, False)
+    signal.set_wakeup_fd(says)
+    for one in HEARD:
+        signal.signal(one, lambda *_: None)
     while workers or not stopping:
-        for missing in sorted(set(range(count)) - set(workers.values())) if not stopping else ():
+        for missing in () if stopping else sorted(set(range(count)) - set(workers.values())):
+            # One that comes before the worker is one would be heard by its parent.
+            signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
             process = os.fork()
             if not process:
                 begin(missing, start)
             workers[process] = missing
-        ended, status = os.wait()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+        for number in os.read(heard, 1):
+            if number == signal.SIGCHLD:
+                bury(workers, stopping)
+                continue
+            stopping = True
+            for process in workers:
+                os.kill(process, number)
+
+
+def bury(workers: dict[int, int], stopping: bool) -> None:
+    """Take those that have ended off the list; one signal may stand for several."""
+    while workers and (end := os.waitpid(-1, os.WNOHANG))[0]:
+        ended, status = end
         print(
             f"worker {workers.pop(ended)} ended with {os.waitstatus_to_exitcode(status)}", file=sys.stderr, flush=True
         )
@@ -93,8 +106,10 @@ def supervise(count: int, start: Callable[[int], None]) -> None:
 
 def begin(number: int, start: Callable[[int], None]) -> NoReturn:
     """Be a worker, and end as one."""
-    for one in (signal.SIGTERM, signal.SIGINT):
+    signal.set_wakeup_fd(-1)
+    for one in HEARD:
         signal.signal(one, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
     try:
         start(number)
     except BaseException as error:
