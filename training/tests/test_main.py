@@ -170,6 +170,8 @@ def test_interruption_has_an_exit_code(
 def test_a_signal_marks_the_open_runs_killed(
     settings: Settings, client: MlflowClient, number: signal.Signals, code: int
 ) -> None:
+    # A shell starts what is in its background with SIGINT ignored, and so would these tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "fraud", "train", "--data", "synthetic", "--profile", "seed"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: len(open_runs(client, settings)) >= 3)
