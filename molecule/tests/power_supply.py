@@ -31,10 +31,14 @@ class Power:
     folder: Path
     address: str
 
-    def cut(self) -> None:
-        """Lose what no disk has: from now on the file system writes nothing; then end every process."""
+    def cut(self) -> float:
+        """Lose what no disk has: from now on the file system writes nothing; then end every process.
+
+        Returns when that was. For some milliseconds the processes still answer, which no machine without power does.
+        """
         supervisor = int((self.folder / "supervisor.pid").read_text())
         disk = os.open(self.folder, os.O_RDONLY)
+        now = time.time()
         fcntl.ioctl(disk, EXT4_IOC_SHUTDOWN, WITHOUT_LOG)
         os.close(disk)
         with suppress(ProcessLookupError):
@@ -49,6 +53,7 @@ class Power:
             time.sleep(0.1)
         while subprocess.run(["umount", self.folder], stderr=subprocess.DEVNULL, check=False).returncode:
             time.sleep(0.2)
+        return now
 
     def on(self, memory: str = "") -> None:
         """Mount the file system, which replays its log, and boot. memory: how much it may use, as of local-vm."""

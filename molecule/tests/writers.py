@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from collections.abc import Iterator
@@ -31,15 +32,15 @@ def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterato
             process.kill()
 
 
-def acknowledged(told: Path) -> list[dict[str, Any]]:
-    """What was acknowledged; a line that was cut off is none."""
+def acknowledged(told: Path, until: float = math.inf) -> list[dict[str, Any]]:
+    """What was acknowledged until then, in seconds since 1970; a line that was cut off is none."""
     lines = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
-    return [line for line in lines if "error" not in line]
+    return [line for line in lines if "error" not in line and line["at"] < until]
 
 
-def held(machine: Machine, told: Path) -> dict[str, Any]:
-    """How many of the acknowledged things are there as they were sent, and which are not."""
-    lines = "\n".join(map(json.dumps, acknowledged(told)))
+def held(machine: Machine, told: Path, until: float = math.inf) -> dict[str, Any]:
+    """How many of the things acknowledged until then are there as they were sent, and which are not."""
+    lines = "\n".join(map(json.dumps, acknowledged(told, until)))
     done = subprocess.run(
         [*COMMAND, "check"],
         env=settings(machine),

@@ -32,13 +32,13 @@ def test_after_each_of_ten_cuts_all_is_back_by_itself_with_what_was_acknowledged
         told = tmp_path / f"told-{cut}"
         with writing(machine, told, 60, 2) as clients:
             time.sleep(chance.uniform(6, 14))
-            power.cut()
+            dark = power.cut()
             clients.kill()
         start = time.monotonic()
         power.on()
         machine.wait_for_health(200, BACK)
         took.append(time.monotonic() - start)
-        lines = acknowledged(told)
+        lines = acknowledged(told, dark)
         assert len(lines) > 10
-        assert held(machine, told) == {"held": len(lines), "lost": [], "runs": 2}, f"cut {cut} of seed {seed}"
+        assert held(machine, told, dark) == {"held": len(lines), "lost": [], "runs": 2}, f"cut {cut} of seed {seed}"
     print(f"ready after {statistics.median(took):.0f} s, {max(took):.0f} s at the most")
