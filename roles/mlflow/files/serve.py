@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,10 +48,11 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
     # What is there by now is garbage for nobody: its pages stay shared.
     gc.collect()
     gc.freeze()
+    options = dict(pairwise(words))
     supervise(
-        int(words[words.index("--workers") + 1]),
+        int(options["--workers"]),
         lambda number: work(
-            Guard(application, os.environ), [common, *own[number : number + 1]], words[words.index("--log-config") + 1]
+            Guard(application, os.environ), [common, *own[number : number + 1]], options.get("--log-config")
         ),
     )
     sys.exit()
@@ -58,10 +60,12 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
 
 def lighten(application: Any) -> None:
     """Take away the layers of workspaces and of the AI gateway, where these are off: they cost 0.5 ms a request."""
-    from mlflow.environment_variables import MLFLOW_ENABLE_AI_GATEWAY, MLFLOW_ENABLE_WORKSPACES
+    from mlflow import environment_variables as variables
     from starlette.middleware.base import BaseHTTPMiddleware
 
-    if not (MLFLOW_ENABLE_AI_GATEWAY.get() or MLFLOW_ENABLE_WORKSPACES.get()):
+    # An older MLflow, to which an upgrade goes back, has neither, and no such layer.
+    switches = [getattr(variables, f"MLFLOW_ENABLE_{name}", None) for name in ("AI_GATEWAY", "WORKSPACES")]
+    if all(switch is not None and not switch.get() for switch in switches):
         application.user_middleware = [one for one in application.user_middleware if one.cls is not BaseHTTPMiddleware]
 
 
@@ -118,8 +122,8 @@ def begin(number: int, start: Callable[[int], None]) -> NoReturn:
     os._exit(0)
 
 
-def work(application: Any, sockets: list[socket.socket], log_config: str) -> None:
-    """Answer requests for the application."""
+def work(application: Any, sockets: list[socket.socket], log_config: str | None) -> None:
+    """Answer requests for the application. log_config: a file for uvicorn, if this version of MLflow has one."""
     import uvicorn
     from anyio.to_thread import current_default_thread_limiter
     from mlflow.environment_variables import MLFLOW_SQLALCHEMYSTORE_POOL_SIZE
@@ -135,7 +139,7 @@ def work(application: Any, sockets: list[socket.socket], log_config: str) -> Non
         loop="uvloop",
         http="httptools",
         lifespan="on",
-        log_config=log_config,
+        log_config=log_config or uvicorn.config.LOGGING_CONFIG,
         # NGINX writes one, with names.
         access_log=False,
         # Whoever reaches these sockets is NGINX, or may do worse.

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from mlflow.server.handlers import _content_disposition_attachment
 from mlflow.utils.mime_type_utils import _guess_mime_type
+from werkzeug.http import quote_header_value
 
 # What has another character, a `.` or a `..` for a name, or no name is judged by MLflow.
 PLAIN = re.compile(r"(?!(.*/)?\.\.?(/|$))[\w.,=+@ -]+(/[\w.,=+@ -]+)*", re.ASCII)
@@ -41,6 +41,7 @@ class Signer:
         if method == "GET":
             # As MLflow would answer.
             asked["ResponseContentType"] = _guess_mime_type(artifact)
-            asked["ResponseContentDisposition"] = _content_disposition_attachment(posixpath.basename(artifact))
+            name = quote_header_value(posixpath.basename(artifact), allow_token=True)
+            asked["ResponseContentDisposition"] = f"attachment; filename={name}"
         call = {"GET": "get_object", "PUT": "put_object"}.get(method)
         return self.s3.generate_presigned_url(call, asked, LIFE).removeprefix(self.endpoint) if call else ""
