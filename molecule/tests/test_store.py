@@ -1,6 +1,8 @@
 """The object store: two users, each with its own bucket."""
 
+import http.client
 import json
+import ssl
 
 import pytest
 from machine import Machine
@@ -57,3 +59,13 @@ def test_the_data_sets_are_versioned(machine: Machine) -> None:
         machine, "trackbox-root", root, "get_bucket_versioning Bucket=datasets", "get_bucket_versioning Bucket=mlflow"
     )
     assert (versioned, plain) == ("Enabled", "ok")
+
+
+def test_what_mlflow_signs_for_nginx_is_of_no_use_from_outside(machine: Machine) -> None:
+    trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
+    for name, judge in (("127.0.0.1:9000", b"nginx"), (f"{machine.address}:9443", b"AccessDenied")):
+        connection = http.client.HTTPSConnection(machine.address, 9443, timeout=20, context=trust)
+        connection.request("GET", "/mlflow/x", headers={"Host": name})
+        answer = connection.getresponse()
+        assert (answer.status, judge in answer.read()) == (403, True), name
+        connection.close()

@@ -25,5 +25,6 @@ while True:
         time.sleep(0.5)
     else:
         for listener in select.select(listeners, [], [], 0.5)[0]:
-            with suppress(OSError):  # Another was faster, or it has left.
-                listener.accept()[0].close()
+            if not ready.exists():
+                with suppress(OSError):  # Another was faster, or it has left.
+                    listener.accept()[0].close()

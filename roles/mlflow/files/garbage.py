@@ -72,9 +72,9 @@ class Garbage:
         self.errors: list[str] = []
         self.done = {"runs": 0, "models": 0, "experiments": 0, "folders": 0, "objects": 0, "bytes": 0, "kept": 0}
 
-    def query(self, sql: str) -> list[Any]:
+    def query(self, sql: str, **given: Any) -> list[Any]:
         """Return the rows of a query."""
-        given = {"before": self.before} if ":before" in sql else {}
+        given |= {"before": self.before} if ":before" in sql else {}
         with self.database.engine.connect() as connection:
             return list(connection.execute(sqlalchemy.text(sql), given))
 
@@ -108,7 +108,7 @@ class Garbage:
         try:
             step()
         except Exception as error:
-            self.errors.append(f"{what} {name}: {type(error).__name__} {str(error).splitlines()[0]}")
+            self.errors.append(f"{what} {name}: {type(error).__name__} {str(error).partition(chr(10))[0]}")
 
     def rows(self, what: str, sql: str, delete: Callable[[str], None]) -> set[str]:
         """Collect runs, models or experiments that were deleted; return which."""
@@ -123,7 +123,7 @@ class Garbage:
 
             def step(name: str = name, where: str = where) -> None:
                 if self.collect:
-                    if name not in self.names(sql):
+                    if not self.query(f"{sql} AND {sql.split()[1].strip(',')} = :name", name=name):
                         return  # somebody took it back meanwhile
                     delete(name)
                 # The row first: a file without its row is found by itself, a row without its file is a broken run.

@@ -23,7 +23,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
-READS = ("/search", "/graphql", "/get-latest-versions", "/batchGetInfos", "/metrics")
+READS = (
+    "/search",
+    "/graphql",
+    "/get-latest-versions",
+    "/batchGetInfos",
+    "/metrics",
+    "/search-datasets",
+    "/calculate-filter-correlation",
+)
 LEAST = 64 * 2**20  # bytes that a change of the database must find; a transaction's share of logs and pages is less
 STEP = 64 * 2**20  # bytes of an upload after which the disk is looked at again
 AMPLE = 8  # uploads of a size that must have a place for one of them to go by where nobody looks again
@@ -40,7 +48,16 @@ class Guard:
         self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
         store = urlsplit(settings["MLFLOW_S3_ENDPOINT_URL"])
         self.store = (store.hostname, store.port or 80)
-        self.signer = Signer(settings) if settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"] else None
+        self.signer = Signer(settings) if self.direct(settings) else None
+
+    @staticmethod
+    def direct(settings: Mapping[str, str]) -> bool:
+        """Whether NGINX may fetch artifacts by itself: from this machine's MinIO, where workspaces keep none apart."""
+        return (
+            settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
+            and settings["MLFLOW_ARTIFACTS_DESTINATION"].startswith("s3://")
+            and settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() not in ("true", "1")
+        )
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request, or the server's start and end."""

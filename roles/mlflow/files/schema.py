@@ -11,7 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ProgrammingError
+
+NO_SUCH_TABLE = 1146
 
 
 def first(engine: sqlalchemy.Engine, query: str) -> str | None:
@@ -19,7 +21,9 @@ def first(engine: sqlalchemy.Engine, query: str) -> str | None:
     with engine.connect() as connection:
         try:
             return connection.scalar(sqlalchemy.text(query))
-        except DBAPIError:
+        except ProgrammingError as error:
+            if error.orig is None or error.orig.args[0] != NO_SUCH_TABLE:
+                raise
             return None
 
 
@@ -78,7 +82,7 @@ def main() -> None:
     if found == wanted:
         print("indexed" if playbook != "upgrade.yml" and index(engine) else "ready")
         return
-    if first(engine, "SELECT 1 FROM experiments LIMIT 1"):
+    if any(first(engine, f"SELECT 1 FROM {table} LIMIT 1") for table in ("experiments", "runs", "registered_models")):
         if problem := judge(found, wanted, oldest, playbook):
             sys.exit(problem)
         print("older", found)

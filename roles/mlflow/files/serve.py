@@ -144,6 +144,8 @@ def work(application: Any, sockets: list[socket.socket], log_config: str | None)
         access_log=False,
         # Whoever reaches these sockets is NGINX, or may do worse.
         forwarded_allow_ips="*",
+        # As mlflow.socket has it: to listen again sets it anew.
+        backlog=4096,
         # Longer than NGINX, which keeps connections for 60 s: the side that sends closes them.
         timeout_keep_alive=75,
     )
