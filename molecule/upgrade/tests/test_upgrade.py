@@ -205,6 +205,22 @@ def test_one_that_was_interrupted_in_the_migration_goes_back_first(machine: Mach
     assert work(machine) == before
 
 
+def test_what_was_written_since_an_interruption_stays(machine: Machine, host: Host, before: str) -> None:
+    # The machine lost its power between dump and migration: its server came up by itself, and people went on.
+    dump = host.check_output("ls -t /var/lib/trackbox/dumps | grep -v unfinished | head -1")
+    host.check_output(f"ln -sfn {dump} /var/lib/trackbox/dumps/unfinished")
+    host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")
+    try:
+        assert "MLflow 3.6.0" in said(machine.play(OLD, playbook=UPGRADE))
+        assert (
+            host.check_output("mysql mlflow -Ne \"SELECT value FROM experiment_tags WHERE `key` = 'since'\"") == "then"
+        )
+        assert not host.file("/var/lib/trackbox/dumps/unfinished").exists
+    finally:
+        host.check_output("mysql mlflow -e \"DELETE FROM experiment_tags WHERE `key` = 'since'\"")
+    assert work(machine) == before
+
+
 def binary(folder: Path, says: str) -> tuple[str, ...]:
     """Make what calls itself this release of MinIO and does not serve; return the options that upgrade to it."""
     path = folder / "minio"
@@ -316,4 +332,4 @@ def test_the_way_back_works_later_too(machine: Machine, host: Host, before: str)
     assert revision == OLD_REVISION
     assert work(machine) == before
     # What it undid is not lost: it lies beside the dump.
-    assert host.file(f"/var/lib/trackbox/dumps/{dumps[-1]}/undone.sql.gz").size > 0
+    assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")

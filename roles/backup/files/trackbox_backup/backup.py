@@ -16,7 +16,7 @@ from trackbox_backup.database import ALIASES, REVISION, Database, Rows
 from trackbox_backup.objects import Hashing, Packed, pack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository
-from trackbox_backup.settings import SECRETS, Settings
+from trackbox_backup.settings import HALF, SECRETS, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
 # Of what a backup consists; a restore refuses a later one.
@@ -107,6 +107,10 @@ class Backup:
 
     def make(self) -> dict[str, Any]:
         """Make it, see that it can be read, and close it; return the manifest."""
+        if HALF.exists():
+            raise Refused(
+                "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
+            )
         found: list[Any] = []
         self.repository.open(make=True)
         self.save(DATABASE, lambda out: found.append(self.database.dump(out)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,7 @@ from trackbox_backup.database import ALIASES, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Repository, newest
-from trackbox_backup.settings import Settings
+from trackbox_backup.settings import HALF, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
 
@@ -44,7 +45,9 @@ class Restore:
 
     def look(self) -> dict[str, Any]:
         """Return what the playbook has to know before anything is overwritten; refuse what cannot be restored here."""
-        made, here = self.manifest, self.database.query(REVISION)[0][0]
+        made, half = self.manifest, HALF.exists()
+        # Of a database that is half loaded nothing is asked.
+        here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0]
         if made["revision"] != here:
             raise Refused(
                 f"The backup {made['run']} holds MLflow's schema {made['revision']}, and the MLflow installed here "
@@ -55,12 +58,23 @@ class Restore:
                 f"The backup {made['run']} comes from {made['flavor']}, and mysql_flavor is {self.settings.flavor} "
                 f"here: set it to {made['flavor']} and run site.yml first."
             )
-        work = int(self.database.query(WORK)[0][0])
-        objects = sum(
-            1 for bucket in self.store.buckets() for _ in zip(self.store.versions(bucket), range(1), strict=False)
+        holds = half or int(self.database.query(WORK)[0][0]) > 0
+        holds = holds or any(True for bucket in self.store.buckets() for _ in self.store.versions(bucket))
+        return {"run": made["run"], "host": made["host"], "lacks": self.lacks(), "holds_data": holds}
+
+    def lacks(self) -> str:
+        """Say which disk has no room for the backup, once what is there now has gone; nothing if each has."""
+        disks: dict[int, list[Any]] = {}
+        for folder, name in ((Path("/var/lib/mysql"), DATABASE), (Path(self.settings.objects), OBJECTS)):
+            gone = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file()) if name == OBJECTS else 0
+            disk = disks.setdefault(folder.stat().st_dev, [folder, 0, shutil.disk_usage(folder).free])
+            disk[1] += int(self.manifest["parts"][name]["bytes"] * 1.2)
+            disk[2] += gone
+        return " ".join(
+            f"takes {need / 10**6:.1f} MB in {folder}, and there is room for {room // 10**6} MB: give it a larger disk."
+            for folder, need, room in disks.values()
+            if need > room
         )
-        size = sum(part["bytes"] for part in made["parts"].values())
-        return {"run": made["run"], "host": made["host"], "bytes": size, "holds_data": bool(work or objects)}
 
     def part(self, name: str) -> Any:
         """Open a part of the backup."""
@@ -88,6 +102,7 @@ class Restore:
 
     def write(self) -> dict[Identity, str]:
         """Replace database, buckets, users and objects; return the objects' SHA-256."""
+        HALF.write_text(self.manifest["revision"] + "\n")
         with self.part(DATABASE) as file:
             rows = self.database.load(file)
         self.same(DATABASE, rows.digest.hexdigest())
@@ -128,6 +143,7 @@ class Restore:
             raise Refused(
                 f"What was restored is not the backup {made['run']}: {'; '.join(wrong[:5])}; {len(wrong)} in all."
             )
+        HALF.unlink()
         return {
             "run": made["run"],
             "rows": sum(counts.values()),

@@ -11,6 +11,8 @@ from typing import Any
 
 STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
+# There while a restore has begun to overwrite, and has not proved what came of it.
+HALF = Path("/var/lib/trackbox/half-restored")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Settings:
     bucket: str
     endpoint: str
     region: str
+    objects: str = ""
     root_user: str = ""
     root_password: str = ""
 
@@ -48,5 +51,11 @@ def load() -> Settings:
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
     unit = Path("/etc/systemd/system/minio.service").read_text()
     user = re.search(r"^Environment=MINIO_ROOT_USER=(.+)$", unit, re.MULTILINE)
+    objects = re.search(r"^ExecStart=.* (/\S+)$", unit, re.MULTILINE)
     password = (SECRETS / "minio/root_password").read_text().strip()
-    return Settings(**found, root_user=user[1] if user else "", root_password=password)
+    return Settings(
+        **found,
+        objects=objects[1] if objects else "",
+        root_user=user[1] if user else "",
+        root_password=password,
+    )
