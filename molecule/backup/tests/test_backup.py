@@ -330,7 +330,7 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
-    # As one leaves it that broke off while the database was loaded: no backup is made of that, and it can be typed again.
+    # As one leaves it that broke off in the database: no backup is made of that, and it can be typed again.
     host.check_output("mysql mlflow -Ne 'SELECT version_num FROM alembic_version' >/var/lib/trackbox/half-restored")
     host.check_output("mysql mlflow -e 'SET foreign_key_checks = 0; DROP TABLE runs'")
     assert "A restore onto this machine did not end" in says(machine, "backup", *NEW)

@@ -21,6 +21,7 @@ from trackbox_backup.store import BUCKETS, IAM, Store
 
 # Of what a backup consists; a restore refuses a later one.
 FORMAT = 1
+TRIES = 5
 TAG, WHOLE = "trackbox", "complete"
 DATABASE, OBJECTS, SECRET, MANIFEST = "database.sql", "objects.tar", "settings.tar", "manifest.json"
 
@@ -105,19 +106,31 @@ class Backup:
             "gone": packed.gone,
         }
 
+    def dumped(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
+        """Store a dump; return its rows, and the models and aliases in it: where they changed meanwhile, dump again."""
+        named = self.database.models(), self.database.query(ALIASES)
+        for _ in range(TRIES):
+            rows: list[Rows] = []
+            self.save(DATABASE, lambda out, rows=rows: rows.append(self.database.dump(out)))  # type: ignore[misc]
+            before, named = named, (self.database.models(), self.database.query(ALIASES))
+            if before == named:
+                return rows[0], *named
+        raise Refused(
+            f"Registered models or aliases changed during each of {TRIES} dumps: type it again at another time."
+        )
+
     def make(self) -> dict[str, Any]:
         """Make it, see that it can be read, and close it; return the manifest."""
         if HALF.exists():
             raise Refused(
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
             )
-        found: list[Any] = []
         self.repository.open(make=True)
-        self.save(DATABASE, lambda out: found.append(self.database.dump(out)))
-        models, aliases = self.database.models(), self.database.query(ALIASES)
+        rows, models, aliases = self.dumped()
+        found: list[Packed] = []
         self.save(SECRET, lambda out: pack_settings(self.store, out))
         self.save(OBJECTS, lambda out: found.append(pack(self.store, out)))
-        rows, packed = found
+        [packed] = found
         self.forget()
         self.see(DATABASE)
         self.see(SECRET)
