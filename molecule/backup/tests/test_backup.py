@@ -308,6 +308,7 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     assert not (ROOT / ".trackbox/molecule-backup").exists()
     machine.play(*NEW, playbook="playbooks/local-vm.yml")
     machine.play(*NEW)
+    assert "type restore.yml first" in says(machine, "backup", *NEW)
     start = time.monotonic()
     said = " ".join(machine.play(*NEW, playbook="playbooks/restore.yml").split())
     took = time.monotonic() - start

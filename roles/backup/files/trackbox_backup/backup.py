@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from trackbox_backup import state
-from trackbox_backup.database import ALIASES, REVISION, Database, Rows
+from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Database, Rows
 from trackbox_backup.objects import Hashing, Packed, pack
 from trackbox_backup.refused import Refused
-from trackbox_backup.repository import Full, Repository
+from trackbox_backup.repository import Full, Repository, newest
 from trackbox_backup.settings import HALF, SECRETS, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
@@ -106,6 +106,19 @@ class Backup:
             "gone": packed.gone,
         }
 
+    def refuse_nothing(self) -> None:
+        """Refuse to put a machine without work after the backups of one that had some: it waits for its restore."""
+        whole = self.repository.snapshots(TAG, WHOLE)
+        if not whole or int(self.database.query(WORK)[0][0]):
+            return
+        with self.repository.read(newest(whole)["id"], MANIFEST) as file:
+            made = json.loads(file.read())
+        if any(made["rows"].get(f"{self.settings.database}.{table}") for table in TABLES_OF_WORK):
+            raise Refused(
+                f"This machine has no runs, models and traces, and the newest backup in {self.settings.target}, of "
+                f"{made['host']}, has some: type restore.yml first, or name another backup_target."
+            )
+
     def dumped(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
         """Store a dump; return its rows, and the models and aliases in it: where they changed meanwhile, dump again."""
         named = self.database.models(), self.database.query(ALIASES)
@@ -126,6 +139,7 @@ class Backup:
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
             )
         self.repository.open(make=True)
+        self.refuse_nothing()
         rows, models, aliases = self.dumped()
         found: list[Packed] = []
         self.save(SECRET, lambda out: pack_settings(self.store, out))

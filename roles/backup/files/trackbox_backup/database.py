@@ -36,9 +36,8 @@ MODELS = (
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
-WORK = "SELECT " + " + ".join(
-    f"(SELECT COUNT(*) FROM `{{0}}`.{name})" for name in ("runs", "registered_models", "trace_info")
-)
+TABLES_OF_WORK = ("runs", "registered_models", "trace_info")
+WORK = "SELECT " + " + ".join(f"(SELECT COUNT(*) FROM `{{0}}`.{name})" for name in TABLES_OF_WORK)
 
 
 class Rows:
