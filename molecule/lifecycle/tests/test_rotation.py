@@ -59,8 +59,10 @@ def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
 
 
 def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_refused(
-    machine: Machine, settings: Path, tmp_path: Path
+    machine: Machine, host: Host, settings: Path, tmp_path: Path
 ) -> None:
+    # Another package of the machine, installed with another training_command.
+    host.check_output("cd /etc/trackbox/training; sed s/fraud/other/g fraud.env >other.env")
     before = values(machine)
     assert answers(machine, before) == [200, 200, "ok", "ok", "ok"]
     stop = tmp_path / "stop"
@@ -85,6 +87,10 @@ def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_
     assert answers(machine, after) == [200, 200, "ok", "ok", "ok"]
     refused = "SignatureDoesNotMatch"
     assert answers(machine, before) == [401, 401, refused, refused, refused]
+    theirs = host.check_output(
+        "cd /etc/trackbox/training; grep -hE 'PASSWORD=|SECRET' fraud.env other.env; rm other.env"
+    )
+    assert len({*theirs.splitlines()}) == 2
 
 
 @pytest.mark.parametrize("seconds", [6, 14, 24])
