@@ -212,12 +212,11 @@ def test_what_was_written_since_an_interruption_stays(machine: Machine, host: Ho
     host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")
     try:
         assert "MLflow 3.6.0" in said(machine.play(OLD, playbook=UPGRADE))
-        assert (
-            host.check_output("mysql mlflow -Ne \"SELECT value FROM experiment_tags WHERE `key` = 'since'\"") == "then"
-        )
+        since = "SELECT value FROM experiment_tags WHERE `key` = 'since'"
+        assert host.check_output("mysql mlflow -Ne %s", since) == "then"
         assert not host.file("/var/lib/trackbox/dumps/unfinished").exists
     finally:
-        host.check_output("mysql mlflow -e \"DELETE FROM experiment_tags WHERE `key` = 'since'\"")
+        host.check_output("mysql mlflow -e %s", "DELETE FROM experiment_tags WHERE `key` = 'since'")
     assert work(machine) == before
 
 
