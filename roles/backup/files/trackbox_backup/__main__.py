@@ -30,7 +30,7 @@ def main() -> None:
         name = rest.pop(0) if command == "secret" else ""
         restore = Restore(known, Path(folder), *(rest or ["latest"]))
         if command == "look":
-            print(json.dumps(restore.look()))
+            print(json.dumps(restore.look() | {"lacks": restore.lacks()}))
         elif command == "secret":
             sys.stdout.buffer.write(restore.secrets()[name])
         elif command == "restore":

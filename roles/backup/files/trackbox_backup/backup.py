@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +40,13 @@ def pack_settings(store: Store, out: IO[bytes]) -> None:
                 tar.add(path, str(path).lstrip("/"))
 
 
+def newest_manifest(repository: Repository, whole: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the newest of these snapshots says that its backup holds."""
+    with repository.read(newest(whole)["id"], MANIFEST) as file:
+        found: dict[str, Any] = json.loads(file.read())
+    return found
+
+
 class Backup:
     """A run, and the manifest that closes it."""
 
@@ -52,21 +59,23 @@ class Backup:
         self.parts: dict[str, dict[str, Any]] = {}
         self.added = 0
 
-    def save(self, name: str, write: Callable[[IO[bytes]], Any], *tags: str) -> None:
-        """Store a part, and note its SHA-256."""
-        hashing: list[Hashing] = []
+    def save(self, name: str, write: Callable[[IO[bytes]], Any], *tags: str) -> Any:
+        """Store a part, note its SHA-256, and return what `write` returns."""
+        written: list[tuple[Hashing, Any]] = []
 
         def through(out: IO[bytes]) -> None:
-            hashing.append(Hashing(out))
-            write(hashing[0])  # type: ignore[arg-type]
+            hashing = Hashing(out)
+            written.append((hashing, write(hashing)))  # type: ignore[arg-type]
 
         summary = self.repository.save(name, [TAG, self.run, *tags], through)
+        [(hashing, result)] = written
         self.parts[name] = {
             "snapshot": summary["snapshot_id"],
-            "sha256": hashing[0].digest.hexdigest(),
-            "bytes": hashing[0].seen,
+            "sha256": hashing.digest.hexdigest(),
+            "bytes": hashing.seen,
         }
         self.added += summary.get("data_added", 0)
+        return result
 
     def see(self, name: str) -> None:
         """Read a part back from the repository, and see that it is what was written."""
@@ -111,8 +120,7 @@ class Backup:
         whole = self.repository.snapshots(TAG, WHOLE)
         if not whole or int(self.database.query(WORK)[0][0]):
             return
-        with self.repository.read(newest(whole)["id"], MANIFEST) as file:
-            made = json.loads(file.read())
+        made = newest_manifest(self.repository, whole)
         if any(made["rows"].get(f"{self.settings.database}.{table}") for table in TABLES_OF_WORK):
             raise Refused(
                 f"This machine has no runs, models and traces, and the newest backup in {self.settings.target}, of "
@@ -123,11 +131,10 @@ class Backup:
         """Store a dump; return its rows, and the models and aliases in it: where they changed meanwhile, dump again."""
         named = self.database.models(), self.database.query(ALIASES)
         for _ in range(TRIES):
-            rows: list[Rows] = []
-            self.save(DATABASE, lambda out, rows=rows: rows.append(self.database.dump(out)))  # type: ignore[misc]
+            rows: Rows = self.save(DATABASE, self.database.dump)
             before, named = named, (self.database.models(), self.database.query(ALIASES))
             if before == named:
-                return rows[0], *named
+                return rows, *named
         raise Refused(
             f"Registered models or aliases changed during each of {TRIES} dumps: type it again at another time."
         )
@@ -141,10 +148,8 @@ class Backup:
         self.repository.open(make=True)
         self.refuse_nothing()
         rows, models, aliases = self.dumped()
-        found: list[Packed] = []
         self.save(SECRET, lambda out: pack_settings(self.store, out))
-        self.save(OBJECTS, lambda out: found.append(pack(self.store, out)))
-        [packed] = found
+        packed: Packed = self.save(OBJECTS, lambda out: pack(self.store, out))
         self.forget()
         self.see(DATABASE)
         self.see(SECRET)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tarfile
 from pathlib import Path
 from typing import IO, Any
 
-from trackbox_backup.backup import DATABASE, FORMAT, MANIFEST, OBJECTS, SECRET, TAG, WHOLE
+from trackbox_backup.backup import DATABASE, FORMAT, OBJECTS, SECRET, TAG, WHOLE, newest_manifest
 from trackbox_backup.database import ALIASES, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
-from trackbox_backup.repository import Repository, newest
+from trackbox_backup.repository import Repository
 from trackbox_backup.settings import HALF, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
@@ -35,8 +34,7 @@ class Restore:
         if not known:
             which = "no backup that is whole" if run == "latest" else f"no backup {run} that is whole"
             raise Refused(f"The repository {settings.target} holds {which} (restore_backup).")
-        with self.repository.read(newest(known)["id"], MANIFEST) as file:
-            self.manifest: dict[str, Any] = json.loads(file.read())
+        self.manifest = newest_manifest(self.repository, known)
         if self.manifest["format"] > FORMAT:
             raise Refused(
                 f"The backup {self.manifest['run']} has the format {self.manifest['format']}, and this Trackbox reads "
@@ -60,16 +58,19 @@ class Restore:
             )
         holds = half or int(self.database.query(WORK)[0][0]) > 0
         holds = holds or any(True for bucket in self.store.buckets() for _ in self.store.versions(bucket))
-        return {"run": made["run"], "host": made["host"], "lacks": self.lacks(), "holds_data": holds}
+        return {"run": made["run"], "host": made["host"], "holds_data": holds}
 
     def lacks(self) -> str:
         """Say which disk has no room for the backup, once what is there now has gone; nothing if each has."""
         disks: dict[int, list[Any]] = {}
-        for folder, name in ((Path("/var/lib/mysql"), DATABASE), (Path(self.settings.objects), OBJECTS)):
-            gone = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file()) if name == OBJECTS else 0
+        gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
+        for folder, name, leaves in (
+            (Path("/var/lib/mysql"), DATABASE, 0),
+            (Path(self.settings.objects), OBJECTS, gone),
+        ):
             disk = disks.setdefault(folder.stat().st_dev, [folder, 0, shutil.disk_usage(folder).free])
             disk[1] += int(self.manifest["parts"][name]["bytes"] * 1.2)
-            disk[2] += gone
+            disk[2] += leaves
         return " ".join(
             f"takes {need / 10**6:.1f} MB in {folder}, and there is room for {room // 10**6} MB: give it a larger disk."
             for folder, need, room in disks.values()
@@ -117,7 +118,7 @@ class Restore:
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
-        """See that the machine holds what the backup holds; return the counts."""
+        """See that the machine holds what the backup holds, and is no half-restored one any more; return the counts."""
         made, wrong = self.manifest, []
         counts = self.database.counts(list(made["rows"]))
         wrong += [
