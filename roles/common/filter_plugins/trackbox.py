@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ import yaml
 
 KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", "list": "a list"}
 BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
+# What YAML makes of text without quotes. The text is lost by then: 0123 has become 83, and 1.10 has become 1.1.
+UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
@@ -29,9 +34,23 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
         case "bool":
             return str(value).lower() in BOOLEANS
         case "int":
-            return str(value).lstrip("-").isdecimal()
-        case _:
-            return not isinstance(value, (list, Mapping, type(None)))
+            return bool(re.fullmatch(r"-?[0-9]+", str(value)))
+        case other:
+            # Raw is text or a number, such as a size.
+            return isinstance(value, (str, int, float) if other == "raw" else str) and not isinstance(value, bool)
+
+
+def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
+    """Return what YAML took the value for where text without quotes was meant; or nothing."""
+    if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
+        return ""
+    return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
+
+
+def unprintable(value: Any) -> bool:
+    """Return whether a text that is no key in PEM has a line break, or a character that no client can send."""
+    text = value if isinstance(value, str) else ""
+    return "-----BEGIN" not in text and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def secret(spec: Mapping[str, Any]) -> bool:
@@ -52,9 +71,13 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
     """
     if not fits(value, spec):
         shown = "does not fit" if secret(spec) else f"is {str(value)[:100]!r}"
+        if kind := unquoted(value, spec):
+            return [f"{name} is {kind if secret(spec) else f'{value}, {kind}'}: put it in quotes."]
         choices = ", ".join(map(str, spec.get("choices", [])))
         wanted = f"one of {choices}" if choices else KINDS.get(spec.get("type", ""), "text")
         return [f"{name} {shown}, and must be {wanted}: {remedy}"]
+    if secret(spec) and unprintable(value):
+        return [f"{name} has a line break or another control character: remove it."]
     if isinstance(value, list):
         element = {**spec, "type": spec.get("elements", "str")}
         return [line for i, part in enumerate(value) for line in value_problems(f"{name}[{i}]", part, element, remedy)]
@@ -62,7 +85,7 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
         return []
     options = spec["options"]
     parts = f"its parts are {', '.join(options)}."
-    problems = [f"{name} has no part {key}: {hint(key, options, parts)}" for key in value if key not in options]
+    problems = [f"{name} has no part {key}: {hint(str(key), options, parts)}" for key in value if key not in options]
     for key, option in options.items():
         if key in value:
             problems += value_problems(f"{name}.{key}", value[key], option, remedy)
