@@ -1,4 +1,4 @@
-"""Filters that several roles use: each returns sentences that say what is wrong, and how to mend it."""
+"""Filters that several roles use: sentences that say what is wrong and how to mend it, and who logs in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import datetime
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,23 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
     return problems
 
 
+@cache
+def specifications(roles: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the role and the specification of every option in meta/argument_specs.yml of the roles in a folder."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+            found |= {name: (path.parts[-3], spec) for name, spec in entry["options"].items()}
+    return found
+
+
 def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
     """Return a sentence for each variable that no role knows or that has the wrong type.
 
     variables: the host's variables that begin with a role's name. roles: the folder of the roles; their
     meta/argument_specs.yml say what is known. A value with `no_log` in its specification is never quoted.
     """
-    specs: dict[str, tuple[str, dict[str, Any]]] = {}
-    for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
-        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
-            specs |= {name: (path.parts[-3], spec) for name, spec in entry["options"].items()}
+    specs = specifications(roles)
     problems = []
     for name, value in sorted(variables.items()):
         if name in specs:
@@ -114,6 +122,16 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
             otherwise = "remove it, or look for its name in roles/*/defaults/main.yml."
             problems.append(f"{name} is not a variable of Trackbox: {hint(name, specs, otherwise)}")
     return problems
+
+
+def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """Return the user of this name; without one, the first who may do everything.
+
+    users: as nginx_users, one of them with the role admin at least.
+    """
+    return next((user for user in users if user["name"] == name), None) or next(
+        user for user in users if user.get("role", "admin") == "admin"
+    )
 
 
 def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
@@ -145,4 +163,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"port_problems": port_problems, "variable_problems": variable_problems}
+        return {"account": account, "port_problems": port_problems, "variable_problems": variable_problems}
