@@ -125,7 +125,7 @@ def test_before_the_move_and_after_it_the_password_is_the_same(inventory: Path) 
             "tasks": [
                 {
                     "name": "Load",
-                    "ansible.builtin.include_role": {"name": "common", "tasks_from": "unlock", "public": True},
+                    "ansible.builtin.include_role": load,
                 },
                 {"name": "Ask", "ansible.builtin.fail": {"msg": "{{ trackbox_admin_password }}"}},
             ],
