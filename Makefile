@@ -9,17 +9,23 @@ ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
+# Whose machine: make verify INVENTORY=inventory/mine
+INVENTORY ?= inventory/local
+FOLDER = $(if $(wildcard $(INVENTORY)/.),$(INVENTORY),$(patsubst %/,%,$(dir $(INVENTORY))))
+# `secrets` until a playbook has moved it.
+SECRETS = $(firstword $(wildcard $(FOLDER)/.secrets $(FOLDER)/secrets) $(FOLDER)/.secrets)
+
 .PHONY: up env ssh test test-all down verify sbom bench outdated
 
 up: .venv/done  ## a local VM, the installation, a training run
-	ansible-playbook playbooks/up.yml
-	@cat inventory/local/secrets/summary.txt
+	ansible-playbook -i inventory/local playbooks/up.yml
+	@cat inventory/local/.secrets/summary.txt
 
 env:  ## what MLflow's client and an S3 client need: eval "$(make -s env)"
-	@cat inventory/local/secrets/env
+	@cat $(SECRETS)/env
 
-ssh:  ## a shell on the local VM
-	ssh -F .trackbox/ssh_config trackbox
+ssh: .venv/done  ## a shell on the machine
+	@python playbooks/ssh.py $(INVENTORY)
 
 test: .venv/done training/.venv/done  ## lint, unit tests, molecule
 	.ci/test
@@ -27,20 +33,20 @@ test: .venv/done training/.venv/done  ## lint, unit tests, molecule
 test-all: .venv/done training/.venv/done  ## that, and what takes too long for every day
 	.ci/test --all
 
-verify: .venv/done  ## whether the local VM keeps every promise
-	ansible-playbook playbooks/verify.yml
+verify: .venv/done  ## whether the installation keeps every promise
+	ansible-playbook -i $(INVENTORY) playbooks/verify.yml
 
 bench: .venv/done training/.venv/done  ## how fast it is beside what: bench/RESULTS.md (ONLY=log_metric for one subject)
 	python bench "$(ONLY)"
 
-sbom: .venv/done  ## what is installed there: inventory/local/secrets/sbom.cdx.json
-	ansible-playbook playbooks/sbom.yml
+sbom: .venv/done  ## what is installed there: sbom.cdx.json beside the secrets
+	ansible-playbook -i $(INVENTORY) playbooks/sbom.yml
 
 outdated: .venv/done  ## what is behind, of all that is pinned
 	python .ci/outdated
 
 down: .venv/done  ## the local VM, its secrets and its network, gone
-	ansible-playbook playbooks/local-vm.yml -e local_vm_state=absent
+	ansible-playbook -i inventory/local playbooks/local-vm.yml -e local_vm_state=absent
 
 # Python's venv is a package of its own on Debian.
 .venv/done: requirements.txt roles/common/files/uv.txt

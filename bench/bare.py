@@ -24,7 +24,7 @@ class Bare:
     def __init__(self, inventory: Path) -> None:
         """inventory: that of the installation that is measured; this one differs by its name and address."""
         self.folder = ROOT / ".trackbox/bench-inventory"
-        shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns("secrets"), dirs_exist_ok=True)
+        shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns(".secrets"), dirs_exist_ok=True)
         settings = json.dumps({"local_vm_name": "bench", "local_vm_address": ADDRESS, "ansible_host": ADDRESS})
         (self.folder / "host_vars").mkdir(exist_ok=True)
         (self.folder / "host_vars/trackbox.yml").write_text(settings)
@@ -72,7 +72,7 @@ class Bare:
     @property
     def bench(self) -> Bench:
         """The machine, once it is installed."""
-        return Bench(find("bench", self.folder / "secrets"))
+        return Bench(find("bench", self.folder / ".secrets"))
 
 
 @contextmanager

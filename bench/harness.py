@@ -174,7 +174,7 @@ def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, l
 
 def open_bench(inventory: Path) -> Bench:
     """The installation of an inventory; raises RefusedError where there is none that answers."""
-    env = inventory / "secrets/env"
+    env = inventory / ".secrets/env"
     if not env.is_file():
         raise RefusedError(
             f"{inventory} has no installation to measure, {env} is missing: make up, or name another inventory."
@@ -188,7 +188,7 @@ def open_bench(inventory: Path) -> Bench:
             env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         ).stdout
     )
-    bench = Bench(find(settings.get("local_vm_name", "trackbox"), inventory / "secrets"))
+    bench = Bench(find(settings.get("local_vm_name", "trackbox"), inventory / ".secrets"))
     try:
         bench.ssh("true", within=20)
     except (RuntimeError, subprocess.TimeoutExpired) as error:

@@ -98,7 +98,7 @@ def by_shell(at: Bare, texts: dict[str, str]) -> float:
         [binary] = cache.glob(texts["minio"] + "*/minio")
         subprocess.run([*copy, binary, "bench:/root/bench/minio"], check=True, timeout=60)
     at.ssh("bash /root/bench/script")
-    subprocess.run([*copy, "bench:/etc/trackbox/ca.crt", at.folder / "secrets/"], check=True, timeout=60)
+    subprocess.run([*copy, "bench:/etc/trackbox/ca.crt", at.folder / ".secrets/"], check=True, timeout=60)
     at.bench.machine.wait_for_health(200, 60)
     return time.monotonic() - began
 

@@ -155,7 +155,7 @@ def find(name: str, secrets: Path) -> Machine:
 def machine() -> Machine:
     """The machine under test."""
     name = os.environ.get("TRACKBOX_VM", "trackbox")
-    return find(name, ROOT / ("inventory/local/secrets" if name == "trackbox" else f".trackbox/{name}/secrets"))
+    return find(name, ROOT / ("inventory/local/.secrets" if name == "trackbox" else f".trackbox/{name}/secrets"))
 
 
 def inside(name: str) -> Host:

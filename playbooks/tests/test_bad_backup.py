@@ -56,4 +56,4 @@ def test_what_cannot_be_is_refused(tmp_path: Path, playbook: str, options: list[
     given = [word for option in options for word in ("-e", option)]
     done = play(ROOT / f"playbooks/{playbook}.yml", inventory_of(tmp_path, {"vm": {}}), *given)
     assert done.refused("vm") == sentence
-    assert not (tmp_path / "secrets").exists()
+    assert not (tmp_path / ".secrets").exists()

@@ -31,8 +31,8 @@ def refused(*arguments: str | Path, path: Path | None = None) -> str:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """An inventory of an installation, and in `bin` beside it an `ssh` that has `answer` do what a machine would."""
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets/env").write_text("export MLFLOW_TRACKING_URI=https://10.83.0.2\n")
+    (tmp_path / ".secrets").mkdir()
+    (tmp_path / ".secrets/env").write_text("export MLFLOW_TRACKING_URI=https://10.83.0.2\n")
     (tmp_path / "hosts.yml").write_text("all: {hosts: {trackbox: {local_vm_name: elsewhere}}}\n")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/ssh").write_text(f"#!/bin/sh\n. {tmp_path}/answer\n")

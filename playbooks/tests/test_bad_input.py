@@ -17,7 +17,7 @@ import yaml
 from ansible_run import FACTS, ROOT, Outcome, inventory_of, play
 from pki import write_mistakes
 
-SECRETS = ["geheim", "a long password", "PRIVATE KEY-----\\n"]
+SECRETS = ["geheim", "975318642", "a long password", "PRIVATE KEY-----\\n"]
 
 MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
 

@@ -17,7 +17,7 @@ NAMES = (
 def test_an_unknown_name_is_refused(tmp_path: Path, rotate: str) -> None:
     done = play(ROOT / "playbooks/rotate-secrets.yml", inventory_of(tmp_path, {"vm": {}}), "-e", f"rotate='{rotate}'")
     assert done.refused("vm") == (f'rotate is "{rotate}": name secrets, separated by commas, of {NAMES}, or say all.')
-    assert not (tmp_path / "secrets").exists()
+    assert not (tmp_path / ".secrets").exists()
 
 
 def test_what_a_variable_supplies_is_not_trackboxs_to_rotate(tmp_path: Path) -> None:

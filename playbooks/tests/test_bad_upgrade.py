@@ -26,4 +26,4 @@ from ansible_run import ROOT, inventory_of, play
 def test_what_cannot_be_is_refused(tmp_path: Path, option: str, sentence: str) -> None:
     done = play(ROOT / "playbooks/upgrade.yml", inventory_of(tmp_path, {"vm": {}}), "-e", option)
     assert done.refused("vm") == sentence
-    assert not (tmp_path / "secrets").exists()
+    assert not (tmp_path / ".secrets").exists()

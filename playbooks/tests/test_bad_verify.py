@@ -12,8 +12,8 @@ from ansible_run import ROOT, Outcome, inventory_of, play
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
     """Return an inventory of this machine, as one that was installed from here."""
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets/env").touch()
+    (tmp_path / ".secrets").mkdir()
+    (tmp_path / ".secrets/env").touch()
     return inventory_of(tmp_path, {"vm": {}})
 
 
@@ -34,7 +34,7 @@ def test_a_misspelt_variable_gets_the_one_that_was_meant(inventory: Path) -> Non
 
 
 def test_what_was_not_installed_from_here_is_not_looked_at(inventory: Path) -> None:
-    env = inventory.parent / "secrets/env"
+    env = inventory.parent / ".secrets/env"
     env.unlink()
     assert look(inventory).refused("vm") == (
         f"vm was not installed from here: there is no {env}. Run site.yml with this inventory first."

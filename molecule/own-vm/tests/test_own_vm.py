@@ -14,7 +14,7 @@ from testinfra.host import Host
 
 PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
 URL = "https://own-vm-target"
-SECRETS = "trackbox/inventory/mine/secrets"
+SECRETS = "trackbox/inventory/mine/.secrets"
 CURL = f"curl --silent --max-time 30 --cacert {SECRETS}/ca.crt"
 LOGS = ["check", "install", "again"]
 WARNINGS = (

@@ -1,9 +1,13 @@
-"""Filters that several roles use: each returns sentences that say what is wrong, and how to mend it."""
+"""Filters that several roles use: sentences that say what is wrong and how to mend it, and who logs in."""
 
 from __future__ import annotations
 
+import datetime
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import yaml
 
 KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", "list": "a list"}
 BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
+# What YAML makes of text without quotes. The text is lost by then: 0123 has become 83, and 1.10 has become 1.1.
+UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
@@ -29,9 +35,23 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
         case "bool":
             return str(value).lower() in BOOLEANS
         case "int":
-            return str(value).lstrip("-").isdecimal()
-        case _:
-            return not isinstance(value, (list, Mapping, type(None)))
+            return bool(re.fullmatch(r"-?[0-9]+", str(value)))
+        case other:
+            # Raw is text or a number, such as a size.
+            return isinstance(value, (str, int, float) if other == "raw" else str) and not isinstance(value, bool)
+
+
+def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
+    """Return what YAML took the value for where text without quotes was meant; or nothing."""
+    if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
+        return ""
+    return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
+
+
+def unprintable(value: Any) -> bool:
+    """Return whether a text that is no key in PEM has a line break, or a character that no client can send."""
+    text = value if isinstance(value, str) else ""
+    return "-----BEGIN" not in text and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def secret(spec: Mapping[str, Any]) -> bool:
@@ -52,9 +72,13 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
     """
     if not fits(value, spec):
         shown = "does not fit" if secret(spec) else f"is {str(value)[:100]!r}"
+        if kind := unquoted(value, spec):
+            return [f"{name} is {kind if secret(spec) else f'{value}, {kind}'}: put it in quotes."]
         choices = ", ".join(map(str, spec.get("choices", [])))
         wanted = f"one of {choices}" if choices else KINDS.get(spec.get("type", ""), "text")
         return [f"{name} {shown}, and must be {wanted}: {remedy}"]
+    if secret(spec) and unprintable(value):
+        return [f"{name} has a line break or another control character: remove it."]
     if isinstance(value, list):
         element = {**spec, "type": spec.get("elements", "str")}
         return [line for i, part in enumerate(value) for line in value_problems(f"{name}[{i}]", part, element, remedy)]
@@ -62,7 +86,7 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
         return []
     options = spec["options"]
     parts = f"its parts are {', '.join(options)}."
-    problems = [f"{name} has no part {key}: {hint(key, options, parts)}" for key in value if key not in options]
+    problems = [f"{name} has no part {key}: {hint(str(key), options, parts)}" for key in value if key not in options]
     for key, option in options.items():
         if key in value:
             problems += value_problems(f"{name}.{key}", value[key], option, remedy)
@@ -71,16 +95,23 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
     return problems
 
 
+@cache
+def specifications(roles: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the role and the specification of every option in meta/argument_specs.yml of the roles in a folder."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+            found |= {name: (path.parts[-3], spec) for name, spec in entry["options"].items()}
+    return found
+
+
 def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
     """Return a sentence for each variable that no role knows or that has the wrong type.
 
     variables: the host's variables that begin with a role's name. roles: the folder of the roles; their
     meta/argument_specs.yml say what is known. A value with `no_log` in its specification is never quoted.
     """
-    specs: dict[str, tuple[str, dict[str, Any]]] = {}
-    for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
-        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
-            specs |= {name: (path.parts[-3], spec) for name, spec in entry["options"].items()}
+    specs = specifications(roles)
     problems = []
     for name, value in sorted(variables.items()):
         if name in specs:
@@ -91,6 +122,16 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
             otherwise = "remove it, or look for its name in roles/*/defaults/main.yml."
             problems.append(f"{name} is not a variable of Trackbox: {hint(name, specs, otherwise)}")
     return problems
+
+
+def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """Return the user of this name; without one, the first who may do everything.
+
+    users: as nginx_users, one of them with the role admin at least.
+    """
+    return next((user for user in users if user["name"] == name), None) or next(
+        user for user in users if user.get("role", "admin") == "admin"
+    )
 
 
 def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
@@ -122,4 +163,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"port_problems": port_problems, "variable_problems": variable_problems}
+        return {"account": account, "port_problems": port_problems, "variable_problems": variable_problems}

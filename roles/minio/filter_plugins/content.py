@@ -30,6 +30,10 @@ def content_problems(
             problems.append(f"{variable}: {name!r} cannot be a user's name: take 3 or more letters, digits and . _ -.")
         if len(secret) < 8:
             problems.append(f"{variable}: the secret of {name} is too short: give it 8 characters or more.")
+        if secret != secret.strip():
+            problems.append(
+                f"{variable}: the secret of {name} begins or ends with a space, which S3 clients drop: remove it."
+            )
     for variable, given in (("minio_buckets", names), ("minio_users", [name for _, name, _ in logins])):
         twice = [name for name, times in Counter(given).items() if times > 1]
         problems += [f"{variable}: {name} is there twice: remove one of them." for name in twice]

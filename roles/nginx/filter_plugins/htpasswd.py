@@ -31,10 +31,17 @@ def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
     return "".join(f"{name}:{password.decode()}\n" for name, password in hashes.items())
 
 
-def htpasswd_problems(users: Sequence[Mapping[str, str]], machine: str = "training") -> list[str]:
+def fits(password: str) -> bool:
+    """Return whether bcrypt takes the whole password, and nobody guesses it soon."""
+    return 12 <= len(password.encode()) <= 72
+
+
+def htpasswd_problems(
+    users: Sequence[Mapping[str, str]], machine: str = "training", machine_password: str = "x" * 12
+) -> list[str]:
     """Return a sentence for each user who could not log in, and one if nobody could change anything.
 
-    machine: the name of the training package's own account. A password is never quoted.
+    machine, machine_password: those of the training package's own account. A password is never quoted.
     """
     problems = []
     for name, times in Counter(user["name"] for user in users).items():
@@ -49,8 +56,10 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]], machine: str = "traini
                 f"nginx_users: {name} is the training package's own account, and is there by itself: remove it."
             )
     for user in users:
-        if not 12 <= len(user["password"].encode()) <= 72:
+        if not fits(user["password"]):
             problems.append(f"nginx_users: the password of {user['name']} does not fit: give it 12 to 72 bytes.")
+    if not fits(machine_password):
+        problems.append("trackbox_training_password does not fit: give it 12 to 72 bytes.")
     if not any(user.get("role", "admin") == "admin" for user in users):
         problems.append(
             "nginx_users has no admin, so that nobody could change anything: give one of them the role admin."

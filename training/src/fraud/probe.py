@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from fraud.errors import ServiceError
 from fraud.settings import Settings
@@ -32,7 +33,8 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
     try:
         answer = requests.get(
             settings.tracking_uri + PROBE,
-            auth=(user, password) if user else None,
+            # Of text, requests would send Latin-1; NGINX and MLflow's client speak UTF-8.
+            auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=timeout,
         )

@@ -1,0 +1,77 @@
+"""Filters about the inventory: where its secrets are kept, and whether a host name is one."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+
+
+def secrets_folder(inventory: str) -> str:
+    """Return the folder of an inventory's generated secrets: `.secrets`, or `secrets` until it has been moved there.
+
+    An inventory's own `secrets` comes from a release before November 2026. The passwords in it must never be generated
+    again, so it counts as long as `.secrets` is missing or empty.
+    """
+    new, old = Path(inventory, ".secrets"), Path(inventory, "secrets")
+
+    def used(folder: Path) -> bool:
+        return folder.is_symlink() or (folder.is_dir() and any(folder.iterdir()))
+
+    return str(old if used(old) and not used(new) else new)
+
+
+def is_host_name(name: str) -> bool:
+    """Return whether this is a host name (RFC 1123), or an IPv4 address in four numbers."""
+    labels = name.split(".")
+    # What ends in a number is an address for browsers and curl (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    if re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", labels[-1]):
+        try:
+            return bool(ipaddress.IPv4Address(name))
+        except ValueError:
+            return False
+    return len(name) <= 253 and all(map(LABEL.fullmatch, labels))
+
+
+def in_ascii(name: str) -> str:
+    """Return how certificates and clients write an international name, without a dot at its end; or nothing."""
+    try:
+        spelled = name.removesuffix(".").encode("idna").decode()
+        # The codec turns some letters into others, such as the German sharp s.
+        return spelled if spelled.encode().decode("idna") == name.removesuffix(".").lower() else ""
+    except UnicodeError:
+        return ""
+
+
+def host_problems(host: object) -> list[str]:
+    """Return a sentence if trackbox_host is no name or address by which clients reach a machine."""
+    name = str(host)
+    if is_host_name(name):
+        return []
+    if re.search(r"[:/\s]", name):
+        remedy = "give a name or an address alone, without scheme, port and path."
+    elif is_host_name(in_ascii(name)):
+        remedy = f"it is no host name that clients take: write {in_ascii(name)!r}."
+    elif re.fullmatch(r"[0-9.]+", name):
+        remedy = "it is no address: write four numbers from 0 to 255, such as 192.0.2.10."
+    else:
+        remedy = (
+            "it is no host name: take letters, digits, hyphens and dots, 1 to 63 characters between the dots, and no "
+            "hyphen beside a dot."
+        )
+    return [f"trackbox_host is {name}: {remedy}"]
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "host_problems": host_problems,
+            "secrets_folder": secrets_folder,
+        }

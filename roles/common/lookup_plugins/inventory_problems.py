@@ -1,0 +1,77 @@
+"""The lookup `inventory_problems`: what Ansible does not read of the inventory, or cannot resolve."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = """
+name: inventory_problems
+author: Trackbox
+short_description: What Ansible does not read of the inventory, or cannot resolve
+description: Return a sentence for each file of variables that is not read, and each variable whose template fails.
+options:
+  _terms:
+    description: The names of the variables.
+    required: true
+"""
+
+# Ansible reads the first of these that exists, and none of the others.
+EXTENSIONS = ("", ".yml", ".yaml", ".json")
+REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+
+
+def hidden_files(sources: Iterable[str], names: Collection[str]) -> list[str]:
+    """Return a sentence for each file of variables that Ansible passes over because of another one.
+
+    sources: inventories, each a folder or a file, and folders of playbooks. names: the groups and hosts.
+    """
+    paths = [Path(source) for source in sources if Path(source).exists()]
+    bases = dict.fromkeys(path if path.is_dir() else path.parent for path in paths)
+    problems = []
+    for parent in [base / kind for base in bases for kind in ("group_vars", "host_vars")]:
+        for name in sorted(names):
+            found = [path for end in EXTENSIONS if (path := parent / (name + end)).exists()]
+            for hidden in found[1:]:
+                where = f"to {found[0]}/main.yml" if found[0].is_dir() else f"into {found[0].name}"
+                problems.append(f"{hidden} is not read, because Ansible reads {found[0]} alone: move it {where}.")
+    return problems
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """What Ansible looks for."""
+
+    def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
+        """Yield how each part of a variable is reached whose template fails; the value may be a secret."""
+        if isinstance(value, Mapping):
+            for key, part in value.items():
+                yield from self.unresolved(f"{name}.{key}", part, variables)
+        elif isinstance(value, list):
+            for number, part in enumerate(value):
+                yield from self.unresolved(f"{name}[{number}]", part, variables)
+        elif isinstance(value, str):
+            named = REFERENCE.fullmatch(value.strip())
+            try:
+                self._templar.template(value)
+            except AnsibleError:
+                if named and named[1] in variables:
+                    yield from self.unresolved(named[1], variables[named[1]], variables)
+                else:
+                    yield name
+
+    def run(self, terms: list[str], variables: Mapping[str, Any], **_: Any) -> list[str]:
+        """Return the sentences."""
+        sources = [*context.CLIARGS.get("inventory", ()), variables["playbook_dir"]]
+        problems = hidden_files(sources, {*variables["groups"], *variables["groups"]["all"]})
+        names = dict.fromkeys(place for name in terms for place in self.unresolved(name, variables[name], variables))
+        return problems + [
+            f"{name} has a template ({{{{ or {{%) that Ansible cannot resolve: correct the variable that it names, or "
+            "write !unsafe before a text that is no template."
+            for name in names
+        ]

@@ -1,0 +1,60 @@
+"""Whether the tracking server is there, asked with the credentials as they are."""
+
+import base64
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from fraud.errors import ServiceError
+from fraud.probe import probe
+from fraud.settings import Settings
+
+USER = "training"
+PASSWORDS = [
+    "a long password",
+    "Zwölf-Zeichen-é",
+    "e\u0301 in two parts",
+    "😀 emoji 日本",
+    " a:b%c\\d\"e'f$g ",
+]
+
+
+class Door(BaseHTTPRequestHandler):
+    """Lets in who sends the server's password in UTF-8, as NGINX does by its file of hashes."""
+
+    def do_GET(self) -> None:
+        password: str = self.server.password  # type: ignore[attr-defined]
+        wanted = base64.b64encode(f"{USER}:{password}".encode()).decode()
+        self.send_response(200 if self.headers["Authorization"] == f"Basic {wanted}" else 401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A server with a password, and the settings that lead there with the same one."""
+    with HTTPServer(("127.0.0.1", 0), Door) as server:
+        server.password = request.param  # type: ignore[attr-defined]
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", request.param)
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield Settings.from_env({"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}"})
+        server.shutdown()
+
+
+@pytest.mark.parametrize("door", PASSWORDS, indirect=True)
+def test_a_password_of_any_characters_is_let_in(door: Settings) -> None:
+    probe(door)
+
+
+@pytest.mark.parametrize("door", PASSWORDS[:1], indirect=True)
+def test_a_wrong_password_is_told_from_a_server_that_is_not_there(
+    door: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    with pytest.raises(ServiceError, match="answered 401"):
+        probe(door)
