@@ -1,39 +1,9 @@
-"""Filters of the playbooks that take an installation through its life: who holds its lock, what came with it."""
+"""Filters that tell what was there before an installation, and what came with it."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
 from typing import Any
-
-
-def ancestors(pid: int) -> list[tuple[int, str]]:
-    """Return number and command of this process and of those that it comes from, itself first."""
-    table = subprocess.run(["ps", "-Ao", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
-    rows = {int(line.split(None, 2)[0]): line.split(None, 2)[1:] for line in table.splitlines()}
-    found = []
-    while pid in rows and pid > 1:
-        found.append((pid, rows[pid][-1]))
-        pid = int(rows[pid][0])
-    return found
-
-
-def lock_owner(purpose: str) -> str:
-    """Return what the lock's description says: the purpose, this controller, the process of its ansible-playbook."""
-    mine = [pid for pid, command in ancestors(os.getpid()) if "ansible" in command]
-    return f"{purpose} of {platform.node()} process {mine[-1] if mine else os.getpid()}"
-
-
-def lock_is_stale(description: str) -> bool:
-    """Return whether its owner is a process of this controller that has ended, or is this one."""
-    words = description.split()
-    if len(words) < 5 or words[-4] != "of" or words[-3] != platform.node() or not words[-1].isdecimal():
-        return False
-    if lock_owner("").split()[-1] == words[-1]:
-        return True
-    return not any("ansible" in command for pid, command in ancestors(int(words[-1])) if pid == int(words[-1]))
 
 
 def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[str]]:
@@ -66,8 +36,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "lock_owner": lock_owner,
-            "lock_is_stale": lock_is_stale,
             "packages_since": packages_since,
             "seen": seen,
         }

@@ -17,6 +17,7 @@ KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", 
 BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
 # What YAML makes of text without quotes. The text is lost by then: 0123 has become 83, and 1.10 has become 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
+RENAMED = {"trackbox_object_folder": "minio_data_dir"}
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
@@ -118,6 +119,8 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
             role, spec = specs[name]
             remedy = f"the comment above it in roles/{role}/defaults/main.yml says what fits."
             problems += value_problems(name, value, spec, remedy)
+        elif name in RENAMED:
+            problems.append(f"{name} is called {RENAMED[name]} now: rename it in your variables.")
         else:
             otherwise = "remove it, or look for its name in roles/*/defaults/main.yml."
             problems.append(f"{name} is not a variable of Trackbox: {hint(name, specs, otherwise)}")

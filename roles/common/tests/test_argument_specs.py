@@ -10,7 +10,8 @@ from trackbox import fits
 
 ROLES = {path.parents[1].name: path.parents[1] for path in Path(__file__).parents[2].glob("*/defaults/main.yml")}
 PREFIXES = {"common": "trackbox"}
-SHARED = {"nginx_tls"}  # what clients are told depends on it
+# What clients are told depends on the first; MLflow and the backup look at the disk of the second.
+SHARED = {"nginx_tls", "minio_data_dir"}
 SECRETS = ("password", "secret", "passphrase", "salt")
 PUBLIC = {"trackbox_secrets", "local_vm_secrets"}  # folders
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 folder, reserve, flag = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 while True:
-    disk = os.statvfs(folder)
-    wanted = disk.f_blocks * float(reserve[:-1]) / 100 if reserve.endswith("%") else float(reserve) / disk.f_frsize
-    if disk.f_bavail < wanted:
-        flag.touch()
-    else:
-        flag.unlink(missing_ok=True)
+    if Path(folder).is_dir():  # it is missing while an admin moves it
+        disk = os.statvfs(folder)
+        wanted = disk.f_blocks * float(reserve[:-1]) / 100 if reserve.endswith("%") else float(reserve) / disk.f_frsize
+        if disk.f_bavail < wanted:
+            flag.touch()
+        else:
+            flag.unlink(missing_ok=True)
     time.sleep(1)

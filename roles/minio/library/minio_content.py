@@ -38,6 +38,7 @@ options:
   wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
   users: {description: The users by C(name) and C(secret) with the buckets that they C(read) or C(write).,
           type: list, elements: dict, required: true}
+  keep: {description: Names of further users that stay as they are., type: list, elements: str, default: []}
 """
 
 # The rule's name in a bucket's lifecycle.
@@ -211,6 +212,7 @@ def main() -> None:
             "root_password": {"type": "str", "required": True, "no_log": True},
             "wait": {"type": "int", "default": 30},
             "old_versions_days": {"type": "int", "default": 0},
+            "keep": {"type": "list", "elements": "str", "default": []},
             "buckets": {
                 "type": "list",
                 "elements": "dict",
@@ -246,7 +248,7 @@ def main() -> None:
         for user in module.params["users"]:
             store.policy(user["name"], policy(user["read"], user["write"]))
             store.user(user["name"], user["secret"])
-        store.others([user["name"] for user in module.params["users"]])
+        store.others([user["name"] for user in module.params["users"]] + module.params["keep"])
     except (S3Error, MinioAdminException, urllib3.exceptions.HTTPError) as error:
         module.fail_json(msg=f"MinIO at {module.params['endpoint']} refused: {error}")
     diff = {"before": "", "after": "".join(f"{line}\n" for line in store.changes)}

@@ -105,8 +105,10 @@ class Guard:
 
     def lacks(self, size: int) -> str:
         """Why an artifact of so many bytes has no place; nothing if it has."""
-        disks = [folder.stat().st_dev for folder in self.upload]
-        for folder, disk in zip(self.upload, disks, strict=True):
+        # A folder that is missing holds nothing up: MinIO says what is wrong with it.
+        folders = [folder for folder in self.upload if folder.is_dir()]
+        disks = [folder.stat().st_dev for folder in folders]
+        for folder, disk in zip(folders, disks, strict=True):
             # The spool and the store hold it at the same time.
             need, left = size * disks.count(disk), free(folder) - self.reserved(folder)
             if left <= need:

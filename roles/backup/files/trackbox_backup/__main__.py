@@ -1,4 +1,7 @@
-"""Trackbox's backup, as root: `backup`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`."""
+"""Trackbox's backup, as root: `backup [SECONDS]`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`.
+
+A backup waits for the lock for so long; the others come from a playbook that holds it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trackbox_backup import backup, settings
+from trackbox_backup import backup, lock, settings
 from trackbox_backup.refused import Refused
 from trackbox_backup.restore import Restore
 
@@ -25,7 +28,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()
         if command == "backup":
-            print(backup.make(known, Path(folder)))
+            with lock.held(float((rest or ["0"])[0])):
+                print(backup.make(known, Path(folder)))
             return
         name = rest.pop(0) if command == "secret" else ""
         restore = Restore(known, Path(folder), *(rest or ["latest"]))

@@ -16,7 +16,7 @@ from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Da
 from trackbox_backup.objects import Hashing, Packed, pack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository, newest
-from trackbox_backup.settings import HALF, SECRETS, Settings
+from trackbox_backup.settings import HALF, SECRETS, UPGRADING, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
 # Of what a backup consists; a restore refuses a later one.
@@ -87,11 +87,16 @@ class Backup:
             raise Refused(f"The target {self.settings.target} gave {name} back as another file.")
 
     def forget(self) -> None:
-        """Let those backups go that are older than what is kept, and what was cut off."""
+        """Let those backups of this host go that are older than what is kept, and what was cut off of them.
+
+        What another host keeps in the same repository is not this one's to judge: a run of it may be at work.
+        """
         keep = [word for unit, count in self.settings.keep.items() if count for word in (f"--keep-{unit}", str(count))]
-        self.repository.run("forget", "--quiet", "--tag", f"{TAG},{WHOLE}", "--group-by", "", *keep)
-        runs = {tag for snapshot in self.repository.snapshots(TAG, WHOLE) for tag in snapshot["tags"]} | {self.run}
-        old = [one["id"] for one in self.repository.snapshots(TAG) if not runs & {*one["tags"]} - {TAG, WHOLE}]
+        own = ["--host", self.settings.host]
+        self.repository.run("forget", "--quiet", *own, "--tag", f"{TAG},{WHOLE}", "--group-by", "", *keep)
+        mine = [one for one in self.repository.snapshots(TAG) if one["hostname"] == self.settings.host]
+        runs = {tag for one in mine if WHOLE in one["tags"] for tag in one["tags"]} | {self.run}
+        old = [one["id"] for one in mine if not runs & {*one["tags"]} - {TAG, WHOLE}]
         if old:
             self.repository.run("forget", "--quiet", *old)
         self.repository.run("prune", "--quiet")
@@ -144,6 +149,10 @@ class Backup:
         if HALF.exists():
             raise Refused(
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
+            )
+        if any(path.is_symlink() or path.exists() for path in UPGRADING):
+            raise Refused(
+                "An upgrade of this machine did not end, so nothing whole is here to back up: type upgrade.yml again."
             )
         self.repository.open(make=True)
         self.refuse_nothing()

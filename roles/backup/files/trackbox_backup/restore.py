@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,7 +13,7 @@ from trackbox_backup.backup import DATABASE, FORMAT, OBJECTS, SECRET, TAG, WHOLE
 from trackbox_backup.database import ALIASES, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
-from trackbox_backup.repository import Repository
+from trackbox_backup.repository import Repository, newest
 from trackbox_backup.settings import HALF, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
@@ -34,12 +35,32 @@ class Restore:
         if not known:
             which = "no backup that is whole" if run == "latest" else f"no backup {run} that is whole"
             raise Refused(f"The repository {settings.target} holds {which} (restore_backup).")
+        if run == "latest":
+            known = self.of_one_host(known)
         self.manifest = newest_manifest(self.repository, known)
         if self.manifest["format"] > FORMAT:
             raise Refused(
                 f"The backup {self.manifest['run']} has the format {self.manifest['format']}, and this Trackbox reads "
                 f"{FORMAT}: restore it by the Trackbox that made it, or a newer one."
             )
+
+    def of_one_host(self, known: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Return those backups that are of this host, or, where none is, of the one host that has some."""
+        mine = [one for one in known if one["hostname"] == self.settings.host]
+        hosts = sorted({str(one["hostname"]) for one in known})
+        if not mine and len(hosts) > 1:
+            runs = ", ".join(f"{host}'s newest is {self.run_of(known, host)}" for host in hosts)
+            raise Refused(
+                f"The repository {self.settings.target} holds backups of several hosts, and none of "
+                f"{self.settings.host}: {runs}. Name the one that is meant by restore_backup."
+            )
+        return mine or known
+
+    @staticmethod
+    def run_of(known: list[Mapping[str, Any]], host: str) -> str:
+        """Return the name of this host's newest backup."""
+        one = newest([one for one in known if one["hostname"] == host])
+        return next(str(tag) for tag in one["tags"] if tag not in (TAG, WHOLE))
 
     def look(self) -> dict[str, Any]:
         """Return what the playbook has to know before anything is overwritten; refuse what cannot be restored here."""
@@ -118,7 +139,7 @@ class Restore:
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
-        """See that the machine holds what the backup holds, and is no half-restored one any more; return the counts."""
+        """See that the machine holds what the backup holds; return the counts. restore.yml removes HALF at its end."""
         made, wrong = self.manifest, []
         counts = self.database.counts(list(made["rows"]))
         wrong += [
@@ -144,7 +165,6 @@ class Restore:
             raise Refused(
                 f"What was restored is not the backup {made['run']}: {'; '.join(wrong[:5])}; {len(wrong)} in all."
             )
-        HALF.unlink()
         return {
             "run": made["run"],
             "rows": sum(counts.values()),

@@ -11,8 +11,10 @@ from typing import Any
 
 STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
-# There while a restore has begun to overwrite, and has not proved what came of it.
+# The first is there while a restore has not ended, the others while an upgrade has not.
 HALF = Path("/var/lib/trackbox/half-restored")
+UPGRADING = (Path("/var/lib/trackbox/upgrading"), Path("/var/lib/trackbox/dumps/unfinished"))
+LOCK = Path("/run/trackbox.lock")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Settings:
     bucket: str
     endpoint: str
     region: str
-    objects: str = ""
+    objects: str
     root_user: str = ""
     root_password: str = ""
 
@@ -51,11 +53,9 @@ def load() -> Settings:
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
     unit = Path("/etc/systemd/system/minio.service").read_text()
     user = re.search(r"^Environment=MINIO_ROOT_USER=(.+)$", unit, re.MULTILINE)
-    objects = re.search(r"^ExecStart=.* (/\S+)$", unit, re.MULTILINE)
     password = (SECRETS / "minio/root_password").read_text().strip()
     return Settings(
         **found,
-        objects=objects[1] if objects else "",
         root_user=user[1] if user else "",
         root_password=password,
     )

@@ -61,6 +61,14 @@ def port_its_own(its: Facts) -> Iterator[str]:
 
 
 @promise("host")
+def nothing_half_done(_: Facts) -> Iterator[str]:
+    """No restore and no upgrade was left half-way."""
+    left = {"half-restored": "restore", "upgrading": "upgrade", "dumps/unfinished": "upgrade"}
+    for name in {left[file]: file for file in left if os.path.lexists(f"/var/lib/trackbox/{file}")}:
+        yield f"{name} did not end: type playbooks/{name}.yml again"
+
+
+@promise("host")
 def units_well(_: Facts) -> Iterator[str]:
     """No unit has failed."""
     for line in output("systemctl", "list-units", "--failed", "--plain", "--no-legend").splitlines():

@@ -1,0 +1,131 @@
+"""A playbook is killed, and others are typed after it: each works, or names the one to be typed first."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import signal
+from pathlib import Path
+
+import pytest
+from killing import ARTIFACTS, HOST, is_whole, kill, options, path_of, said
+from machine import Machine
+from testinfra.host import Host
+
+BEFORE = "/opt/trackbox/minio/minio.service.before"
+# By playbook, the command that succeeds at the moment when it is killed.
+MOMENTS = {
+    "site.yml": "systemctl is-active --quiet trackbox-lock",
+    "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",
+    "restore.yml": "[ -e /var/lib/trackbox/half-restored ]",
+    "upgrade.yml": "[ -e $OLD ] && ! cmp -s $OLD /etc/systemd/system/minio.service".replace("$OLD", BEFORE),
+    "rotate-secrets.yml": "grep -q mlflow-next /etc/trackbox/mlflow/aws",
+    "uninstall.yml": "systemctl is-active --quiet ssh",
+    "garbage.yml": "systemctl show -P ActiveState trackbox-gc@collect | grep -q activating",
+}
+RESTORE = f"type ansible-playbook playbooks/restore.yml -e restore_confirm={HOST} again"
+UPGRADE = "type ansible-playbook playbooks/upgrade.yml again"
+ROTATE = "type ansible-playbook playbooks/rotate-secrets.yml -e rotate=mlflow_s3_secret again"
+CHANGING = ["site.yml", "backup.yml", "rotate-secrets.yml", "uninstall.yml", "garbage.yml", "train.yml"]
+# By playbook that was killed, those that are typed after it and what they are refused by; nothing where they work.
+AFTERWARDS: dict[str, dict[str, str]] = {
+    "site.yml": {"backup.yml": "", "site.yml": ""},
+    "backup.yml": {"site.yml": "", "garbage.yml": ""},
+    "restore.yml": dict.fromkeys([*CHANGING, "upgrade.yml"], RESTORE),
+    "upgrade.yml": dict.fromkeys([*CHANGING, "restore.yml"], UPGRADE),
+    "rotate-secrets.yml": {"site.yml": ROTATE, "backup.yml": "", "rotate-secrets.yml": ""},
+    "uninstall.yml": {"backup.yml": "", "site.yml": ""},
+    "garbage.yml": {"garbage.yml": "", "backup.yml": ""},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for files of settings."""
+    return tmp_path_factory.mktemp("states")
+
+
+@pytest.fixture(scope="module")
+def work(machine: Machine, folder: Path) -> bytes:
+    """Write an artifact, and back it up; return it as it is served."""
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    content = json.dumps(secrets.token_hex(4 << 20))
+    assert machine.ask(f"{ARTIFACTS}/before.bin", method="PUT", body=json.loads(content), **admin).status == 200
+    machine.play(playbook="playbooks/backup.yml")
+    return content.encode()
+
+
+def stop_what_goes_on(machine: Machine, host: Host, folder: Path, killed: str) -> None:
+    """See that what a killed playbook left running refuses others by name, and stop it."""
+    unit = {"restore.yml": "trackbox-restore"}.get(killed)
+    if not unit or host.run(f"systemctl is-active --quiet {unit}").rc:
+        return
+    output = said(machine.play(playbook="site.yml", status=2))
+    if f"its unit {unit} still runs there" not in output:
+        assert RESTORE in output  # it has just ended
+    host.run(f"systemctl stop {unit}")
+
+
+@pytest.mark.parametrize("killed", AFTERWARDS)
+def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
+    machine: Machine, host: Host, folder: Path, work: bytes, killed: str
+) -> None:
+    kill(machine, host, killed, options(killed, folder), MOMENTS[killed])
+    stop_what_goes_on(machine, host, folder, killed)
+    for playbook, sentence in AFTERWARDS[killed].items():
+        if not sentence:
+            host.run(
+                "timeout 300 sh -c 'until flock --nonblock /run/trackbox.lock true || systemctl is-active --quiet "
+                "trackbox-lock; do sleep 0.5; done'"
+            )
+        output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2 if sentence else 0))
+        if sentence:
+            assert sentence in output
+            assert "changed=0 " in output
+            assert machine.secret("mlflow_s3_secret")
+    given = options(killed, folder)
+    machine.play(*given, playbook=path_of(killed))
+    is_whole(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
+    if killed == "upgrade.yml":
+        # Back to what the inventory says: another binary is an upgrade, too.
+        machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
+
+
+def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
+    machine: Machine, host: Host, folder: Path, work: bytes
+) -> None:
+    kill(machine, host, "restore.yml", options("restore.yml", folder), MOMENTS["restore.yml"], signal.SIGINT)
+    output = said(machine.play(*options("restore.yml", folder), playbook="playbooks/restore.yml", status=2))
+    assert "has ended, and its unit trackbox-restore still runs there" in output or "changed=0 " in output
+    host.check_output("timeout 300 sh -c %s", "while systemctl is-active --quiet trackbox-restore; do sleep 1; done")
+    assert RESTORE in said(machine.play(status=2))
+    machine.play(*options("restore.yml", folder), playbook="playbooks/restore.yml")
+    is_whole(machine, folder, work)
+
+
+def test_a_backup_that_waits_in_vain_says_who_holds_the_lock_and_what_ends_that(machine: Machine, host: Host) -> None:
+    hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
+    host.check_output(
+        "systemd-run --quiet --collect --unit=trackbox-lock --description='restore.yml of elsewhere process 1' "
+        f"--service-type=notify -p NotifyAccess=all {hold}"
+    )
+    unit = "/run/systemd/system/trackbox-backup.service.d"
+    host.check_output(
+        f"mkdir {unit}; (echo [Service]; echo ExecStart=; sed -n 's/^\\(ExecStart=.* backup\\) .*/\\1 1/p' "
+        f"/etc/systemd/system/trackbox-backup.service) >{unit}/short.conf; systemctl daemon-reload"
+    )
+    try:
+        assert host.run("systemctl start trackbox-backup").rc != 0
+        error = json.loads(host.file("/var/lib/trackbox/backup/last.json").content_string)["error"]
+        assert error.startswith(
+            "Nothing was backed up, for the lock of this machine was not free: restore.yml of elsewhere"
+        )
+        assert error.endswith("type on this machine: systemctl stop trackbox-lock.")
+        output = said(machine.play(status=2))
+        assert "restore.yml of elsewhere process 1 holds the lock, since" in output
+        assert "changed=0 " in output
+    finally:
+        host.check_output(
+            f"systemctl stop trackbox-lock; rm -r {unit}; systemctl daemon-reload; systemctl reset-failed"
+        )
+    machine.play(playbook="playbooks/backup.yml")

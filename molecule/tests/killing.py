@@ -1,0 +1,77 @@
+"""What the tests of interrupted playbooks share: they kill one at a moment, and look whether the machine is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/states"
+
+
+def said(output: str) -> str:
+    """Return what a playbook printed, on one line."""
+    return " ".join(output.replace("'", "").split())
+
+
+def options(playbook: str, folder: Path) -> list[str]:
+    """Return the options that a playbook needs to do something; folder: where a file of them may lie."""
+    given: dict[str, list[str]] = {
+        "restore.yml": ["--extra-vars=restore_confirm=" + HOST],
+        "rotate-secrets.yml": ["--extra-vars=rotate=mlflow_s3_secret"],
+        "uninstall.yml": ["--check"],
+    }
+    if playbook == "upgrade.yml":
+        # The same MinIO by another checksum.
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
+        binary = folder / "minio"
+        if not binary.exists():
+            shutil.copy(next(cache.glob("*/minio")), binary)
+            with binary.open("ab") as file:
+                file.write(secrets.token_bytes(8))
+        return [
+            "--extra-vars",
+            json.dumps({"minio_source": "file", "minio_file": str(binary), "upgrade_backup": False}),
+        ]
+    return given.get(playbook, [])
+
+
+def path_of(playbook: str) -> str:
+    """Return the playbook's file from the repository's folder."""
+    return playbook if playbook == "site.yml" else f"playbooks/{playbook}"
+
+
+def kill(machine: Machine, host: Host, playbook: str, given: list[str], when: str, by: int = signal.SIGKILL) -> None:
+    """Run a playbook, and end it by a signal once a command succeeds on the machine."""
+    command, environment = machine.ansible(path_of(playbook), *given)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as running:
+        try:
+            host.check_output("timeout 400 sh -c %s", f"until {when}; do sleep 0.05; done")
+            assert running.poll() is None, "it had ended before it could be killed"
+        finally:
+            os.killpg(running.pid, by)
+
+
+def is_whole(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
+    """Look whether the machine serves, has its work, and holds every promise."""
+    machine.wait_for_health(200, 120)
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    assert machine.ask(f"{ARTIFACTS}/before.bin", **admin).body == work
+    assert machine.ask(f"{ARTIFACTS}/after.bin", method="PUT", body="after", **admin).status == 200
+    found = machine.promises(folder, *given)
+    assert {name: one["detail"] for name, one in found.items() if one["state"] == "broken"} == {}
+
+
+# The machine's name in the inventory.
+HOST = os.environ.get("TRACKBOX_HOST", "instance")
+
+__all__ = ["ARTIFACTS", "HOST", "is_whole", "kill", "options", "path_of", "said"]

@@ -1,0 +1,137 @@
+"""No condition relies on a list, a text or a number being true: ansible-core 2.19 ends with an error there.
+
+What a condition is made of can be judged without running it: a comparison or a test is true or false, a variable may
+be anything, unless it is a name for such an expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_run import ROOT
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+CONDITIONS = ("when", "until", "failed_when", "changed_when", "break_when", "that")
+FOLDERS = ("playbooks", "roles", "molecule")
+# Variables and parts of results that Ansible makes true or false.
+BOOLEANS = {"ansible_check_mode", "exists", "changed", "failed", "skipped"}
+
+JINJA = Environment(autoescape=True)
+
+
+def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bool:
+    """Return whether an expression is true or false, whatever its variables are; known: variables that are."""
+
+    def all_are(*parts: nodes.Node | None) -> bool:
+        return all(is_boolean(part, known) for part in parts)
+
+    match node:
+        case nodes.Not():
+            found = all_are(node.node)
+        case nodes.And() | nodes.Or():
+            found = all_are(node.left, node.right)
+        case nodes.CondExpr():
+            found = all_are(node.test, node.expr1, node.expr2)
+        case nodes.Filter(name="default"):
+            found = all_are(node.node, *node.args)
+        case nodes.Const():
+            found = isinstance(node.value, bool)
+        case nodes.Name() | nodes.Getattr():
+            found = (node.name if isinstance(node, nodes.Name) else node.attr) in known
+        case _:
+            found = isinstance(node, (nodes.Compare, nodes.Test)) or getattr(node, "name", "") == "bool"
+    return found
+
+
+def expression(text: str) -> nodes.Node | None:
+    """Return the expression that a template is; None where it is more, or less, than one."""
+    try:
+        match JINJA.parse(text.strip()).body:
+            case [nodes.Output(nodes=[found])]:
+                return found
+    except TemplateSyntaxError:  # a script that has braces, too
+        pass
+    return None
+
+
+def conditions(loaded: Any) -> Iterator[str]:
+    """Yield every condition in what was loaded from a file."""
+    if isinstance(loaded, list):
+        for part in loaded:
+            yield from conditions(part)
+    elif isinstance(loaded, dict):
+        for name, value in loaded.items():
+            if name in CONDITIONS:
+                yield from map(str, value if isinstance(value, list) else [value])
+            else:
+                yield from conditions(value)
+
+
+def definitions(loaded: Any) -> Iterator[tuple[str, str]]:
+    """Yield every private variable in what was loaded from a file, with what it is."""
+    if isinstance(loaded, list):
+        for part in loaded:
+            yield from definitions(part)
+    elif isinstance(loaded, dict):
+        for name, value in loaded.items():
+            if str(name).startswith("__"):
+                yield name, str(value)
+            yield from definitions(value)
+
+
+@cache
+def known() -> Collection[str]:
+    """Return the variables that are true or false: BOOLEANS, and the names that every definition makes so."""
+    found: dict[str, bool] = dict.fromkeys(BOOLEANS, True)
+    for path in [*files(), *(ROOT / "roles").glob("*/vars/main.yml")]:
+        for name, value in definitions(yaml.safe_load(path.read_text())):
+            good = value in ("True", "False") or is_boolean(expression(value))
+            found[name] = found.get(name, True) and good
+    return {name for name, good in found.items() if good}
+
+
+def files() -> Iterator[Path]:
+    """Yield the files that have tasks."""
+    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.yml")):
+        if path.parent.name in ("playbooks", "tasks", "handlers") or path.name in ("prepare.yml", "converge.yml"):
+            yield path
+
+
+@pytest.mark.parametrize("path", list(files()), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_condition_is_true_or_false(path: Path) -> None:
+    wrong = [
+        text
+        for text in conditions(yaml.safe_load(path.read_text()))
+        if not is_boolean(expression(f"{{{{ {text} }}}}"), known())
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names", "upgrade_backup | bool and names and not ansible_check_mode", "not names", "names | default([])", "'a'"]
+    + [
+        "names | length",
+        "x.stdout",
+        "x is defined and x.rc",
+        "'a' if x is defined else names",
+        "x | default(true)",
+        "1",
+    ],
+)
+def test_a_condition_that_may_be_a_list_a_text_or_a_number_is_found(text: str) -> None:
+    assert not is_boolean(expression(f"{{{{ {text} }}}}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names | length > 0", "x is defined", "'a' in names", "true", "not ansible_check_mode", "x.stat.exists"]
+    + ["x.stat.exists | default(true)", "x | bool or y.rc == 0", "(x is defined) if y == 1 else false"],
+)
+def test_a_condition_that_is_true_or_false_passes(text: str) -> None:
+    assert is_boolean(expression(f"{{{{ {text} }}}}"))

@@ -1,0 +1,201 @@
+"""Filters that judge a machine: who holds its lock, what an interrupted playbook left, where its objects are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+LOCK = "trackbox-lock.service"
+# Units that take the lock by themselves.
+LOCKING = {
+    "trackbox-backup.service": "a backup (trackbox-backup)",
+    "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
+}
+OWNER = re.compile(r"(?P<playbook>\S+\.yml) of (?P<controller>\S+) process (?P<process>\d+)")
+
+
+def is_ansible(arguments: str) -> bool:
+    """Return whether these arguments are those of ansible-playbook: as the program, or as an interpreter's script."""
+    return any(Path(word).name == "ansible-playbook" for word in arguments.split()[:2])
+
+
+def ancestors(pid: int) -> list[tuple[int, str]]:
+    """Return number and command of this process and of those that it comes from, itself first."""
+    table = subprocess.run(["ps", "-wwAo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
+    rows = {int(line.split(None, 2)[0]): line.split(None, 2)[1:] for line in table.splitlines()}
+    found = []
+    while pid in rows and pid > 1:
+        found.append((pid, rows[pid][-1]))
+        pid = int(rows[pid][0])
+    return found
+
+
+def lock_owner(purpose: str) -> str:
+    """Return what a unit's description says: the playbook, this controller, the process of its ansible-playbook."""
+    mine = [pid for pid, command in ancestors(os.getpid()) if is_ansible(command)]
+    return f"{purpose} of {platform.node()} process {mine[-1] if mine else os.getpid()}"
+
+
+def lock_is_stale(description: str) -> bool:
+    """Return whether its owner is a process of this controller that has ended, or is this one."""
+    owner = OWNER.fullmatch(description)
+    if not owner or owner["controller"] != platform.node():
+        return False
+    if lock_owner("").split()[-1] == owner["process"]:
+        return True
+    pid = int(owner["process"])
+    return not any(is_ansible(command) for number, command in ancestors(pid) if number == pid)
+
+
+def machine_states(text: str) -> dict[str, Any]:
+    """Return what files/states printed.
+
+    held, installed: whether the lock is held, and Trackbox was installed. left: files that say which playbook did not
+    end. objects: the folder where objects are, or "". wanted: what is in the folder that the inventory names.
+    units: properties of the services that run, by name.
+    """
+    found: dict[str, Any] = {"held": False, "installed": False, "left": [], "objects": "", "wanted": "", "units": {}}
+    lines, _, rest = text.partition("Id=") if not text.startswith("Id=") else ("", "", text[3:])
+    for name, _, value in (line.partition(":") for line in lines.splitlines()):
+        if name == "left":
+            found["left"].append(value)
+        elif name in ("objects", "wanted"):
+            found[name] = value
+        elif name in ("lock", "installed"):
+            found["held" if name == "lock" else name] = True
+    for block in f"Id={rest}".split("\n\n"):
+        unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if unit.get("ActiveState") in ("active", "activating", "deactivating", "reloading"):
+            found["units"][unit["Id"]] = unit
+    return found
+
+
+def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_nothing: bool = False) -> str:
+    """Return the sentence by which a playbook is refused while another one works on the host; nothing if none does.
+
+    A lock whose playbook has ended holds up nobody, unless a unit that this playbook started still runs.
+    changes_nothing: whether the playbook may run beside a backup and the garbage collection.
+    """
+    found = work_in_the_way(states["units"]) or lock_in_the_way(states, changes_nothing)
+    return f"{host} is being worked on, and {playbook} has changed nothing: {found}" if found else ""
+
+
+def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
+    """Return who runs a unit that a playbook started beside the lock, and what to do about it; nothing if none runs."""
+    for name, unit in sorted(units.items()):
+        owner = OWNER.fullmatch(unit["Description"])
+        if name == LOCK or not owner:
+            continue
+        short, since = name.removesuffix(".service"), unit["InactiveExitTimestamp"]
+        if lock_is_stale(unit["Description"]):
+            return (
+                f"{unit['Description']} has ended, and its unit {short} still runs there, since {since}. Wait for its "
+                f"end, or type there: systemctl stop {short}. Then type {owner['playbook']} again."
+            )
+        return (
+            f"{unit['Description']} runs the unit {short} there, since {since}. Wait for its end; if that playbook has "
+            f"ended, type there: systemctl stop {short}."
+        )
+    return ""
+
+
+def lock_in_the_way(states: Mapping[str, Any], changes_nothing: bool) -> str:
+    """Return who holds the lock, and what to do about it; nothing if it is free, or its playbook has ended."""
+    units: Mapping[str, Mapping[str, str]] = states["units"]
+    if LOCK in units:
+        unit = units[LOCK]
+        if lock_is_stale(unit["Description"]):
+            return ""
+        return (
+            f"{unit['Description']} holds the lock, since {unit['InactiveExitTimestamp']}. Wait for its end; if it has "
+            "ended without giving the lock back, type there: systemctl stop trackbox-lock."
+        )
+    if changes_nothing or not states["held"]:
+        return ""
+    for name, words in LOCKING.items():
+        if name in units:
+            return (
+                f"{words} holds the lock, since {units[name]['InactiveExitTimestamp']}. Wait for its end, or type "
+                f"there: systemctl stop {name.removesuffix('.service')}."
+            )
+    return "a program holds /run/trackbox.lock. Wait for its end; fuser -v /run/trackbox.lock names it there."
+
+
+def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_data: bool = False) -> str:
+    """Return the sentence by which a playbook is refused where another one did not end; nothing if all have.
+
+    playbook: the one that asks; the one that did not end may go on. replaces_data: whether it removes all data anyway.
+    """
+    if replaces_data:
+        return ""
+    if "half-restored" in states["left"] and playbook != "restore.yml":
+        return (
+            f"A restore onto this machine did not end, so what {host} holds is not whole, and {playbook} has changed "
+            f"nothing: type ansible-playbook playbooks/restore.yml -e restore_confirm={host} again."
+        )
+    if {"upgrading", "dumps/unfinished"} & set(states["left"]) and playbook != "upgrade.yml":
+        return (
+            f"An upgrade of {host} did not end, and {playbook} has changed nothing: type ansible-playbook "
+            "playbooks/upgrade.yml again."
+        )
+    return ""
+
+
+def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files: Sequence[str]) -> str:
+    """Return the sentence by which a playbook is refused where a rotation did not end; nothing if none is left.
+
+    files: the new secrets on the controller, NAME.new, that have not taken the old ones' place.
+    """
+    if not files or not states["installed"]:
+        return ""
+    names = ",".join(sorted(Path(file).stem for file in files))
+    return (
+        f"A rotation of secrets of {host} did not end ({Path(files[0]).parent} has {names.split(',')[0]}.new), and "
+        f"{playbook} has changed nothing: type ansible-playbook playbooks/rotate-secrets.yml -e rotate={names} again."
+    )
+
+
+def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
+    """Return the sentence by which a folder is refused while the objects are elsewhere; nothing if it may be used.
+
+    folder: minio_data_dir.
+    """
+    objects, wanted = states["objects"], states["wanted"]
+    if objects in ("", folder):
+        if wanted == "files" and not objects:
+            return (
+                f"minio_data_dir is {folder}, and that folder of {host} holds files that are not MinIO's: empty it, or "
+                "name another folder."
+            )
+        return ""
+    if wanted == "objects":
+        return (
+            f"{host} has objects in {objects}, where MinIO had them last, and in {folder}, which minio_data_dir names: "
+            "finish the move, or rename the folder that is not to be used, and run site.yml again."
+        )
+    return (
+        f"The objects of {host} are in {objects}, and minio_data_dir is {folder}: move them there first (on {host}: "
+        f"systemctl stop minio; mkdir -p {folder}; find {objects} -mindepth 1 -maxdepth 1 -exec mv -t {folder} {{}} +) "
+        f"and type it again, or set minio_data_dir to {objects}."
+    )
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "left_problem": left_problem,
+            "lock_is_stale": lock_is_stale,
+            "lock_owner": lock_owner,
+            "lock_problem": lock_problem,
+            "machine_states": machine_states,
+            "objects_problem": objects_problem,
+            "rotation_problem": rotation_problem,
+        }
