@@ -9,7 +9,7 @@ ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
-.PHONY: up env ssh test test-all down verify sbom bench outdated
+.PHONY: up env ssh test test-all down verify sbom bench outdated tools
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook playbooks/up.yml
@@ -21,11 +21,15 @@ env:  ## what MLflow's client and an S3 client need: eval "$(make -s env)"
 ssh:  ## a shell on the local VM
 	ssh -F .trackbox/ssh_config trackbox
 
-test: .venv/done training/.venv/done  ## lint, unit tests, molecule
+test: tools .venv/done training/.venv/done  ## lint, unit tests, molecule
 	.ci/test
 
-test-all: .venv/done training/.venv/done  ## that, and what takes too long for every day
+test-all: tools .venv/done training/.venv/done  ## that, and what takes too long for every day
 	.ci/test --all
+
+# First: without them it ends with a sentence, before anything is installed or made.
+tools:
+	@.ci/tools
 
 verify: .venv/done  ## whether the local VM keeps every promise
 	ansible-playbook playbooks/verify.yml
