@@ -16,7 +16,7 @@ short_description: The default screen output, never silent for long
 description:
   - With C(display_skipped_hosts=false) the default callback prints a task's name only when the task has ended. This one
     prints it after O(banner_after) seconds, and from then on a line every O(interval) seconds. A task that is skipped
-    sooner leaves no line. Nothing is erased, so that a log reads like a terminal.
+    sooner leaves no line, and one that is skipped later says so. Nothing is erased: a log reads like a terminal.
   - A task that is tried again shows the last line of its output.
 extends_documentation_fragment:
   - default_callback
@@ -25,7 +25,7 @@ options:
   banner_after:
     description: Seconds until the name of a task that still runs is printed.
     type: float
-    default: 0.5
+    default: 1
     ini: [{section: callback_progress, key: banner_after}]
     env: [{name: TRACKBOX_BANNER_AFTER}]
   interval:
@@ -51,6 +51,8 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
         self._reporter: threading.Thread | None = None
         self._task: Any = None
         self._began = 0.0
+        # The last task whose name came before its result.
+        self._named_early: Any = None
         self._next_line = 0.0
         # Hosts whose result of the task is outstanding.
         self._pending = 0
@@ -71,6 +73,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
     def _report_task(self, seconds: float) -> None:
         """Print one line: the task's name if it is not on the screen yet, else how long the task has been running."""
         if self._last_task_banner != self._task._uuid:
+            self._named_early = self._task._uuid
             self._print_task_banner(self._task)
         else:
             self._display.display(f"… still running after {seconds:.0f} s: {self._last_task_name}", color=C.COLOR_DEBUG)
@@ -117,6 +120,8 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
         """Show the result, which is not outstanding any more."""
         self._host_ended()
         super().v2_runner_on_skipped(result)
+        if self._named_early == result.task._uuid and not self.get_option("display_skipped_hosts"):
+            self._display.display(f"skipping: [{result.host.get_name()}]", color=C.COLOR_SKIP)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Show the result, which is not outstanding any more."""

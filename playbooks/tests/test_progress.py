@@ -20,6 +20,7 @@ SLOW = {"ansible.builtin.command": "sleep 6", "changed_when": False}
 TASKS = [
     {"name": SLOWLY, **SLOW},
     {"name": "Leave this one out", **SLOW, "when": False},
+    {"name": "Leave this one out late", **SLOW, "when": "lookup('ansible.builtin.pipe', 'sleep 3; echo no') == 'yes'"},
     {
         "name": "Try this one again",
         "ansible.builtin.shell": 'echo "$(ls "$FOLDER" | wc -l) of 3 parts"; mktemp "$FOLDER/XXXX" >&2',
@@ -85,7 +86,12 @@ def test_a_slow_task_is_reported_as_often_as_it_is_set(lines: Lines) -> None:
 
 
 def test_a_skipped_task_leaves_no_line(lines: Lines) -> None:
-    assert not [line for _, line in lines if "Leave this one out" in line or "skipping" in line]
+    assert not [line for _, line in lines if "Leave this one out]" in line]
+
+
+def test_a_task_that_is_skipped_after_its_name_came_says_so(lines: Lines) -> None:
+    assert when(lines, "TASK [Leave this one out late]") < when(lines, "skipping: [localhost]")
+    assert len([line for _, line in lines if "skipping" in line]) == 1
 
 
 def test_a_task_that_is_tried_again_shows_how_far_it_is(lines: Lines) -> None:
@@ -95,4 +101,4 @@ def test_a_task_that_is_tried_again_shows_how_far_it_is(lines: Lines) -> None:
 
 
 def test_the_name_comes_once(lines: Lines) -> None:
-    assert len([line for _, line in lines if line.startswith("TASK [")]) == 2
+    assert len([line for _, line in lines if line.startswith("TASK [")]) == 3
