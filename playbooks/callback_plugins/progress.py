@@ -16,7 +16,7 @@ short_description: The default screen output, never silent for long
 description:
   - With C(display_skipped_hosts=false) the default callback prints a task's name only when the task has ended. This one
     prints it after O(banner_after) seconds, and from then on a line every O(interval) seconds. A task that is skipped
-    sooner leaves no line, and one that is skipped later says so. Nothing is erased: a log reads like a terminal.
+    sooner leaves no line, and one that is skipped later says so. Nothing is erased, so a log reads like a screen.
   - A task that is tried again shows the last line of its output.
 extends_documentation_fragment:
   - default_callback
