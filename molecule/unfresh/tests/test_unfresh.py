@@ -151,8 +151,7 @@ def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
     variables = {
         "ansible_host": machine.address,
         "ansible_user": "ops",
-        "ansible_ssh_common_args": f"-F {ROOT}/.trackbox/ssh_config -o HostKeyAlias={machine.name}",
-        "ansible_ssh_private_key_file": f"{ROOT}/.trackbox/{machine.name}/key",
+        "ansible_ssh_common_args": f"-F {ROOT}/.trackbox/ssh_config",
         "trackbox_secrets": str(tmp_path / "secrets"),
         "mysql_flavor": "mariadb",
     }
