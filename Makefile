@@ -15,7 +15,7 @@ FOLDER = $(if $(wildcard $(INVENTORY)/.),$(INVENTORY),$(patsubst %/,%,$(dir $(IN
 # `secrets` until a playbook has moved it.
 SECRETS = $(firstword $(wildcard $(FOLDER)/.secrets $(FOLDER)/secrets) $(FOLDER)/.secrets)
 
-.PHONY: up env ssh test test-all down verify sbom bench outdated
+.PHONY: up env ssh test test-all down verify sbom bench outdated tools
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook -i inventory/local playbooks/up.yml
@@ -27,11 +27,15 @@ env:  ## what MLflow's client and an S3 client need: eval "$(make -s env)"
 ssh: .venv/done  ## a shell on the machine
 	@python playbooks/ssh.py $(INVENTORY)
 
-test: .venv/done training/.venv/done  ## lint, unit tests, molecule
+test: tools .venv/done training/.venv/done  ## lint, unit tests, molecule
 	.ci/test
 
-test-all: .venv/done training/.venv/done  ## that, and what takes too long for every day
+test-all: tools .venv/done training/.venv/done  ## that, and what takes too long for every day
 	.ci/test --all
+
+# First: without them it ends with a sentence, before anything is installed or made.
+tools:
+	@.ci/tools
 
 verify: .venv/done  ## whether the installation keeps every promise
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml

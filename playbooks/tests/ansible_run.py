@@ -83,6 +83,8 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
+        # What tasks/look.yml would have seen: a bare machine, whatever this one is.
+        "__trackbox_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}
     groups = {group: {"hosts": members} for group in GROUPS}

@@ -22,8 +22,9 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
 
 
 def seen(text: str) -> dict[str, list[str]]:
-    """Return what tasks/look.yml saw, by its kind; of each installed package the name."""
-    found: dict[str, list[str]] = {"installed": [], "user": [], "group": [], "path": []}
+    """Return what tasks/look.yml saw, by the kinds that files/look lists; of each installed package the name."""
+    kinds = ["installed", "user", "account", "group", "path", "own", "database", "listens", "site"]
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for kind, _, rest in (line.partition(":") for line in text.splitlines()):
         if kind in found:
             found[kind].append(rest.partition(":")[0] if kind == "installed" else rest)

@@ -137,11 +137,15 @@ def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     )
 
 
+# Programs that hold ports as root: their user does not say whose they are. A MinIO of root is not Trackbox's.
+ROOT_PROGRAMS = {"nginx", "systemd"}
+
+
 def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
     """Return a sentence for each port that is none, that two want, or that somebody else holds.
 
     listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that moves it, a
-    port or an address that ends in one. owners: the users, or the programs, that may hold them.
+    port or an address that ends in one. owners: the users, or the programs among ROOT_PROGRAMS, that may hold them.
     """
     problems = []
     seen: dict[str, str] = {}
@@ -154,7 +158,8 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *ow
             problems.append(f"{variable} is {value}, the port of {seen[port]} too: give each a port of its own.")
         seen[port] = variable
         for entry in listening:
-            if entry["port"] == int(port) and not {entry.get("user"), entry["name"]} & set(owners):
+            ours = entry.get("user") in owners or entry["name"] in ROOT_PROGRAMS.intersection(owners)
+            if entry["port"] == int(port) and not ours:
                 holder = f"{entry['name']} (process {entry['pid']})"
                 problems.append(f"{variable}: port {port} is held by {holder}: stop that, or choose another port.")
                 break

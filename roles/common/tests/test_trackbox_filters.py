@@ -97,6 +97,14 @@ def test_a_port_that_somebody_else_holds_is_named_with_its_holder() -> None:
     ]
 
 
+def test_a_minio_that_somebody_started_by_hand_is_not_the_service() -> None:
+    by_hand = {"port": 9000, "name": "minio", "pid": 7, "user": "root"}
+    assert port_problems([by_hand], {"trackbox_minio_address": "127.0.0.1:9000"}, "minio") == [
+        "trackbox_minio_address: port 9000 is held by minio (process 7): stop that, or choose another port."
+    ]
+    assert port_problems([by_hand | {"user": "minio"}], {"trackbox_minio_address": "127.0.0.1:9000"}, "minio") == []
+
+
 @pytest.mark.parametrize("own", [{"name": "nginx", "user": "root"}, {"name": "python3", "user": "nginx"}])
 def test_a_port_that_the_service_holds_itself_is_free(own: dict[str, str]) -> None:
     assert port_problems([APACHE | own], {"nginx_http_port": "80", "trackbox_https_port": 443}, "nginx") == []

@@ -144,6 +144,33 @@ def test_detached_it_compiles_in_the_background_and_the_next_one_waits(build: Bu
     assert sorted(path.name for path in cache.iterdir()) == sorted([SHA256, "build.log", "lock"])
 
 
+def test_who_waits_is_told_how_far_the_build_is(build: Build, calls: Path, cache: Path) -> None:
+    Path(f"{calls}.wait").touch()
+    assert end(build("--detach"))[0] == 0
+    while not builds(calls):
+        time.sleep(0.02)
+    (cache / "build.log").write_text("go: downloading a v1\ngo: downloading b v2\n")
+    assert end(build("--wait=0")) == (75, "2 modules of MinIO are downloaded")
+    (cache / "build.log").write_text("go: downloading a v1\npackages: 530\nerrors\ninternal/abi\n")
+    assert end(build("--wait=0")) == (75, "2 of 530 packages of MinIO are compiled")
+    Path(f"{calls}.wait").unlink()
+    assert end(build("--wait=30")) == (0, str(cache / SHA256 / "minio"))
+    assert builds(calls) == 1
+
+
+def test_who_waits_for_a_build_that_fails_is_told_why(build: Build, cache: Path) -> None:
+    wanted = "0" * 64
+    assert end(build("--detach", sha256=wanted))[0] == 0
+    status, said = end(build("--wait=30", sha256=wanted))
+    assert status == 1
+    assert said.startswith(f"The MinIO built here has the SHA-256 {SHA256}, and minio_checksums.amd64 pins {wanted}: ")
+
+
+def test_who_waits_for_a_build_that_was_killed_is_told_so(build: Build, cache: Path) -> None:
+    cache.mkdir()
+    assert end(build("--wait=0"))[1].startswith(f"The build of MinIO broke off, {cache}/build.log does not say why")
+
+
 def test_too_little_disk_is_refused_before_anything_is_fetched(cache: Path) -> None:
     cache.mkdir()
     mount = 'mount -t tmpfs -o size=16m none "$0" && exec "$@"'

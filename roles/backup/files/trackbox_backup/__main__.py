@@ -6,6 +6,7 @@ A backup waits for the lock for so long; the others come from a playbook that ho
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -24,6 +25,8 @@ def stop(*_: object) -> None:
 def main() -> None:
     """Do what the arguments say."""
     signal.signal(signal.SIGTERM, stop)
+    # restic's packs and MinIO's lists can be larger than a small /tmp.
+    tempfile.tempdir = os.environ.get("TMPDIR", "/var/tmp")
     command, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()

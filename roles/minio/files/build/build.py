@@ -1,6 +1,7 @@
 """Build MinIO's server once, from pinned source, into the controller's cache.
 
-Prints the path of the binary. Several callers may run at once: one builds, the others wait for it.
+Prints the path of the binary. Several callers may run at once: one builds, the others wait for it. With --detach the
+build goes on in the background, and --wait prints how far it is.
 Nothing stays behind but the binary; what an interrupted build left is removed by the next one.
 """
 
@@ -15,10 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 SOURCE = Path(__file__).resolve().parent
+GOES_ON = 75  # the exit code of --wait while the build goes on: EX_TEMPFAIL
 DISK_GIB = 4  # modules 1.2 GB, build cache 1 GB, toolchain 0.3 GB, and room to spare
 
 
@@ -74,12 +78,45 @@ def fetch(work: Path, environment: dict[str, str]) -> None:
     subprocess.run(["go", "mod", "download", "github.com/minio/minio"], cwd=SOURCE, env=environment, check=True)
 
 
-def compiled(work: Path, environment: dict[str, str]) -> Path:
-    """Compile in the folder `work` and return the binary's path; raises as `fetch` does."""
+def compiled(work: Path, environment: dict[str, str], names: bool) -> Path:
+    """Compile in the folder `work` and return the binary's path; raises as `fetch` does.
+
+    names: whether to print what `progress` reads: how many packages there are, and the name of each that is compiled.
+    """
     binary = work / "minio"
-    command = ["go", "build", "-ldflags", linker_flags(), "-o", str(binary), "."]
+    if names:
+        command = ["go", "list", "-deps", "."]
+        listed = subprocess.run(command, cwd=SOURCE, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        print(f"packages: {len(listed.stdout.split())}", flush=True)
+    command = ["go", "build", "-ldflags", linker_flags(), *["-v"] * names, "-o", str(binary), "."]
     subprocess.run(command, cwd=SOURCE, env=environment, check=True)
     return binary
+
+
+def progress(log: str) -> str:
+    """Return how far a build is that has written this log."""
+    fetched, found, rest = log.partition("packages: ")
+    if not found:
+        return f"{fetched.count('go: downloading ')} modules of MinIO are downloaded"
+    total, *names = rest.splitlines()
+    return f"{sum(' ' not in name for name in names)} of {total} packages of MinIO are compiled"
+
+
+def wait(target: Path, lock: IO[str], log: Path, seconds: float) -> None:
+    """Wait for a build in the background; exit with how far it is after `seconds`, or with why it has failed."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                print(progress(log.read_text()) if log.exists() else "MinIO's sources are fetched")
+                sys.exit(GOES_ON)
+            time.sleep(0.2)
+    if not target.exists():
+        said = [line for line in log.read_text().splitlines() if " " in line] if log.exists() else []
+        sys.exit("\n".join(said[-8:]) or f"The build of MinIO broke off, {log} does not say why: run site.yml again.")
 
 
 def detach(log: Path) -> None:
@@ -104,7 +141,7 @@ def build(target: Path, arch: str, sha256_wanted: str, log: Path | None) -> None
             fetch(work, environment)
             if log:
                 detach(log)
-            binary = compiled(work, environment)
+            binary = compiled(work, environment, names=log is not None)
         except subprocess.CalledProcessError as error:
             sys.exit(
                 f"MinIO could not be built: {Path(error.cmd[0]).name} failed, its reason is above. Give the controller "
@@ -126,11 +163,16 @@ def main() -> None:
     parser.add_argument("--sha256", required=True, help="what the binary must be")
     parser.add_argument("--cache", required=True, type=Path)
     parser.add_argument("--detach", action="store_true", help="compile in the background: CACHE/build.log")
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help=f"wait for that; exit {GOES_ON} while it goes on")
     args = parser.parse_args()
 
     target: Path = args.cache / args.sha256 / "minio"
     args.cache.mkdir(parents=True, exist_ok=True)
     with (args.cache / "lock").open("w") as lock:
+        if args.wait is not None:
+            wait(target, lock, args.cache / "build.log", args.wait)
+            print(target)
+            return
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -125,3 +125,12 @@ def root_alone(_: Facts) -> Iterator[str]:
     yield from (
         f"{one.pw_name} has the number 0" for one in pwd.getpwall() if one.pw_uid == 0 and one.pw_name != "root"
     )
+
+
+@promise("host")
+def programs_reachable(_: Facts) -> Iterator[str]:
+    """Every user reaches the programs under /opt/trackbox, whatever umask they were installed with."""
+    for path, found in walk("/opt/trackbox"):
+        wanted = 0o005 if stat.S_ISDIR(found.st_mode) else 0o004
+        if not stat.S_ISLNK(found.st_mode) and found.st_mode & wanted != wanted:
+            yield f"{path} has mode {stat.S_IMODE(found.st_mode):04o}"

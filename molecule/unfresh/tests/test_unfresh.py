@@ -1,0 +1,185 @@
+"""On a machine that is not fresh Trackbox works, or refuses in one sentence before it changes anything.
+
+In this order: the installation is used, then removed, and what somebody else has is put in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+REMOVE = (ROOT / "roles/common/files/remove").read_text()
+
+
+def refused(machine: Machine, **variables: Any) -> str:
+    """Return the sentence by which site.yml refuses these variables; fails unless nothing was changed."""
+    said = machine.play("--extra-vars", json.dumps(variables), status=2)
+    assert " changed=0 " in said
+    assert "TASK [common : Packages" not in said
+    return " ".join(said.split())
+
+
+def orders(host: Host) -> str:
+    """Return what somebody's table holds."""
+    return str(host.check_output("mariadb --skip-column-names --execute 'SELECT id FROM shop.orders'"))
+
+
+def test_root_has_the_umask_and_tmp_is_small(host: Host) -> None:
+    assert host.check_output("runuser -u ops -- sudo sh -c umask") == "0077"
+    assert "16M" in host.check_output("df --human-readable /tmp")
+    assert "noexec" in host.check_output("findmnt --noheadings --output OPTIONS /tmp")
+
+
+def test_it_is_installed_and_keeps_its_promises(machine: Machine, tmp_path: Path) -> None:
+    machine.wait_for_health(200, 60)
+    found = machine.promises(tmp_path)
+    assert {name: result["detail"] for name, result in found.items() if result["state"] == "broken"} == {}
+    assert found["programs_reachable"]["state"] == "held"
+
+
+def test_a_user_can_run_what_root_installed(host: Host) -> None:
+    assert host.run("runuser -u nobody -- /opt/trackbox/training/fraud/environment/bin/fraud --help").rc == 0
+
+
+def test_a_second_run_changes_nothing(machine: Machine) -> None:
+    assert " changed=0 " in machine.play()
+
+
+def test_what_an_earlier_version_left_closed_is_opened_by_the_next_run(machine: Machine, host: Host) -> None:
+    package = host.check_output("ls -d /opt/trackbox/training/fraud/environment/lib/python3*/site-packages/fraud")
+    marks = "/opt/trackbox/training/fraud/environment/package-*"
+    host.check_output(f"chmod -R go-rwx /opt/trackbox/uv {package} {marks}")
+    host.check_output("chmod 700 /opt/trackbox /var/lib/trackbox")
+    machine.play()
+    assert host.run("runuser -u nobody -- /opt/trackbox/training/fraud/environment/bin/fraud --help").rc == 0
+    assert host.check_output("find /opt/trackbox ! -type l ! -perm -o=r") == ""
+    assert host.file("/var/lib/trackbox").mode == 0o755
+
+
+def test_the_other_flavor_is_refused(machine: Machine, host: Host) -> None:
+    assert "mysql_flavor is mysql: set mysql_flavor: mariadb, or remove that server" in refused(
+        machine, mysql_flavor="mysql"
+    )
+    assert orders(host) == "7"
+
+
+def test_a_persons_name_in_a_variable_is_refused(machine: Machine, host: Host) -> None:
+    said = refused(machine, trackbox_database_migration_user="ops")
+    assert "has an account ops that Trackbox did not make (number " in said
+    assert host.user("ops").shell == "/bin/bash"
+
+
+def test_uninstalled_it_leaves_somebodys_database_with_its_own_settings(machine: Machine, host: Host) -> None:
+    options = ["--extra-vars=uninstall_confirm=instance", "--extra-vars=uninstall_data=true"]
+    machine.play(*options, playbook="playbooks/uninstall.yml")
+    assert orders(host) == "7"
+    assert host.check_output("mariadb --skip-column-names --execute 'SELECT @@skip_networking, @@port'") == "0\t3306"
+    assert not host.file("/var/lib/mysql/mlflow").exists
+    assert not [name for name in ("minio", "mlflow", "mlflow-migrate") if host.user(name).exists]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            "useradd --create-home --uid 1500 --shell /bin/bash minio",
+            "userdel --remove minio",
+            "an account minio that Trackbox did not make (number 1500, home /home/minio, shell /bin/bash)",
+        ),
+        (
+            "useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin mlflow",
+            "userdel mlflow",
+            "an account mlflow that Trackbox did not make",
+        ),
+        ("groupadd trackbox", "groupdel trackbox", "a group trackbox that Trackbox did not make"),
+        (
+            "mkdir -p /opt/trackbox && touch /opt/trackbox/theirs",
+            "rm -r /opt/trackbox",
+            "has /opt/trackbox/theirs, which Trackbox did not make and would overwrite",
+        ),
+        (
+            "printf '[Service]\\nExecStart=/usr/local/bin/minio\\n' >/etc/systemd/system/minio.service",
+            "rm /etc/systemd/system/minio.service",
+            "has /etc/systemd/system/minio.service, which Trackbox did not make and would overwrite",
+        ),
+        (
+            "printf 'server {\\n  listen 8088;\\n}\\n' >/etc/nginx/conf.d/shop.conf",
+            "rm /etc/nginx/conf.d/shop.conf",
+            "has an NGINX with sites of its own (/etc/nginx/conf.d/shop.conf)",
+        ),
+    ],
+    ids=["person", "system account", "group", "folder", "unit", "site"],
+)
+def test_what_belongs_to_somebody_else_is_refused(
+    machine: Machine, host: Host, before: str, after: str, said: str
+) -> None:
+    host.check_output(before)
+    try:
+        assert said in refused(machine)
+    finally:
+        host.check_output(after)
+
+
+def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
+    """A person's that an earlier version took over, one from before, and one that Trackbox made."""
+    host.check_output(
+        "useradd --uid 1500 --home-dir /var/lib/minio --shell /usr/sbin/nologin minio && useradd --system mlflow &&"
+        " useradd --system --comment Trackbox mlflow-migrate && groupadd trackbox && mkdir -p /var/lib/trackbox &&"
+        " printf 'user:mlflow:/home/mlflow:/bin/sh\\ngroup:trackbox\\n' >/var/lib/trackbox/before"
+    )
+    try:
+        command = "sh -s - remove user:minio user:mlflow user:mlflow-migrate group:trackbox"
+        assert host.check_output(f"{command} <<'EOF'\n{REMOVE}\nEOF") == "user mlflow-migrate"
+        assert host.user("minio").exists
+        assert host.user("mlflow").exists
+        assert host.group("trackbox").exists
+    finally:
+        host.check_output("userdel minio; userdel mlflow; groupdel trackbox; rm -r /var/lib/trackbox")
+
+
+@pytest.fixture
+def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
+    """A project of somebody else, which knows of Trackbox's roles by its roles_path only."""
+    variables = {
+        "ansible_host": machine.address,
+        "ansible_user": "ops",
+        "ansible_ssh_common_args": f"-F {ROOT}/.trackbox/ssh_config",
+        "trackbox_secrets": str(tmp_path / "secrets"),
+        "mysql_flavor": "mariadb",
+    }
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"box": variables}}}))
+    (tmp_path / "ansible.cfg").write_text(f"[defaults]\ninventory = hosts.yml\nroles_path = {ROOT}/roles\n")
+    yield tmp_path
+    for playbook in ("vars.yml", "play.yml"):
+        (tmp_path / playbook).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("roles", "proof"),
+    [
+        (
+            [{"role": "minio", "minio_users": [{"name": "vera", "secret": "a long secret", "read": ["datasets"]}]}],
+            "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9000/minio/health/live\").status)'",
+        ),
+        ([{"role": "mysql"}, {"role": "nginx"}], "systemctl is-active --quiet mariadb nginx && echo 200"),
+    ],
+    ids=["minio", "mysql and nginx"],
+)
+def test_roles_are_used_alone_from_another_project(
+    project: Path, host: Host, roles: list[dict[str, Any]], proof: str
+) -> None:
+    (project / "play.yml").write_text(json.dumps([{"hosts": "box", "become": True, "roles": roles}]))
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=600, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert " changed=0 " in done.stdout
+    assert host.check_output(f"for _ in $(seq 30); do {proof} && break; sleep 1; done") == "200"

@@ -1,0 +1,143 @@
+"""Ansible callback plugin: the default screen output, but a task's name appears while the task runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from ansible import constants as C  # noqa: N812 - as Ansible's own plugins name it
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+
+DOCUMENTATION = """
+name: progress
+type: stdout
+short_description: The default screen output, never silent for long
+description:
+  - With C(display_skipped_hosts=false) the default callback prints a task's name only when the task has ended. This one
+    prints it after O(banner_after) seconds, and from then on a line every O(interval) seconds. A task that is skipped
+    sooner leaves no line, and one that is skipped later says so. Nothing is erased, so a log reads like a screen.
+  - A task that is tried again shows the last line of its output.
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+options:
+  banner_after:
+    description: Seconds until the name of a task that still runs is printed.
+    type: float
+    default: 1
+    ini: [{section: callback_progress, key: banner_after}]
+    env: [{name: TRACKBOX_BANNER_AFTER}]
+  interval:
+    description: Seconds between two lines that say that a task still runs.
+    type: float
+    default: 10
+    ini: [{section: callback_progress, key: interval}]
+    env: [{name: TRACKBOX_PROGRESS_INTERVAL}]
+"""
+
+
+class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no types
+    """The default callback with a thread that reports the task that is running."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "progress"
+
+    def __init__(self) -> None:
+        """Set up an idle reporter: the options are not known yet."""
+        super().__init__()
+        self._changed = threading.Condition(threading.RLock())
+        self._reporter: threading.Thread | None = None
+        self._task: Any = None
+        self._began = 0.0
+        # The last task whose name came before its result.
+        self._named_early: Any = None
+        self._next_line = 0.0
+        # Hosts whose result of the task is outstanding.
+        self._pending = 0
+
+    def _report(self) -> None:
+        """Print the running task's name, and then how long it has been running, whenever a line is due."""
+        with self._changed:
+            while self._reporter:
+                now = time.monotonic()
+                if not self._pending:
+                    self._changed.wait()
+                elif now < self._next_line:
+                    self._changed.wait(self._next_line - now)
+                else:
+                    self._next_line += self.get_option("interval")
+                    self._report_task(now - self._began)
+
+    def _report_task(self, seconds: float) -> None:
+        """Print one line: the task's name if it is not on the screen yet, else how long the task has been running."""
+        if self._last_task_banner != self._task._uuid:
+            self._named_early = self._task._uuid
+            self._print_task_banner(self._task)
+        else:
+            self._display.display(f"… still running after {seconds:.0f} s: {self._last_task_name}", color=C.COLOR_DEBUG)
+
+    def _print_task_banner(self, task: Any) -> None:
+        """Print the task's name once, whether its result or the reporter comes first."""
+        with self._changed:
+            if self._last_task_banner != task._uuid:
+                super()._print_task_banner(task)
+
+    def _task_start(self, task: Any, prefix: str | None = None) -> None:
+        """Hand the task to the reporter. The strategy `free` runs several at a time: there is no report of them."""
+        with self._changed:
+            super()._task_start(task, prefix)
+            self._task, self._pending, self._began = task, 0, time.monotonic()
+            self._next_line = self._began + self.get_option("banner_after")
+            if self._reporter is None:
+                self._reporter = threading.Thread(target=self._report, daemon=True)
+                self._reporter.start()
+
+    def _host_ended(self) -> None:
+        with self._changed:
+            self._pending = max(self._pending - 1, 0)
+
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
+        """Count a host whose result is outstanding."""
+        super().v2_runner_on_start(host, task)
+        with self._changed:
+            if self._last_task_name is not None:
+                self._pending += 1
+                self._changed.notify()
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Show the result, which is not outstanding any more."""
+        self._host_ended()
+        super().v2_runner_on_ok(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """Show the result, which is not outstanding any more."""
+        self._host_ended()
+        super().v2_runner_on_failed(result, ignore_errors)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """Show the result, which is not outstanding any more."""
+        self._host_ended()
+        super().v2_runner_on_skipped(result)
+        if self._named_early == result.task._uuid and not self.get_option("display_skipped_hosts"):
+            self._display.display(f"skipping: [{result.host.get_name()}]", color=C.COLOR_SKIP)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """Show the result, which is not outstanding any more."""
+        self._host_ended()
+        super().v2_runner_on_unreachable(result)
+
+    def v2_runner_retry(self, result: Any) -> None:
+        """Say that the task is tried again, with the last line of its output."""
+        self._print_task_banner(result.task)
+        left = result.result["retries"] - result.result["attempts"]
+        said = str(result.result.get("stdout") or "").splitlines() or [f"not yet, {left} more tries"]
+        self._display.display(f"waiting: [{self.host_label(result)}]: {said[-1]}", color=C.COLOR_DEBUG)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Stop reporting, and print the recap."""
+        with self._changed:
+            self._reporter, self._pending = None, 0
+            self._changed.notify()
+        super().v2_playbook_on_stats(stats)

@@ -1,0 +1,51 @@
+"""`make test` installs what it needs, or says what is missing: nothing is skipped because a program is not there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_run import ROOT
+
+NEEDED = ["chromium", "git", "openssl", "ps", "scp", "shellcheck", "testssl"]
+PACKAGES = "chromium git openssl procps openssh-client shellcheck testssl.sh"
+
+
+def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.CompletedProcess[str]:
+    """Run it where there are these programs only. prefix: what runs it."""
+    for name in programs:
+        (folder / name).symlink_to(shutil.which(name) or "/bin/true")
+    command = [*prefix, "/bin/sh", str(ROOT / ".ci/tools")]
+    return subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True, timeout=30, check=False)
+
+
+def test_make_test_begins_with_it() -> None:
+    for target in ("test", "test-all"):
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        assert done.stdout.splitlines()[0] == ".ci/tools"
+
+
+def test_where_all_is_there_it_says_nothing(tmp_path: Path) -> None:
+    done = tools(tmp_path, NEEDED)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_another_distribution_is_told_what_is_missing(tmp_path: Path) -> None:
+    done = tools(tmp_path, ["git", "openssl", "ps", "scp", "chromium"])
+    assert (done.returncode, done.stderr) == (
+        1,
+        "The tests need programs that are missing here, in Debian's packages shellcheck testssl.sh: install them with "
+        "your package manager.\n",
+    )
+
+
+def test_an_ordinary_user_is_told_what_to_type(tmp_path: Path) -> None:
+    """As nobody, who may read all that root may: a user namespace of its own."""
+    unshare = shutil.which("unshare")
+    if not unshare or subprocess.run([unshare, "--user", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no user namespaces here")
+    done = tools(tmp_path, ["id", "apt-get"], unshare, "--user")
+    said = f"The tests need programs that are missing here: sudo apt-get install {PACKAGES}\n"
+    assert (done.returncode, done.stderr) == (1, said)
