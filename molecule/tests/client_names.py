@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, ViewType
-from mlflow.exceptions import RestException
+from mlflow.exceptions import MlflowException
 
 NAMES = [
     "café",
@@ -55,7 +55,8 @@ mlflow.flush_trace_async_logging()
 logged = client.create_logged_model(experiment, name="names").model_id
 model = f"names-{now}"
 client.create_registered_model(model)
-versions = [client.create_model_version(model, "mlflow-artifacts:/0/x", await_creation_for=0).version for _ in NAMES]
+source = f"runs:/{run}/model"
+versions = [client.create_model_version(model, source, run, await_creation_for=0).version for _ in NAMES]
 version = versions[0]
 dataset = client.create_dataset(f"names-{now}", [experiment])
 
@@ -86,8 +87,8 @@ def models() -> dict[str, str]:
 
 
 def inputs() -> dict[str, str]:
-    """Return the digests of the run's datasets by name."""
-    return {one.dataset.name: one.dataset.digest for one in client.get_run(run).inputs.dataset_inputs}
+    """Return the sources of the run's datasets by name; all have one digest."""
+    return {one.dataset.name: one.dataset.source for one in client.get_run(run).inputs.dataset_inputs}
 
 
 def metrics() -> dict[str, str]:
@@ -156,7 +157,7 @@ KINDS = {
         lambda name: client.delete_logged_model_tag(logged, name),
     ),
     "input dataset": Kind(
-        lambda name, value: client.log_inputs(run, [DatasetInput(Dataset(name, value, "local", "{}"))]), inputs
+        lambda name, value: client.log_inputs(run, [DatasetInput(Dataset(name, "digest", "local", value))]), inputs
     ),
     "tag of an evaluation dataset": Kind(
         lambda name, value: client.set_dataset_tags(dataset.dataset_id, {name: value}),
@@ -173,7 +174,7 @@ def ask(kind: Kind) -> dict[str, object]:
         try:
             kind.write(name, f"v{number}")
             accepted[name] = f"v{number}"
-        except RestException as error:
+        except MlflowException as error:
             refused[name] = [error.get_http_status_code(), error.message]
     read = kind.read()
     after = None

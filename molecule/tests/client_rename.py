@@ -8,9 +8,11 @@ from mlflow import MlflowClient
 
 client = MlflowClient()
 name = f"rename-{time.time_ns()}"
+run = client.create_run("0").info.run_id
 client.create_registered_model(name, tags={"of": "the model", "of ": "another name"})
 for number in ("1", "2", "3"):
-    client.create_model_version(name, "mlflow-artifacts:/0/x", tags={"a": number, "b": number}, await_creation_for=0)
+    tags = {"a": number, "b": number}
+    client.create_model_version(name, f"runs:/{run}/model", run, tags=tags, await_creation_for=0)
     client.set_registered_model_alias(name, f"alias-{number}", number)
     client.set_registered_model_alias(name, f"other-{number}", number)
 

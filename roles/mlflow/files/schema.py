@@ -51,6 +51,11 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
             "the database's schema has no revision, so it is from before MLflow 1.0 or foreign, and was left alone: "
             "bring it up to MLflow 3.6.0 by that version's `mlflow db upgrade`, after a dump, and try again."
         )
+    if found.startswith("converting:"):
+        return (
+            "the conversion of the schema's collation broke off, so the schema was left alone: type again the playbook "
+            "that was at work, upgrade.yml or restore.yml, which loads the dump or the backup and converts it anew."
+        )
     if found not in known:
         return (
             f"{has} it is of a newer Trackbox, or foreign, and there is no way back from it. Use the Trackbox that "

@@ -108,17 +108,18 @@ def mysql_grants(its: Facts) -> Iterator[str]:
 @promise("mysql")
 def mysql_collation(its: Facts) -> Iterator[str]:
     """The database keeps names apart that differ in case, an accent or a trailing space."""
-    wanted, names = its["collation"], ",".join(f"'{name}'" for name in its["databases"])
+    wanted = its["collation"]
     schemas = dict(ask(its, "SELECT schema_name, default_collation_name FROM information_schema.schemata"))
     for name in its["databases"]:
         if schemas.get(name) != wanted:
             yield f"{name} has {schemas.get(name, 'no schema')}"
-    # Keys are VARCHAR. MariaDB's JSON is a LONGTEXT in utf8mb4_bin.
-    others = (
-        f"SELECT CONCAT_WS('.', table_schema, table_name, column_name), collation_name FROM information_schema.columns "
-        f"WHERE table_schema IN ({names}) AND data_type IN ('char', 'varchar') AND collation_name <> '{wanted}'"
-    )
-    yield from (f"{column} has {collation}" for column, collation in ask(its, others))
+            continue
+        # Keys are VARCHAR. MariaDB's JSON is a LONGTEXT in utf8mb4_bin.
+        columns = (
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+            f"WHERE table_schema = '{name}' AND data_type IN ('char', 'varchar') AND collation_name <> '{wanted}'"
+        )
+        yield from (f"{name}.{table}.{column} has {found}" for table, column, found in ask(its, columns))
 
 
 @promise("mysql")
