@@ -129,7 +129,7 @@ class Bench:
         Its event loop is asyncio's, as `pip install mlflow` has it: uvloop and httptools come with Trackbox, and serve
         it where `loop` is empty.
         """
-        self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_bin")
+        self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_0900_bin")
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
         options = f"--backend-store-uri '{uri}' --artifacts-destination /run/bench --port 5099"
         environment = "--setenv=HOME=/run/bench --property=RuntimeDirectory=bench --working-directory=/run/bench"

@@ -41,7 +41,7 @@ environment() {  # FOLDER LOCK
 }
 
 mysql <<'EOF'
-CREATE DATABASE mlflow CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE DATABASE mlflow CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin;
 CREATE USER mlflow@localhost IDENTIFIED WITH auth_socket;
 CREATE USER `mlflow-migrate`@localhost IDENTIFIED WITH auth_socket;
 GRANT SELECT, INSERT, UPDATE, DELETE ON mlflow.* TO mlflow@localhost;

@@ -51,9 +51,17 @@ def test_no_account_comes_from_elsewhere(host: Host) -> None:
     assert set(host.check_output(sql("root", "SELECT host FROM mysql.user")).split()) == {"localhost"}
 
 
-def test_the_schema_tells_upper_from_lower_case(host: Host) -> None:
+def test_the_schema_and_every_name_in_it_have_a_binary_collation_without_padding(host: Host) -> None:
+    wanted = (
+        "utf8mb4_nopad_bin" if "MariaDB" in host.check_output(sql("root", "SELECT VERSION()")) else "utf8mb4_0900_bin"
+    )
     query = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow'"
-    assert host.check_output(sql("root", query)) == "utf8mb4_bin"
+    assert host.check_output(sql("root", query)) == wanted
+    query = (
+        "SELECT DISTINCT collation_name FROM information_schema.columns "
+        "WHERE table_schema = 'mlflow' AND data_type IN ('char', 'varchar')"
+    )
+    assert host.check_output(sql("root", query)) == wanted
 
 
 @pytest.mark.parametrize(

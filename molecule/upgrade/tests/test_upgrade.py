@@ -24,6 +24,7 @@ from testinfra.host import Host
 UPGRADE = "playbooks/upgrade.yml"
 OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
 OLD_REVISION = "bf29a5ff90ea"
+OLD_COLLATION = "utf8mb4_bin"
 BLOCKER = "mcp_servers"  # a table that the last migrations make
 
 
@@ -40,6 +41,17 @@ def state(host: Host) -> tuple[str, str, str]:
         "sha256sum opt/trackbox/mlflow/serve.py etc/systemd/system/mlflow.*; mysql -Ne 'SHOW TABLES IN mlflow'"
     )
     return host.check_output("readlink /opt/trackbox/mlflow/current"), revision, files
+
+
+def collations(host: Host) -> set[str]:
+    """Return the collations of MLflow's schema, of its tables and of every column that can be a key."""
+    query = (
+        "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow' "
+        "UNION SELECT table_collation FROM information_schema.tables WHERE table_schema = 'mlflow' "
+        "UNION SELECT collation_name FROM information_schema.columns "
+        "WHERE table_schema = 'mlflow' AND data_type IN ('char', 'varchar')"
+    )
+    return set(host.check_output("mysql -Ne %s", query).split())
 
 
 def said(output: str) -> str:
@@ -104,8 +116,11 @@ def test_check_mode_says_from_what_to_what_and_changes_nothing(machine: Machine,
     with unchanged(machine, host, before):
         output = said(machine.play("--check", playbook=UPGRADE))
     assert re.search(
-        r"Would upgrade: MLflow 3\.6\.0 \(schema bf29a5ff90ea\) -> \d+\.\d+\.\d+ \(schema [0-9a-f]{12}\)", output
+        r"Would upgrade: MLflow 3\.6\.0 \(schema bf29a5ff90ea\) -> \d+\.\d+\.\d+ \(schema [0-9a-f]{12}\), "
+        r"collation utf8mb4_bin -> utf8mb4_0900_bin",
+        output,
     )
+    assert collations(host) == {OLD_COLLATION}
 
 
 def test_site_yml_refuses_and_names_the_playbook(machine: Machine, host: Host, before: str) -> None:
@@ -183,6 +198,23 @@ def test_a_failed_migration_leaves_the_old_one_with_all_its_work(machine: Machin
         assert work(machine) == before
     finally:
         host.check_output(f"mysql -e 'DROP TABLE mlflow.{BLOCKER}'")
+
+
+def test_a_failed_conversion_leaves_the_old_one_with_all_its_work(machine: Machine, host: Host, before: str) -> None:
+    # In utf8mb4 this key is too long, and the table comes after all of MLflow's.
+    host.check_output("mysql mlflow -e 'CREATE TABLE zz (x VARCHAR(1000), KEY (x)) CHARACTER SET latin1'")
+    keys = "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = 'mlflow'"
+    try:
+        was, had = state(host), host.check_output("mysql -Ne %s", keys)
+        output = said(machine.play(playbook=UPGRADE, status=2))
+        assert "Specified key was too long" in output
+        assert "the old version 3.6.0 answers again, with its database as it was" in output
+        assert state(host)[:2] == was[:2]
+        assert host.check_output("mysql -Ne %s", keys) == had
+        assert {name for name in collations(host) if name.startswith("utf8mb4")} == {OLD_COLLATION}
+        assert work(machine) == before
+    finally:
+        host.check_output("mysql mlflow -e 'DROP TABLE zz'")
 
 
 def test_one_that_was_interrupted_in_the_migration_goes_back_first(machine: Machine, host: Host, before: str) -> None:
@@ -302,6 +334,7 @@ def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str)
     current, revision, _ = state(host)
     assert not current.startswith("3.6.0")
     assert revision != OLD_REVISION
+    assert collations(host) == {"utf8mb4_0900_bin"}
     assert work(machine) == before
 
 
@@ -329,6 +362,7 @@ def test_the_way_back_works_later_too(machine: Machine, host: Host, before: str)
     current, revision, _ = state(host)
     assert current.startswith("3.6.0")
     assert revision == OLD_REVISION
+    assert collations(host) == {OLD_COLLATION}
     assert work(machine) == before
     # What it undid is not lost: it lies beside the dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")

@@ -3,7 +3,8 @@
 schema.py PLAYBOOK URI REVISION OLDEST
 
 REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
-`created`, `indexed` or `ready`, for upgrade.yml also `older`. Imports MLflow, for seconds, only where it has work.
+`created`, `indexed` or `ready`, for upgrade.yml also `older`, and the schema's collation. Imports MLflow, for seconds,
+only where it has work.
 """
 
 import sys
@@ -14,6 +15,7 @@ import sqlalchemy
 from sqlalchemy.exc import ProgrammingError
 
 NO_SUCH_TABLE = 1146
+COLLATION = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = DATABASE()"
 
 
 def first(engine: sqlalchemy.Engine, query: str) -> str | None:
@@ -49,6 +51,11 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
             "the database's schema has no revision, so it is from before MLflow 1.0 or foreign, and was left alone: "
             "bring it up to MLflow 3.6.0 by that version's `mlflow db upgrade`, after a dump, and try again."
         )
+    if found.startswith("converting:"):
+        return (
+            "the conversion of the schema's collation broke off, so the schema was left alone: type again the playbook "
+            "that was at work, upgrade.yml or restore.yml, which loads the dump or the backup and converts it anew."
+        )
     if found not in known:
         return (
             f"{has} it is of a newer Trackbox, or foreign, and there is no way back from it. Use the Trackbox that "
@@ -80,12 +87,12 @@ def main() -> None:
     engine = sqlalchemy.create_engine(uri)
     found = first(engine, "SELECT version_num FROM alembic_version")
     if found == wanted:
-        print("indexed" if playbook != "upgrade.yml" and index(engine) else "ready")
+        print("indexed" if playbook != "upgrade.yml" and index(engine) else "ready", first(engine, COLLATION))
         return
     if any(first(engine, f"SELECT 1 FROM {table} LIMIT 1") for table in ("experiments", "runs", "registered_models")):
         if problem := judge(found, wanted, oldest, playbook):
             sys.exit(problem)
-        print("older", found)
+        print("older", first(engine, COLLATION))
         return
     if playbook == "upgrade.yml":
         sys.exit("the database has no experiments, so there is nothing to upgrade: run site.yml.")
@@ -98,7 +105,7 @@ def main() -> None:
 
     _initialize_tables(engine)
     index(engine)
-    print("created")
+    print("created", first(engine, COLLATION))
 
 
 main()

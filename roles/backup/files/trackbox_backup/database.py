@@ -35,6 +35,8 @@ MODELS = (
     "WHERE v.source <> 'dummy-source' AND v.current_stage <> 'Deleted_Internal'"
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
+# Stands before the revision while roles/mlflow/files/collation.py is at work, and stays there where it broke off.
+CONVERTING = "converting:"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
 TABLES_OF_WORK = ("runs", "registered_models", "trace_info")
 WORK = "SELECT " + " + ".join(f"(SELECT COUNT(*) FROM `{{0}}`.{name})" for name in TABLES_OF_WORK)

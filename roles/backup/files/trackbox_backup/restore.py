@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from trackbox_backup.backup import DATABASE, FORMAT, OBJECTS, SECRET, TAG, WHOLE, newest_manifest
-from trackbox_backup.database import ALIASES, REVISION, WORK, Database
+from trackbox_backup.database import ALIASES, CONVERTING, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Repository, newest
@@ -66,7 +66,7 @@ class Restore:
         """Return what the playbook has to know before anything is overwritten; refuse what cannot be restored here."""
         made, half = self.manifest, HALF.exists()
         # Of a database that is half loaded nothing is asked.
-        here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0]
+        here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0].removeprefix(CONVERTING)
         if made["revision"] != here:
             raise Refused(
                 f"The backup {made['run']} holds MLflow's schema {made['revision']}, and the MLflow installed here "

@@ -107,9 +107,25 @@ def mysql_grants(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_collation(its: Facts) -> Iterator[str]:
-    """The database tells upper from lower case in its schemas."""
-    query = "SELECT schema_name, default_collation_name FROM information_schema.schemata"
-    found = dict(ask(its, query))
+    """The database keeps names apart that differ in case, an accent or a trailing space."""
+    wanted = its["collation"]
+    schemas = dict(ask(its, "SELECT schema_name, default_collation_name FROM information_schema.schemata"))
     for name in its["databases"]:
-        if found.get(name) != "utf8mb4_bin":
-            yield f"{name} has {found.get(name, 'no schema')}"
+        if schemas.get(name) != wanted:
+            yield f"{name} has {schemas.get(name, 'no schema')}"
+            continue
+        # Keys are VARCHAR. MariaDB's JSON is a LONGTEXT in utf8mb4_bin.
+        columns = (
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns "
+            f"WHERE table_schema = '{name}' AND data_type IN ('char', 'varchar') AND collation_name <> '{wanted}'"
+        )
+        yield from (f"{name}.{table}.{column} has {found}" for table, column, found in ask(its, columns))
+
+
+@promise("mysql")
+def mysql_cascades(its: Facts) -> Iterator[str]:
+    """The database follows foreign keys over two levels: a registered model with two versions can be renamed."""
+    # MySQL before 9.6 and MariaDB have no other way, and not this variable.
+    for name, value in ask(its, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'"):
+        if value != "ON":
+            yield f"{name} is {value}"

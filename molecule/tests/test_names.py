@@ -1,0 +1,164 @@
+"""The database changes nothing of what MLflow means: names stay apart, and what refers to a thing follows it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+COPY = "trackbox_test_copy"
+SOCKET = "/run/mysqld/mysqld.sock"
+PYTHON = "/opt/trackbox/mlflow/current/bin/python"
+CLIENT = "$(command -v mariadb || command -v mysql)"
+DUMP = (
+    'dump() { if command -v mariadb-dump >/dev/null; then mariadb-dump --skip-dump-date "$@"; '
+    'else mysqldump --skip-dump-date --set-gtid-purged=OFF --column-statistics=0 "$@"; fi; }; dump'
+)
+OLD = "utf8mb4_bin"
+# The collation of a table and of a column, and where the trigger of MLflow's table `secrets` was made.
+WITHOUT_COLLATION = "sed -E 's/( DEFAULT)? (CHARACTER SET|CHARSET)[ =]utf8mb4//g; s/ COLLATE[ =]utf8mb4_[a-z0-9_]+//g'"
+
+
+KINDS = [
+    "tag of a run",
+    "parameter",
+    "metric",
+    "experiment",
+    "tag of an experiment",
+    "registered model",
+    "tag of a registered model",
+    "tag of a model's version",
+    "alias",
+    "tag of a trace",
+    "tag of a logged model",
+    "input dataset",
+    "tag of an evaluation dataset",
+]
+
+
+@pytest.fixture(scope="module")
+def names(machine: Machine) -> dict[str, dict[str, Any]]:
+    """Write everything that has a name under names that differ little; return what came of it, by kind."""
+    found: dict[str, dict[str, Any]] = {}
+    for some in (KINDS[:4], KINDS[4:8], KINDS[8:]):
+        found |= json.loads(machine.run_client("client_names.py", *some).splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_that_differ_little_are_kept_apart(names: dict[str, dict[str, Any]], kind: str) -> None:
+    found = names[kind]
+    assert len(found["accepted"]) > 5
+    assert found["read"] == found["accepted"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_deleting_one_leaves_the_others(names: dict[str, dict[str, Any]], kind: str) -> None:
+    found = names[kind]
+    if found["after"] is None:
+        pytest.skip("MLflow cannot delete it")
+    deleted = next(iter(found["accepted"]))
+    assert found["after"] == {name: value for name, value in found["accepted"].items() if name != deleted}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_is_refused_is_refused_readably(names: dict[str, dict[str, Any]], kind: str) -> None:
+    for name, (status, message) in names[kind]["refused"].items():
+        assert status == 400, name
+        assert "pymysql" not in message, name
+        assert "already exists" not in message, name
+
+
+def test_a_registered_model_with_three_versions_is_renamed_twice_with_all_that_it_has(machine: Machine) -> None:
+    said = json.loads(machine.run_client("client_rename.py").splitlines()[-1])
+    first, *later = said["found"]
+    assert first["tags"] == {"of": "the model", "of ": "another name"}
+    assert first["versions"] == {number: {"a": number, "b": number} for number in ("1", "2", "3")}
+    assert len(first["aliases"]) == 6
+    assert later == [first, first]
+    assert said["left"] == []
+
+
+@pytest.fixture
+def copy(host: Host) -> Iterator[str]:
+    """Make a copy of MLflow's schema, without its data and triggers, in the collation of before November 2026."""
+    sed = f"sed -E 's/COLLATE([ =])utf8mb4_[a-z0-9_]+/COLLATE\\1{OLD}/g'"
+    create = f"DROP DATABASE IF EXISTS {COPY}; CREATE DATABASE {COPY} CHARACTER SET utf8mb4 COLLATE {OLD}"
+    try:
+        host.check_output(f'{CLIENT} -e "{create}"')
+        host.check_output(f"{DUMP} --no-data --skip-triggers mlflow | {sed} | {CLIENT} {COPY}")
+        host.check_output(f"{CLIENT} {COPY} -e \"INSERT INTO alembic_version VALUES ('0123456789ab')\"")
+        yield COPY
+    finally:
+        host.run(f'{CLIENT} -e "DROP DATABASE IF EXISTS {COPY}"')
+
+
+def run_inside(host: Host, script: Path, *args: str) -> str:
+    """Run a script with MLflow's Python, as root; return the last line that it prints."""
+    command = f"{PYTHON} -c {shlex.quote(script.read_text())} {shlex.join(args)}"
+    return str(host.check_output(command)).splitlines()[-1]
+
+
+def convert(host: Host, schema: str, collation: str) -> str:
+    """Convert a schema as upgrade.yml and restore.yml do; return what it says."""
+    uri = f"mysql+pymysql://root@localhost/{schema}?unix_socket={SOCKET}"
+    return run_inside(host, ROOT / "roles/mlflow/files/collation.py", uri, collation)
+
+
+@pytest.fixture
+def collation(host: Host) -> str:
+    """Return the collation of MLflow's schema."""
+    query = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow'"
+    return str(host.check_output(f'{CLIENT} -N -e "{query}"'))
+
+
+def cascades(host: Host, schema: str) -> dict[str, Any]:
+    """Try every foreign key of an empty schema; return what came of it."""
+    found: dict[str, Any] = json.loads(run_inside(host, Path(__file__).with_name("inside_cascades.py"), SOCKET, schema))
+    return found
+
+
+def test_a_converted_schema_has_all_that_it_had_and_its_foreign_keys_work(
+    host: Host, copy: str, collation: str
+) -> None:
+    read = f"{DUMP} --order-by-primary --no-data {copy} | {WITHOUT_COLLATION}"
+    before = host.check_output(read)
+    assert len(convert(host, copy, collation).split()) > 50
+    after = host.check_output(read)
+    assert sorted(line.strip(", ") for line in after.splitlines()) == sorted(
+        line.strip(", ") for line in before.splitlines()
+    )
+    assert convert(host, copy, collation) == "ready"
+    found = cascades(host, copy)
+    assert found["cascading"] > 30
+    assert found["tried"] > 30
+    assert found["wrong"] == {}
+
+
+def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
+    convert(host, copy, collation)
+    # MariaDB's JSON is a LONGTEXT with a check, in a collation of its own, until it is converted.
+    read = f"{DUMP} --no-data --skip-triggers"
+    own = "sed -E 's/ AUTO_INCREMENT=[0-9]+//; /json_valid/s/utf8mb4_[a-z0-9_]*bin//; /^--/d'"
+    [new, converted] = [
+        sorted(line.strip(", ") for line in host.check_output(f"{read} {schema} | {own}").splitlines())
+        for schema in ("mlflow", copy)
+    ]
+    assert new == converted
+
+
+def test_a_conversion_that_breaks_off_leaves_a_schema_that_no_mlflow_takes_for_its_own(
+    host: Host, copy: str, collation: str
+) -> None:
+    broken = (ROOT / "roles/mlflow/files/collation.py").read_text().replace("ADD {line}", "ADD nonsense")
+    uri = f"mysql+pymysql://root@localhost/{copy}?unix_socket={SOCKET}"
+    assert host.run(f"{PYTHON} -c {shlex.quote(broken)} {uri} {collation}").rc != 0
+    assert host.check_output(f"{CLIENT} {copy} -N -e 'SELECT version_num FROM alembic_version'") == (
+        "converting:0123456789ab"
+    )
