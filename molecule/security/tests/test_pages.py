@@ -81,3 +81,15 @@ def test_an_admin_finds_the_objects_in_the_console_of_minio(
         )
         admin.open(f"{machine.url}/minio/browser/mlflow", ["mlflow", pages["experiment"]])
         assert admin.complaints() == []
+        # The session is the console's alone: MLflow's pages see no cookie, and a script sees none anywhere.
+        [cookie] = admin.ask("Network.getCookies", urls=[f"{machine.url}/minio/"])["cookies"]
+        shown = {name: cookie[name] for name in ("name", "path", "secure", "httpOnly", "sameSite")}
+        assert shown == {"name": "token", "path": "/minio/", "secure": True, "httpOnly": True, "sameSite": "Strict"}
+        assert admin.ask("Network.getCookies", urls=[machine.url, f"{machine.url}/api/"])["cookies"] == []
+        assert admin.run("fetch('/minio/api/v1/session').then(answer => answer.status)") == 200
+        logout = (
+            "fetch('/minio/api/v1/logout', {method: 'POST', body: '{}', headers: {'Content-Type': 'application/json'}})"
+        )
+        assert admin.run(f"{logout}.then(answer => answer.status)") == 200
+        assert admin.ask("Network.getCookies", urls=[f"{machine.url}/minio/"])["cookies"] == []
+        assert admin.run("fetch('/minio/api/v1/session').then(answer => answer.status)") == 403

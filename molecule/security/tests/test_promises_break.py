@@ -37,7 +37,7 @@ LOOSEN() {
       printf '%s=false\n' NoNewPrivileges ProtectSystem ProtectHome RestrictNamespaces PrivateUsers PrivateDevices \
         PrivateTmp PrivateNetwork ProtectKernelModules ProtectKernelTunables ProtectKernelLogs ProtectClock \
         ProtectHostname ProtectControlGroups RestrictSUIDSGID RestrictRealtime LockPersonality MemoryDenyWriteExecute
-      printf '%s\n' CapabilityBoundingSet=~ DevicePolicy=auto ProtectProc=default UMask=0022
+      printf '%s\n' CapabilityBoundingSet=~ DevicePolicy=auto ProtectProc=default UMask=0022 LimitDATA=infinity
     } >/etc/systemd/system/$unit.service.d/zz.conf
   done
 }

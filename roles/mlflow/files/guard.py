@@ -8,20 +8,15 @@ refused before it is taken: MySQL waits for space without an answer, and MinIO a
 
 from __future__ import annotations
 
-import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from answers import Application, Message, Receive, Send, answer
 from signing import Signer
-
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 READS = (
     "/search",
@@ -179,12 +174,3 @@ def free(folder: Path) -> int:
     """The bytes that users other than root may still write on the folder's disk."""
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
-
-
-async def answer(send: Send, status: int, why: str) -> None:
-    """Send a whole answer, in MLflow's own form."""
-    code = {503: "TEMPORARILY_UNAVAILABLE", 507: "RESOURCE_EXHAUSTED"}[status]
-    body = json.dumps({"error_code": code, "message": why}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

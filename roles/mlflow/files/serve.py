@@ -6,6 +6,8 @@ It is the command `mlflow`, but that it takes the place of uvicorn, which would 
 - a worker is a fork of a parent that has imported MLflow: half the memory, and one that dies is replaced at once;
 - each worker listens at the common address and at a socket of its own, by which NGINX gives work to who has the least:
   at one socket the worker that wakes up first takes every connection that is kept alive;
+- large requests, which NGINX tells apart, have a worker of their own with a lower priority: while Python reads one,
+  it answers nobody else;
 - a stop takes leave: uvicorn would close connections on which a request may be on its way.
 """
 
@@ -22,6 +24,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+LARGE = 10  # how much nicer the worker for large requests is to everything else
 LEAVE = 0.5  # seconds that an idle connection may still bring a request after the stop
 HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 FIRST = 3  # the first file descriptor of systemd's sockets
@@ -32,6 +35,8 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
     """Take the place of MLflow's function that starts the server as a child: its last word is the application."""
     import shortcuts
     from guard import Guard
+    from limits import Limits, answer_memory_errors
+    from mlflow.server import app
     from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
     from uvicorn.importer import import_from_string
 
@@ -45,16 +50,23 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
     common, *own = [socket.socket(fileno=FIRST + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     take_leave()
     shortcuts.install()
+    answer_memory_errors(app)
     # What is there by now is garbage for nobody: its pages stay shared.
     gc.collect()
     gc.freeze()
     options = dict(pairwise(words))
-    supervise(
-        int(options["--workers"]),
-        lambda number: work(
-            Guard(application, os.environ), [common, *own[number : number + 1]], options.get("--log-config")
-        ),
-    )
+    count = int(options["--workers"])
+
+    def start(number: int) -> None:
+        guarded, large = Guard(application, os.environ), number == count
+        if large:
+            os.nice(LARGE)
+        sockets = own[number:] if large else [common, *own[number : number + 1]]
+        limited = Limits(guarded, os.environ, at_once=1) if large else Limits(guarded, os.environ)
+        work(limited, sockets, options.get("--log-config"))
+
+    # Where NGINX is elsewhere, there is the common socket only.
+    supervise(count + (len(own) > count), start)
     sys.exit()
 
 

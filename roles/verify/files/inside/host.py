@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from promises import Facts, promise
+from promises import Facts, Off, promise
 from tools import output, show, walk
 
 
@@ -73,6 +73,64 @@ def units_well(_: Facts) -> Iterator[str]:
     """No unit has failed."""
     for line in output("systemctl", "list-units", "--failed", "--plain", "--no-legend").splitlines():
         yield f"{line.split()[0]} has failed"
+
+
+# What a unit does that goes beyond a limit; it prints a word if it was let.
+ESCAPES = {
+    "IPAddressDeny=127.0.0.2": """
+import socket
+try:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("127.0.0.2", 9))
+    print("free")
+except PermissionError:
+    pass
+""",
+    # A child takes the memory: the unit itself ends well, whatever becomes of it.
+    "MemoryMax=48M": """
+import subprocess, sys
+subprocess.run([sys.executable, "-I", "-c", "bytearray(160 << 20); print('free')"])
+""",
+    "TasksMax=8": """
+import threading, time
+try:
+    for _ in range(24):
+        threading.Thread(target=time.sleep, args=(1,)).start()
+    print("free")
+except RuntimeError:
+    pass
+""",
+}
+
+
+def enforced(its: Facts, limit: str) -> Iterator[str]:
+    """Yield what is wrong if the kernel lets a unit go beyond a limit, such as MemoryMax=48M."""
+    name, _, _ = limit.partition("=")
+    command = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--unit=trackbox-verify-{name}"]
+    command += [f"--property={line}" for line in (limit, "MemorySwapMax=0", "OOMPolicy=continue", "RuntimeMaxSec=20")]
+    if "free" not in output(*command, "/usr/bin/python3", "-I", "-c", ESCAPES[limit]):
+        return
+    found = f"the kernel does not enforce {name}= of units"
+    if its["container"]:
+        raise Off(f"{found}: in a container its host would have to")
+    yield found
+
+
+@promise("host")
+def addresses_enforced(its: Facts) -> Iterator[str]:
+    """The kernel keeps units to the network addresses that are allowed to them."""
+    yield from enforced(its, "IPAddressDeny=127.0.0.2")
+
+
+@promise("host")
+def memory_enforced(its: Facts) -> Iterator[str]:
+    """The kernel keeps units to the memory that is allowed to them."""
+    yield from enforced(its, "MemoryMax=48M")
+
+
+@promise("host")
+def tasks_enforced(its: Facts) -> Iterator[str]:
+    """The kernel keeps units to the number of processes that is allowed to them."""
+    yield from enforced(its, "TasksMax=8")
 
 
 @promise("host")

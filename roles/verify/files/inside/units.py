@@ -72,6 +72,16 @@ def confined(its: Facts) -> Iterator[str]:
             yield f"process {process} runs as {found['Uid'].split()[0]}"
 
 
+@promise("mlflow")
+def mlflow_memory_limited(its: Facts) -> Iterator[str]:
+    """MLflow's processes may each take the memory that was set, and not more."""
+    for process in family(its["unit"]):
+        lines = Path(f"/proc/{process}/limits").read_text().splitlines()
+        [limit] = [line.split()[3] for line in lines if line.startswith("Max data size ")]
+        if limit != str(its["memory"]):
+            yield f"process {process} may take {limit} bytes"
+
+
 @promise(*SERVERS)
 def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the program and the libraries that are installed, none that was replaced since its start."""

@@ -1,0 +1,58 @@
+"""A login that fails does not tell whether the name exists, and who tries many names is slowed down."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import secrets
+import ssl
+import statistics
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from machine import Machine
+
+ROUNDS = 80
+
+
+def test_a_name_that_nobody_has_takes_as_long_as_a_wrong_password(machine: Machine, attacks: Counter[str]) -> None:
+    taken: dict[str, list[float]] = {"known": [], "unknown": []}
+    trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
+    line = http.client.HTTPSConnection(machine.address, timeout=15, context=trust)
+    for _ in range(ROUNDS):
+        # One after the other: what else the machine does meets both alike. Five failures a second are answered at once.
+        for kind, user in (("known", "training"), ("unknown", f"nobody{secrets.token_hex(2)}")):
+            attacks["network"] += 1
+            login = base64.b64encode(f"{user}:a wrong password".encode()).decode()
+            began = time.perf_counter()
+            line.request("GET", "/version", headers={"Authorization": f"Basic {login}"})
+            answer = line.getresponse()
+            answer.read()
+            taken[kind].append(time.perf_counter() - began)
+            assert answer.status == 401
+            time.sleep(0.22)
+    line.close()
+    known, unknown = statistics.median(taken["known"]), statistics.median(taken["unknown"])
+    # A hash takes some 1.5 ms, and more in a busy machine.
+    assert abs(known - unknown) < max(0.0008, 0.02 * known), (known, unknown)
+
+
+@pytest.mark.parametrize("names", [40])
+def test_a_source_that_tries_many_names_is_slowed_down(machine: Machine, attacks: Counter[str], names: int) -> None:
+    time.sleep(3)
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    began = time.monotonic()
+    with ThreadPoolExecutor(names) as pool:
+        guesses = [pool.submit(machine.ask, "/", user=f"name{number}", password="x") for number in range(names)]
+        attacks["network"] += names
+        # Those with the right password behind the same address are not.
+        for _ in range(5):
+            asked = time.monotonic()
+            assert machine.ask("/version", **admin).status == 200
+            assert time.monotonic() - asked < 2
+        assert {guess.result().status for guess in guesses} == {401}
+    # Five answers a second.
+    assert time.monotonic() - began > names / 5 - 2
+    time.sleep(1)

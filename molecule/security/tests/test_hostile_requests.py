@@ -1,0 +1,275 @@
+"""Fifty hostile requests at once, by a viewer and by an admin: memory and disk stay bounded, others hardly notice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bounds import memory_of
+from machine import ROOT, Machine
+from testinfra.host import Host
+
+MEMORY_MB = (
+    1600  # that fifty requests may take beside what the machine takes at rest: three workers, and bodies at NGINX
+)
+DISK_MB = (
+    1024  # that their bodies may take on the disk: eight of 32 MB for each user and address, and files of artifacts
+)
+SECONDS = 240  # within which each of them has its answer
+
+# A process of its own, so that the other user's clock does not wait for the attacker's threads.
+ATTACK = """
+import http.client, json, ssl, sys, threading, time
+from base64 import b64encode
+address, login, requests, seconds = json.load(sys.stdin)
+login = "Basic " + b64encode(login.encode()).decode()
+answers = []
+def attack(name, method, path, headers, piece, count, pause):
+    began = time.monotonic()
+    status = 0
+    body = bytes.fromhex(piece)
+    try:
+        line = http.client.HTTPSConnection(address, timeout=seconds, context=ssl._create_unverified_context())
+        line.putrequest(method, path)
+        for key, value in {"Authorization": login, "Content-Length": str(len(body) * count), **headers}.items():
+            line.putheader(key, value)
+        line.endheaders()
+        try:
+            for _ in range(count):
+                line.send(body)
+                time.sleep(pause)
+        except OSError:
+            pass  # The door has answered already.
+        answer = line.getresponse()
+        status = answer.status
+        while answer.read(1 << 16):
+            pass
+        line.close()
+    except (OSError, http.client.HTTPException) as error:
+        status = 0
+    answers.append((name, status, round(time.monotonic() - began, 1)))
+threads = [threading.Thread(target=attack, args=request) for request in requests]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+json.dump(answers, sys.stdout)
+"""
+
+SEARCH = "/api/2.0/mlflow/runs/search"
+JSON = {"Content-Type": "application/json"}
+
+
+def hostile(experiment: str) -> Iterator[list[Any]]:
+    """Yield name, method, path, headers, a piece of the body in hex, how many pieces, and the pause after each."""
+
+    def request(
+        name: str, path: str, body: bytes, count: int = 1, pause: float = 0, headers: dict[str, str] | None = None
+    ) -> list[Any]:
+        return [name, "POST" if body else "GET", path, JSON | (headers or {}), body.hex(), count, pause]
+
+    megabyte = b'"1",' * (1 << 18)
+    bomb = gzip.compress(bytes(200 << 20))
+    traces = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": experiment}
+    for number in range(5):
+        yield request("a huge list", SEARCH, megabyte, 100)
+        yield request(
+            "a list within the limit", SEARCH, b'{"experiment_ids":[' + b'"1",' * (450_000 + number) + b'"1"]}'
+        )
+        yield request("nested arrays", SEARCH, b"[" * 1_900_000)
+        yield request("nested objects", "/graphql", b'{"query":' * 150_000)
+        yield request("a bomb", "/v1/traces", bomb, headers=traces | {"Content-Encoding": "gzip"})
+        yield request("a deflated bomb", "/v1/traces", bomb[10:], headers=traces | {"Content-Encoding": "deflate"})
+        conditions = " AND ".join(f"params.a{place} = '{'b' * 90}'" for place in range(15_000)).encode()
+        yield request("a long filter", SEARCH, b'{"experiment_ids":["0"],"filter":"' + conditions + b'"}')
+        yield request(
+            "many results", SEARCH, json.dumps({"experiment_ids": [experiment], "max_results": 50_000}).encode()
+        )
+        yield request("a slow body", SEARCH, b"x" * 20, 40, 0.5)
+        yield request("a large token", f"/api/2.0/mlflow/experiments/search?max_results=1&page_token={'a' * 7000}", b"")
+        yield request("large parameters", "/api/2.0/mlflow/runs/log-batch", b'{"params":[' + megabyte[:-1] + b"]}", 12)
+        yield request("a folder", "/api/2.0/mlflow-artifacts/artifacts/", b"")
+        yield request("an artifact", f"/get-artifact?run_id={number}&path=..", b"")
+
+
+@pytest.fixture(scope="module")
+def experiment(machine: Machine) -> str:
+    """An experiment that the attacks can name."""
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    name = f"hostile {time.time()}"
+    made = machine.ask("/api/2.0/mlflow/experiments/create", method="POST", body={"name": name}, **admin)
+    found: str = json.loads(made.body)["experiment_id"]
+    return found
+
+
+def latencies(machine: Machine, until: threading.Event, least: int) -> list[float]:
+    """Seconds that each search of another user takes, until the event is set and there are `least` of them."""
+    user = {"user": "training", "password": machine.secret("training_password")}
+    taken: list[float] = []
+    while not until.is_set() or len(taken) < least:
+        began = time.perf_counter()
+        answer = machine.ask("/api/2.0/mlflow/experiments/search?max_results=1", **user)
+        taken.append(time.perf_counter() - began)
+        assert answer.status == 200, answer.body
+        time.sleep(0.05)
+    return taken
+
+
+def p95(taken: list[float]) -> float:
+    """What 95 % of them stay below."""
+    return sorted(taken)[int(len(taken) * 0.95)]
+
+
+@contextmanager
+def watched(host: Host) -> Iterator[dict[str, int]]:
+    """Yield `memory` and `disk`: what the machine takes meanwhile at the most, in MB, beside what it takes before."""
+    script = """
+    look() { awk '/^(Anonymous|AnonPages|Shmem):/ {sum += $2} END {print int(sum / 1024)}' /proc/meminfo; }
+    pss() { cat $(printf '/proc/%s/smaps_rollup ' $(pgrep -u mlflow,www-data,minio,mysql)) 2>/dev/null |
+      awk '/^Pss_(Anon|Shmem):/ {sum += $2} END {print int(sum / 1024)}'; }
+    used() { df --output=used --block-size=1M / | tail -1; }
+    while [ ! -e /run/hostile-end ]; do echo "$(pss) $(used)"; sleep 0.3; done
+    """
+    host.check_output("rm -f /run/hostile-end")
+    found: dict[str, int] = {}
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append(host.run(script).stdout))
+    thread.start()
+    time.sleep(2)
+    try:
+        yield found
+    finally:
+        host.check_output("touch /run/hostile-end")
+        thread.join(30)
+        rows = [[int(word) for word in line.split()] for line in said[0].splitlines() if len(line.split()) == 2]
+        (memory, disk), *_ = rows
+        found["memory"] = max(row[0] for row in rows) - memory
+        found["disk"] = max(row[1] for row in rows) - disk
+
+
+@pytest.mark.parametrize("role", ["viewer", "admin"])
+def test_fifty_hostile_requests_hurt_nobody(
+    machine: Machine, host: Host, viewer: dict[str, str], attacks: Counter[str], experiment: str, role: str
+) -> None:
+    who = viewer if role == "viewer" else {"user": "admin", "password": machine.secret("admin_password")}
+    requests = list(hostile(experiment))
+    attacks["network"] += len(requests)
+    assert len(requests) >= 50
+    ended = threading.Event()
+    ended.set()
+    quiet = p95(latencies(machine, ended, 100))
+    ended.clear()
+    taken: list[float] = []
+    other = threading.Thread(target=lambda: taken.extend(latencies(machine, ended, 50)))
+    database = host.check_output("systemctl show mysql mlflow minio nginx --property=MainPID --value")
+    killed = memory_of(machine.name)
+    with watched(host) as most:
+        other.start()
+        done = subprocess.run(
+            ["nice", sys.executable, "-c", ATTACK],
+            input=json.dumps([machine.address, f"{who['user']}:{who['password']}", requests, SECONDS]),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS + 60,
+            check=False,
+        )
+        ended.set()
+        other.join()
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    print(role, quiet, p95(taken), most, sorted(map(tuple, answers)))
+    # Each is answered: refused, or done. A folder may be cut off where it is larger than the disk.
+    bad = [answer for answer in answers if answer[1] in (0, 502) and answer[0] != "a folder"]
+    assert bad == []
+    for name in ("a huge list", "a bomb", "a deflated bomb"):
+        allowed = {403, 413, 429} if role == "viewer" else {413, 429}
+        assert {status for each, status, _ in answers if each == name} <= allowed
+    assert most["memory"] < MEMORY_MB
+    assert most["disk"] < DISK_MB
+    assert p95(taken) <= 3 * quiet, f"95 % of the answers within {p95(taken):.3f} s, when quiet {quiet:.3f} s"
+    # No server was ended; the supervisor of MLflow's workers is its main process.
+    assert host.check_output("systemctl show mysql mlflow minio nginx --property=MainPID --value") == database
+    assert memory_of(machine.name) is None or killed is None or memory_of(machine.name).killed == killed.killed  # type: ignore[union-attr]
+
+
+BODIES = [
+    ("/api/2.0/mlflow/runs/search", 2, "admin"),
+    ("/ajax-api/3.0/mlflow/traces/search", 2, "viewer"),
+    ("/graphql", 2, "viewer"),
+    ("/api/2.0/mlflow/runs/log-inputs", 32, "admin"),
+    ("/v1/traces", 32, "admin"),
+    ("/minio/api/v1/login", 32, "admin"),
+    ("/nothing", 32, "admin"),
+]
+
+
+@pytest.mark.parametrize(("path", "megabytes", "role"), BODIES)
+def test_a_body_that_is_too_large_is_refused_in_mlflows_form(
+    machine: Machine, viewer: dict[str, str], path: str, megabytes: int, role: str
+) -> None:
+    who = viewer if role == "viewer" else {"user": "admin", "password": machine.secret("admin_password")}
+    larger = machine.ask(path, method="POST", body="x" * (megabytes << 20), **who)
+    assert (larger.status, json.loads(larger.body)["error_code"]) == (413, "INVALID_PARAMETER_VALUE")
+    assert larger.headers["Content-Type"] == "application/json"
+    assert machine.ask(path, method="POST", body="x" * ((megabytes << 20) - 1000), **who).status != 413
+
+
+def test_traces_are_limited_by_what_they_are_once_decompressed(machine: Machine, tmp_path: Path) -> None:
+    statuses = {}
+    for size in (31, 33):
+        body = tmp_path / f"{size}.gz"
+        body.write_bytes(gzip.compress(bytes(size << 20)))
+        statuses[size] = curl(
+            machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
+        )
+    # Zeros are no traces; MLflow has read them, and says so.
+    assert (statuses[31][0], statuses[33][0]) == (400, 413)
+    assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine, tmp_path: Path) -> None:
+    body = tmp_path / "artifact"
+    body.write_bytes(bytes(40 << 20))
+    path = "/api/2.0/mlflow-artifacts/artifacts/hostile/artifact"
+    assert curl(machine, path, body, method="PUT")[0] == 200
+    # The console wants its own login; the door has let it pass.
+    assert curl(machine, "/minio/api/v1/buckets/mlflow/objects/upload?prefix=x", body)[0] != 413
+
+
+def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "POST") -> tuple[int, str]:
+    """Send a file as admin; return status and body of the answer."""
+    command = ["curl", "--silent", "--max-time=60", f"--cacert={machine.secrets}/ca.crt", f"--request={method}"]
+    command += [f"--header={header}" for header in ("x-mlflow-experiment-id: 0", *headers)]
+    command += ["--config=-", f"--data-binary=@{body}", "--write-out=\n%{http_code}", machine.url + path]
+    login = f'user = "admin:{machine.secret("admin_password")}"\n'
+    said = subprocess.run(command, input=login, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True).stdout
+    text, _, status = said.rpartition("\n")
+    return int(status), text
+
+
+def test_a_worker_that_lacks_memory_says_so_and_goes_on(machine: Machine, host: Host, tmp_path: Path) -> None:
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    # The limit of each worker is what it has taken, and a little.
+    host.check_output(
+        "for p in $(pgrep -u mlflow -f serve.py); do kb=$(awk '/^VmData/ {print $2}' /proc/$p/status); "
+        "prlimit --pid $p --data=$(((kb + 20000) * 1024)):; done"
+    )
+    try:
+        body = tmp_path / "body"
+        body.write_text(json.dumps({"experiment_ids": ["1"] * 300_000}))
+        status, text = curl(machine, "/api/2.0/mlflow/runs/search", body, "Content-Type: application/json")
+        assert status in (500, 503), text[:200]
+        assert json.loads(text)["error_code"] in ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
+        for _ in range(20):
+            assert machine.ask("/api/2.0/mlflow/experiments/search?max_results=1", **admin).status == 200
+    finally:
+        host.check_output("systemctl restart mlflow")
+        machine.wait_for_health(200, 60)
