@@ -31,6 +31,7 @@ CONNECTIONS = 2  # to the database, that a request may need at a time
 def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
     """Take the place of MLflow's function that starts the server as a child: its last word is the application."""
     import shortcuts
+    import signing
     from guard import Guard
     from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
     from uvicorn.importer import import_from_string
@@ -45,6 +46,7 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
     common, *own = [socket.socket(fileno=FIRST + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     take_leave()
     shortcuts.install()
+    signing.install()
     # What is there by now is garbage for nobody: its pages stay shared.
     gc.collect()
     gc.freeze()
