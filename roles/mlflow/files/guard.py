@@ -37,7 +37,7 @@ LEAST = 64 * 2**20  # bytes that a change of the database must find; a transacti
 STEP = 64 * 2**20  # bytes of an upload after which the disk is looked at again
 AMPLE = 8  # uploads of a size that must have a place for one of them to go by where nobody looks again
 SIGN = "/-/artifact/"
-# How a proxy says that it can fetch a file by itself: Rack's convention, and NGINX's name for it. The location is in door.j2.
+# How a proxy says that it can fetch a file by itself (Rack's convention), and how it is told to: see door.j2.
 CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
 FETCH = (b"x-accel-redirect", b"@store")
 

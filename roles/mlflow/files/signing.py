@@ -1,14 +1,14 @@
 """Addresses at which NGINX fetches an artifact from the object store, or puts it there, by itself.
 
-By way of MLflow an artifact lies on the disk a second time, and goes through Python. NGINX learns an address in two ways:
-of `/api/2.0/mlflow-artifacts/artifacts/PATH` it asks the guard before it sends anything on (`Shortcut`); for every other
-route MLflow finds the artifact, and where it would download it, `SignedStore` names the address instead.
+By way of MLflow an artifact lies on the disk a second time, and goes through Python. NGINX gets an address in two ways:
+
+- for `/api/2.0/mlflow-artifacts/artifacts/PATH` NGINX asks the guard, before it sends anything on: `Shortcut`;
+- on every other route MLflow finds the artifact, and `SignedStore` names the address instead of downloading it.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ask, object_of
+from asgi import ask, guard, object_of, settings, spool
+
+__all__ = ["guard", "settings", "spool"]
 
 SIGN = "/-/artifact/7/model.pkl"
+ATTACHMENT = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 NGINX = {"x_sendfile_type": "X-Accel-Redirect"}
 
 
@@ -21,6 +24,7 @@ def signed(guard: Any, method: str = "GET", length: str = "", **headers: str) ->
 @pytest.fixture(scope="session")
 def run(guard: Any) -> Any:
     """A run, with a logged model, a version of a registered model, and a trace."""
+    from mlflow.entities import TraceInfo, TraceLocation, TraceState
     from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
 
     store, registry = _get_tracking_store(), _get_model_registry_store()
@@ -28,7 +32,8 @@ def run(guard: Any) -> Any:
     model = store.create_logged_model("0", "model", run.info.run_id)
     registry.create_registered_model("m")
     registry.create_model_version("m", run.info.artifact_uri + "/model", run.info.run_id)
-    return {"run": run.info.run_id, "model": model.model_id, "root": object_of("mlflow/kept here/0/")}
+    store.start_trace(TraceInfo("tr-1", TraceLocation.from_experiment_id("0"), 0, TraceState.OK))
+    return {"run": run.info.run_id, "model": model.model_id}
 
 
 def routes(run: dict[str, str], path: str) -> list[tuple[str, str]]:
@@ -54,6 +59,22 @@ def test_every_route_gives_nginx_the_address_and_spools_nothing(
     key = object_of(reply.headers["x-trackbox-address"])
     assert key.startswith("mlflow/kept here/")
     assert key.endswith("/a/b (1).txt")
+    assert (reply.body, list(spool.iterdir())) == (b"", [])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("api", ["2.0", "3.0"])
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [("", "traces.json"), (f"&path={ATTACHMENT}", f"attachments/{ATTACHMENT}")],
+)
+def test_a_trace_gives_nginx_the_address_and_spools_nothing(
+    guard: Any, run: dict[str, str], spool: Path, method: str, api: str, path: str, file: str
+) -> None:
+    assert run
+    reply = ask(guard, method, f"/ajax-api/{api}/mlflow/get-trace-artifact", f"request_id=tr-1{path}", **NGINX)
+    assert (reply.status, reply.headers.get("x-accel-redirect")) == (200, "@store"), reply.body
+    assert object_of(reply.headers["x-trackbox-address"]) == f"mlflow/kept here/0/traces/tr-1/artifacts/{file}"
     assert (reply.body, list(spool.iterdir())) == (b"", [])
 
 

@@ -4,13 +4,24 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import mlflow.server
 import pytest
-import signing
-from conftest import STORE, object_of
+from asgi import STORE, object_of, settings, signing
 from werkzeug.http import parse_options_header
 
-NAMES = ["a(1).txt", "café.txt", "a;b.txt", "100%.txt", "a+b=c", "it's \"so\".txt", "💾.bin", "back\\slash", "a?b&c", "x/[y]/z~"]
+__all__ = ["settings"]
+
+NAMES = [
+    "a(1).txt",
+    "café.txt",
+    "a;b.txt",
+    "100%.txt",
+    "a+b=c",
+    'it\'s "so".txt',
+    "💾.bin",
+    "back\\slash",
+    "a?b&c",
+    "x/[y]/z~",
+]
 
 
 @pytest.fixture
@@ -27,7 +38,9 @@ def test_every_name_that_mlflow_takes_has_an_address(shortcut: Any, method: str,
     assert "X-Amz-Signature=" in address
 
 
-@pytest.mark.parametrize("name", ["", "7/", "../x", "7/../x", "7/%2e%2e/x", "7/%252e%252e/x", "/x", "7/a#b", "C:/x", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "name", ["", "7/", "../x", "7/../x", "7/%2e%2e/x", "7/%252e%252e/x", "/x", "7/a#b", "C:/x", "file:///etc/passwd"]
+)
 def test_what_is_no_file_of_the_store_is_left_to_mlflow(shortcut: Any, name: str) -> None:
     assert {shortcut.address(method, name) for method in ("GET", "HEAD", "PUT")} == {""}
 
@@ -47,10 +60,14 @@ def test_a_browser_saves_an_artifact_under_its_name(name: str) -> None:
 
 def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -> None:
     """A route that gets a file in another way would spool it: look at it before a newer MLflow is taken."""
+    import mlflow.server
+
     called = set()
     for path in Path(mlflow.server.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr.startswith("download"):
                 called.add(node.attr)
     # The archive of traces is parsed, not sent, and off unless somebody turns it on.
-    assert called - {"download_archived_trace_data"} == {name for name in vars(signing.SignedStore) if "download" in name}
+    assert called - {"download_archived_trace_data"} == {
+        name for name in vars(signing.SignedStore) if "download" in name
+    }

@@ -1,6 +1,6 @@
-"""MLflow's own server, and the programs around it. Where MLflow is not installed there is nothing to test them with.
+"""MLflow's own application behind the guard, and requests to it, without a server.
 
-training/.venv has it: training/.venv/bin/pytest roles/mlflow
+Where MLflow is not installed there is nothing to test. training/.venv has it: training/.venv/bin/pytest roles/mlflow
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
-collect_ignore_glob = [] if find_spec("mlflow") else ["test_*.py"]
+pytest.importorskip("mlflow")
+import signing
+
+__all__ = ["signing"]
 
 STORE = "http://127.0.0.1:9000"
 
@@ -101,7 +103,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 @pytest.fixture(scope="session")
 def guard(settings: dict[str, str]) -> Any:
     """The guard before MLflow's own application, as serve.py puts it there."""
-    import signing
     from guard import Guard
     from mlflow.server.fastapi_app import app
 
