@@ -72,7 +72,8 @@ def door(machine: Machine) -> Iterator[Door]:
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]
     door.call("/api/2.0/mlflow/registered-models/create", name=name)
-    door.call("/api/2.0/mlflow/model-versions/create", name=name, source=f"{run['artifact_uri']}/m")
+    source = {"source": f"{run['artifact_uri']}/m", "run_id": run["run_id"]}
+    door.call("/api/2.0/mlflow/model-versions/create", name=name, **source)
     model = door.call("/api/2.0/mlflow/logged-models", experiment_id=experiment, name="m")["model"]["info"]
     place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment}}
     trace = {"trace_id": f"tr-{uuid.uuid4().hex}", "trace_location": place, "state": "OK"}
