@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import ssl
@@ -10,10 +11,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from machine import Machine
+import yaml
+from machine import ROOT, Machine
 
-# NGINX's own pages end so: what does not, comes from behind the door.
+# NGINX's own pages end so, and these are its own answers in MLflow's form: what is neither, comes from behind the door.
 OWN_PAGE = b"<center>nginx</center>"
+OWN_ANSWERS = {
+    status: {"error_code": code, "message": message}
+    for status, (code, message) in yaml.safe_load((ROOT / "roles/nginx/vars/main.yml").read_text())[
+        "__nginx_answers"
+    ].items()
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,17 @@ def parse(got: bytes) -> Iterable[Reply]:
 
 def kept_out(reply: Reply) -> bool:
     """Whether an answer comes from the door itself, and lets nobody in."""
-    return reply.status >= 300 and (OWN_PAGE in reply.body or reply.body in (b"", b"not ready\n"))
+    return reply.status >= 300 and (
+        OWN_PAGE in reply.body or reply.body in (b"", b"not ready\n") or is_own_answer(reply)
+    )
+
+
+def is_own_answer(reply: Reply) -> bool:
+    """Whether an answer is the door's own for this status, to the letter."""
+    try:
+        return json.loads(reply.body) == OWN_ANSWERS.get(reply.status)
+    except ValueError:
+        return False
 
 
 def attack(machine: Machine, attacks: Counter[str], requests: Iterable[bytes], port: int = 443) -> list[str]:

@@ -1,86 +1,232 @@
-"""Artifacts go between NGINX and the object store where MLflow signs an address, else by way of MLflow."""
+"""Artifacts go between NGINX and the object store by every route; what is refused is told in MLflow's form."""
 
-import base64
 import json
-import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from http.client import HTTPResponse
+import re
+import time
+import uuid
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import pytest
+from artifact_routes import FILE, NAMES, STORE, Door, door
 from machine import Answer, Machine
+from raw import connect, exchange, request
 from testinfra.host import Host
 
-FOLDER = "/api/2.0/mlflow-artifacts/artifacts/test-artifacts/"
-Ask = Callable[..., Answer]
+__all__ = ["door"]
+
+# Names that no address has as they are.
+ODD = [
+    "a?b&c.txt",
+    "100 %.txt",
+    "Größe (2).csv",
+    'it\'s; "so".txt',
+    "back\\slash",
+    "1+1=2",
+    "💾.bin",
+    "[x]{y}^z~`|$!*,@:",
+]
+FILES = NAMES[:6]  # the attachments of traces have names of their own
 
 
-@pytest.fixture
-def ask(machine: Machine) -> Ask:
-    """Send a request as the admin, to the artifact of this name; with `body` as it is, and these headers."""
-    trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
-    login = base64.b64encode(f"admin:{machine.secret('admin_password')}".encode()).decode()
+def is_missing(answer: Answer) -> bool:
+    """Whether an answer says, in MLflow's form, that there is no such artifact."""
+    return answer.status == 404 and json.loads(answer.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
 
-    def send(method: str, name: str, body: bytes | None = None, **headers: str) -> Answer:
-        headers = {name.replace("_", "-"): value for name, value in headers.items()} | {
-            "Authorization": f"Basic {login}"
-        }
-        request = urllib.request.Request(machine.url + FOLDER + quote(name), body, headers, method=method)
-        try:
-            response: HTTPResponse | urllib.error.HTTPError = urllib.request.urlopen(request, context=trust, timeout=30)
-        except urllib.error.HTTPError as error:
-            response = error
-        with response:
-            return Answer(response.status or 0, response.headers, response.read())
 
-    return send
+@pytest.mark.parametrize("name", ["model.pkl", "a folder/with=some,of+them@once.txt", *ODD])
+def test_an_artifact_comes_back_as_it_went(door: Door, name: str) -> None:
+    body = name.encode() * 1000
+    assert door.put("run", name, body).status == 200
+    for route in ("artifacts", "ajax artifacts", "run", "old run"):
+        whole, part = door.get(route, name), door.get(route, name, Range="bytes=1-5")
+        assert (whole.status, whole.body) == (200, body)
+        assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
+        assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+        assert "sandbox" in whole.headers["Content-Security-Policy"]
+        # What the object store would say beside it.
+        assert not [
+            name
+            for name in whole.headers
+            if (name.startswith("X-") and "Amz" in name) or name in ("ETag", "Last-Modified")
+        ]
+        assert not [name for name in whole.headers if "Accel" in name or "Trackbox" in name]
+        assert (part.status, part.body) == (206, body[1:6])
+        assert door.get(route, name, "HEAD").headers["Content-Length"] == str(len(body))
+    path = f"/api/2.0/{STORE}{door.folders['run']}/"
+    assert door.ask("DELETE", path + quote(name)).status == 200
+    assert is_missing(door.get("artifacts", name))
+
+
+@pytest.mark.parametrize("route", NAMES)
+def test_every_route_sends_what_is_there(door: Door, route: str) -> None:
+    body = route.encode() * 1000
+    assert door.put(route, FILE, body).status == 200
+    answer = door.get(route, FILE)
+    assert (answer.status, answer.body) == (200, body)
+    assert door.get(route, FILE, "HEAD").status == 200
+
+
+@pytest.mark.parametrize("name", ["plain.txt", "x" * 255, *ODD])
+@pytest.mark.parametrize("route", FILES)
+def test_what_is_not_there_is_told_in_mlflows_form(door: Door, route: str, name: str) -> None:
+    assert is_missing(door.get(route, name))
+    assert door.get(route, name, "HEAD").status == 404
+
+
+@pytest.mark.parametrize("route", NAMES[-2:])
+def test_an_attachment_that_is_not_there_is_told_in_mlflows_form(door: Door, route: str) -> None:
+    assert is_missing(door.get(route, str(uuid.uuid4())))
+
+
+def work(host: Host) -> tuple[int, int]:
+    """MB of memory that MLflow's processes have, and that they have written or sent since they started."""
+    processes = host.check_output("systemctl show --property=ControlGroup --value mlflow")
+    found = host.check_output(
+        f"cd /proc; cat $(sed 's,$,/status,;p;s,status,io,' /sys/fs/cgroup{processes}/cgroup.procs)"
+    )
+    memory = sum(int(size) for size in re.findall(r"VmRSS:\s+(\d+) kB", found)) // 1024
+    return memory, sum(int(size) for size in re.findall(r"wchar: (\d+)", found)) // 2**20
+
+
+def test_a_folder_is_no_artifact_and_is_not_fetched(door: Door, host: Host) -> None:
+    assert door.put("run", "folder/below/large.bin", bytes(32 * 2**20)).status == 200
+    _, before = work(host)
+    for route in FILES:
+        for name in ("folder/", "folder", "folder/below/", "folder/below/large.bin/"):
+            assert is_missing(door.get(route, name)), (route, name)
+    for path in (f"/api/2.0/{STORE}", f"/ajax-api/2.0/{STORE}"):
+        assert is_missing(door.ask("GET", path))
+    assert work(host)[1] - before < 8
+
+
+@pytest.mark.parametrize("route", NAMES)
+def test_a_slow_reader_holds_nothing_in_mlflow(door: Door, host: Host, machine: Machine, route: str) -> None:
+    size = 48
+    assert door.put(route, FILE, bytes(size * 2**20)).status == 200
+    assert door.get(route, FILE).status == 200
+    before = work(host)
+    with ExitStack() as stack:
+        for _ in range(3):
+            line = stack.enter_context(connect(machine))
+            line.sendall(request(machine, "GET", door.routes[route] + FILE, f"Authorization: {door.login}"))
+            assert line.recv(12) == b"HTTP/1.1 200"
+        time.sleep(2)
+        memory, written = (now - then for now, then in zip(work(host), before, strict=True))
+        assert memory < size / 2
+        assert written < size / 2
+
+
+@pytest.mark.parametrize("route", NAMES)
+def test_a_range_past_the_end_is_told_in_mlflows_form(door: Door, route: str) -> None:
+    assert door.put(route, FILE, b"abc").status == 200
+    answer = door.get(route, FILE, Range="bytes=3-")
+    assert (answer.status, answer.headers["Content-Type"]) == (416, "application/json")
+    assert json.loads(answer.body)["error_code"] == "INVALID_PARAMETER_VALUE"
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 200, "x" * 200 + "/" + "/".join(["y" * 200] * 5)])
+def test_a_name_that_the_store_cannot_have_is_told_in_mlflows_form(door: Door, name: str) -> None:
+    answer = door.put("run", name, b"x")
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
+    assert json.loads(answer.body)["error_code"] == "BAD_REQUEST"
+
+
+API = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 @pytest.mark.parametrize(
-    ("name", "direct"),
+    ("line", "headers", "status"),
     [
-        ("model.pkl", True),
-        ("a folder/with=some,of+them@once.txt", True),
-        ("a?b&c.txt", False),
-        ("100 %.txt", False),
-        ("%2e%2e.txt", False),
-        ("Größe.csv", False),
-        ("it's.txt", False),
+        (f"TRACE {API}", [], 405),
+        ("GET /api/2.0/mlflow/%zz", [], 400),
+        ("GET", [], 400),
+        (f"GET {API}&filter={'x' * 9000}", [], 414),
+        (f"GET {API}", ["X-Long: " + "x" * 40000], 400),
+        (f"GET {API}", ["Content-Length: x"], 400),
+        (f"GET {API}", ["Authorization: Basic Og=="], 401),
+        ("GET /api/3.0/mlflow/assistant/config", [], 403),
+        ("POST /api/2.0/mlflow-artifacts/mpu/create/0", ["Content-Length: 0"], 501),
+        ("GET /ajax-api/2.0/mlflow-artifacts/presigned/0/x", [], 501),
     ],
 )
-def test_an_artifact_comes_back_as_it_went(ask: Ask, name: str, direct: bool) -> None:
-    body = name.encode() * 1000
-    assert ask("PUT", name, body, Content_Type="application/octet-stream").status == 200
-    whole, part = ask("GET", name), ask("GET", name, Range="bytes=1-5")
-    assert (whole.status, whole.body) == (200, body)
-    assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
-    assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
-    assert "sandbox" in whole.headers["Content-Security-Policy"]
-    # What the object store would say beside it.
-    assert not [header for header in whole.headers if header.startswith("X-Amz") or header in ("ETag", "Last-Modified")]
-    # Only the object store knows parts.
-    assert (part.status, part.body) == ((206, body[1:6]) if direct else (200, body))
-    assert ask("DELETE", name).status == 200
-    assert ask("GET", name).status in (404, 500)
+def test_what_the_door_refuses_is_told_in_mlflows_form(
+    door: Door, machine: Machine, line: str, headers: list[str], status: int
+) -> None:
+    login = [] if any("Authorization" in header for header in headers) else [f"Authorization: {door.login}"]
+    lines = [
+        f"{line} HTTP/1.1" if " " in line else line,
+        f"Host: {machine.address}",
+        "Connection: close",
+        *login,
+        *headers,
+    ]
+    [reply] = exchange(machine, "\r\n".join([*lines, "", ""]).encode())
+    assert (reply.status, b"Content-Type: application/json" in reply.head) == (status, True), reply
+    assert json.loads(reply.body).keys() == {"error_code", "message"}
+    assert (status == 401) == (b"WWW-Authenticate: Basic" in reply.head)
 
 
-def test_an_artifact_that_is_not_there_is_told_in_mlflows_form(ask: Ask) -> None:
-    said = ask("GET", "nowhere.txt")
-    assert (said.status, said.headers["Content-Type"]) == (404, "application/json")
-    assert json.loads(said.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
+def test_a_client_that_is_told_to_upload_in_parts_uploads_in_one(machine: Machine) -> None:
+    assert "6000000" in machine.run_client("client_multipart.py").splitlines()
 
 
-def test_a_clients_headers_do_not_speak_to_the_store(ask: Ask) -> None:
-    ask("PUT", "secret.txt", b"another's")
+@pytest.mark.parametrize("length", [True, False])
+def test_an_upload_that_pauses_arrives(door: Door, machine: Machine, length: bool) -> None:
+    half = b"x" * 2**20
+    path = f"/api/2.0/{STORE}{door.folders['run']}/pause-{length}"
+    lines = [f"PUT {path} HTTP/1.1", f"Host: {machine.address}", f"Authorization: {door.login}", "Connection: close"]
+    lines += ["Content-Length: 2097152" if length else "Transfer-Encoding: chunked", "", ""]
+    parts = [half, half] if length else [b"100000\r\n" + half + b"\r\n"] * 2 + [b"0\r\n\r\n"]
+    with connect(machine) as line:
+        line.sendall("\r\n".join(lines).encode() + parts[0])
+        # MinIO by itself waits for 30 s.
+        line.settimeout(36)
+        with pytest.raises(TimeoutError):
+            line.recv(1000)
+        line.sendall(b"".join(parts[1:]))
+        line.settimeout(30)
+        assert line.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert door.get("artifacts", f"pause-{length}").body == 2 * half
+
+
+def seconds(text: str) -> int:
+    """A time as NGINX, systemd and MinIO write it."""
+    return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
+
+
+def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
+    """The order of docs/reliability.md, by what the machine has."""
+    settings = host.check_output("nginx -T 2>/dev/null")
+    nginx = dict(re.findall(r"(?m)^    (\w+_timeout) (\w+);", settings))
+    client = {seconds(nginx[name]) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")}
+    # 60 s are NGINX's own, where nothing else is set.
+    kept = max(60, *(seconds(value) for value in re.findall(r"\skeepalive_timeout (\w+);", settings)), 0)
+    minio = host.check_output("systemctl show --property=Environment --value minio")
+    minio_waits = seconds(re.findall(r"MINIO_IDLE_TIMEOUT=(\w+)", minio)[0])
+    mlflow = host.check_output("cat /opt/trackbox/mlflow/serve.py")
+    mlflow_keeps = int(re.findall(r"timeout_keep_alive=(\d+)", mlflow)[0])
+    patience = int(host.check_output("systemctl cat mlflow-away | grep -oE '/run/mlflow/ready [0-9]+'").split()[1])
+    signed = int(re.findall(r"(?m)^LIFE = (\d+)", host.check_output("cat /opt/trackbox/mlflow/signing.py"))[0])
+    read = seconds(nginx["proxy_read_timeout"])
+    # A client that does nothing is cut off by NGINX, which can say why, before the server behind it hangs up on NGINX.
+    assert max(client) < min(minio_waits, read)
+    # Of a connection that is kept, the side that sends requests ends it first.
+    assert kept < mlflow_keeps
+    assert kept < minio_waits
+    # A request that waits for a server is refused at MLflow's socket before NGINX gives up, or its signature ends.
+    assert patience < min(read, signed)
+
+
+def test_a_clients_headers_do_not_speak_to_the_store(door: Door) -> None:
+    door.put("run", "secret.txt", b"another's")
     copied = {
-        "x_amz_copy_source": "/mlflow/test-artifacts/secret.txt",
+        "x_amz_copy_source": f"/mlflow/{door.folders['run']}/secret.txt",
         "x_amz_tagging": "a=b",
         "x_amz_acl": "public-read",
     }
-    assert ask("PUT", "copy.txt", b"mine", **copied).status == 200
-    assert ask("GET", "copy.txt").body == b"mine"
+    assert door.ask("PUT", f"/api/2.0/{STORE}{door.folders['run']}/copy.txt", b"mine", **copied).status == 200
+    assert door.get("run", "copy.txt").body == b"mine"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from machine import Machine
-from raw import exchange, request
+from raw import Reply, exchange, request
 
 SECRETS = (b"root:x:0", b"aws_secret_access_key", b"PRIVATE KEY", b"[mysqld]", b"MLFLOW_CRYPTO_KEK")
 UPS = ["../" * 8, "..%2f" * 8, "%2e%2e/" * 8, "%252e%252e%252f" * 8, "..\\" * 8, "..%5c" * 8, "....//" * 8, "/", "//"]
@@ -139,3 +139,31 @@ def test_the_assistant_that_can_run_commands_is_refused(machine: Machine, attack
                 attacks["network"] += 1
                 answer = machine.ask(f"{prefix}/mlflow/{end}", method=method, user=user, password=password)
                 assert answer.status == (403 if user == "admin" else 401)
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/ajax-api"])
+def test_a_foreign_origin_or_host_is_refused_as_mlflow_refuses_it(
+    machine: Machine, attacks: Counter[str], admin: dict[str, str], prefix: str
+) -> None:
+    login = base64.b64encode(f"{admin['user']}:{admin['password']}".encode()).decode()
+    path = f"{prefix}/2.0/mlflow-artifacts/artifacts/foreign-{uuid.uuid4().hex}"
+
+    def ask(method: str, host: str = machine.address, origin: str = "") -> Reply:
+        attacks["network"] += 1
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", f"Authorization: Basic {login}"]
+        lines += [f"Origin: {origin}"] * bool(origin) + ["Content-Length: 1"] * (method == "PUT")
+        [reply] = exchange(machine, "\r\n".join([*lines, "", ""]).encode() + b"x" * (method == "PUT"))
+        return reply
+
+    foreign = ["https://evil.example", f"https://{machine.address}.evil.example", f"http://{machine.address}", "null"]
+    for origin in foreign:
+        assert {ask(method, origin=origin).status for method in ("PUT", "DELETE", "POST", "PATCH")} == {403}
+    assert ask("GET").status == 404, "a foreign origin has put an artifact"
+    assert ask("PUT", origin=f"https://{machine.address}").status == 200
+    for origin in foreign:
+        read = ask("GET", origin=origin)
+        assert b"access-control-allow-origin" not in read.head.lower(), "a page of this origin may read the artifact"
+    assert b"access-control-allow-origin: https" in ask("GET", origin=f"https://{machine.address}").head.lower()
+    for host in ("evil.example", f"{machine.address}.evil.example", f"evil.{machine.address}", "127.0.0.1:9000"):
+        assert {ask(method, host=host).status for method in ("GET", "HEAD", "PUT", "DELETE", "POST")} == {403}
+    assert ask("DELETE").status == 200

@@ -1,6 +1,6 @@
 """Answers that MLflow has no words for: 507 where the disk is (nearly) full, 503 while the object store is away.
 
-And where NGINX finds an artifact, which it asks for each.
+And the addresses at which NGINX fetches artifacts by itself: signing.py makes them.
 
 MLflow says 500 to both, which its client takes for a passing fault and repeats for four minutes. What would not fit is
 refused before it is taken: MySQL waits for space without an answer, and MinIO and the spool share its disk.
@@ -16,7 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from answers import Application, Message, Receive, Send, answer
-from signing import Signer
+from mlflow.server.security_utils import get_allowed_hosts_from_env, get_default_allowed_hosts, is_allowed_host_header
+from signing import Download, Shortcut, Signer
 
 READS = (
     "/search",
@@ -31,6 +32,9 @@ LEAST = 64 * 2**20  # bytes that a change of the database must find; a transacti
 STEP = 64 * 2**20  # bytes of an upload after which the disk is looked at again
 AMPLE = 8  # uploads of a size that must have a place for one of them to go by where nobody looks again
 SIGN = "/-/artifact/"
+# How a proxy says that it can fetch a file by itself (Rack's convention), and how it is told to: see door.j2.
+CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
+FETCH = (b"x-accel-redirect", b"@store")
 
 
 class Guard:
@@ -43,16 +47,19 @@ class Guard:
         self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
         store = urlsplit(settings["MLFLOW_S3_ENDPOINT_URL"])
         self.store = (store.hostname, store.port or 80)
-        self.signer = Signer(settings) if self.direct(settings) else None
+        # NGINX reaches this machine's MinIO, and no other store.
+        own = settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
+        self.signer = Signer(settings["TRACKBOX_STORE"]) if own else None
+        self.shortcut = self.short(settings)
+        self.hosts = get_allowed_hosts_from_env() or get_default_allowed_hosts()
 
-    @staticmethod
-    def direct(settings: Mapping[str, str]) -> bool:
-        """Whether NGINX may fetch artifacts by itself: from this machine's MinIO, where workspaces keep none apart."""
-        return (
-            settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
-            and settings["MLFLOW_ARTIFACTS_DESTINATION"].startswith("s3://")
-            and settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() not in ("true", "1")
-        )
+    def short(self, settings: Mapping[str, str]) -> Shortcut | None:
+        """The way to artifacts without MLflow, unless they are elsewhere, or each workspace has a folder of its own."""
+        destination = settings["MLFLOW_ARTIFACTS_DESTINATION"]
+        workspaces = settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in ("true", "1")
+        if self.signer is None or workspaces or not destination.startswith("s3://"):
+            return None
+        return Shortcut(self.signer, destination)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request, or the server's start and end."""
@@ -63,7 +70,7 @@ class Guard:
             await send({"type": "http.response.start", "status": 204 if headers else 403, "headers": headers})
             await send({"type": "http.response.body"})
         elif scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self.application(scope, receive, self.explaining(send, []))
+            await self.application(scope, receive, self.explaining(self.redirecting(scope, send), []))
         elif refused := self.refuses(scope):
             await answer(send, 507, refused)
         else:
@@ -84,10 +91,32 @@ class Guard:
         """The address of an artifact in NGINX's reach; none where MLflow must answer, or an upload must be watched."""
         headers = dict(scope["headers"])
         method, size = headers.get(b"x-trackbox-method", b"").decode(), headers.get(b"x-trackbox-length", b"")
-        if not self.signer or (method == "PUT" and (not size or self.lacks(AMPLE * int(size)))):
+        # MLflow refuses foreign hosts and origins itself, and tells a browser which origins may read its answer.
+        if b"origin" in headers or not is_allowed_host_header(self.hosts, headers.get(b"host", b"").decode("latin-1")):
             return []
-        address = self.signer.address(method, scope["path"].removeprefix(SIGN))
+        if not self.shortcut or (method == "PUT" and (not size or self.lacks(AMPLE * int(size)))):
+            return []
+        address = self.shortcut.address(method, scope["path"].removeprefix(SIGN))
         return [(b"x-trackbox-address", address.encode())] if address else []
+
+    def redirecting(self, scope: Mapping[str, Any], send: Send) -> Send:
+        """Let NGINX fetch the file that MLflow would download and send, if NGINX can."""
+        if scope["type"] != "http" or self.signer is None or CAN_FETCH not in scope["headers"]:
+            return send
+        download = Download(self.signer, scope["method"])
+        # The threads in which MLflow's handlers run get a copy of the context: it has this object, too.
+        Download.current.set(download)
+
+        async def sent(message: Message) -> None:
+            if not download.address:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                allowed = [header for header in message["headers"] if header[0].startswith(b"access-control-")]
+                headers = [FETCH, (b"x-trackbox-address", download.address.encode()), *allowed]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body"})
+
+        return sent
 
     def refuses(self, scope: Mapping[str, Any]) -> str:
         """Why this change cannot be made now; nothing if it can."""

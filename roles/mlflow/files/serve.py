@@ -34,6 +34,7 @@ CONNECTIONS = 2  # to the database, that a request may need at a time
 def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
     """Take the place of MLflow's function that starts the server as a child: its last word is the application."""
     import shortcuts
+    import signing
     from guard import Guard
     from limits import Limits, answer_memory_errors
     from mlflow.server import app
@@ -51,6 +52,7 @@ def become(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) ->
     take_leave()
     shortcuts.install()
     answer_memory_errors(app)
+    signing.install()
     # What is there by now is garbage for nobody: its pages stay shared.
     gc.collect()
     gc.freeze()

@@ -1,0 +1,116 @@
+"""MLflow's own application behind the guard, and requests to it, without a server.
+
+Where MLflow is not installed there is nothing to test. training/.venv has it: training/.venv/bin/pytest roles/mlflow
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+pytest.importorskip("mlflow")
+import signing
+
+__all__ = ["signing"]
+
+STORE = "http://127.0.0.1:9000"
+
+
+@dataclass
+class Reply:
+    """What an ASGI application answered."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+def ask(application: Any, method: str, path: str, query: str = "", **headers: str) -> Reply:
+    """Send a request without a body."""
+    reply = Reply()
+    headers = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {name.decode(): value.decode("latin-1") for name, value in message["headers"]}
+        reply.body += message.get("body", b"")
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 5000),
+    }
+    asyncio.run(application(scope, receive, send))
+    return reply
+
+
+def object_of(address: str) -> str:
+    """Bucket and key in a signed address."""
+    return unquote(address.partition("?")[0]).removeprefix("/")
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment that the unit sets."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    given = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_S3_ENDPOINT_URL": STORE,
+        "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/kept here",
+        "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,ml.example",
+        "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://ml.example",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "TRACKBOX_STORE": STORE,
+        "TRACKBOX_READY": str(folder / "ready"),
+        "TRACKBOX_DISK_RESERVE": "0",
+        "TRACKBOX_DISKS": f"{folder} {folder}",
+        # What MLflow's command passes on.
+        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://mlflow/kept here",
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        # Where artifacts would spool.
+        "TMPDIR": str(folder / "spool"),
+    }
+    (folder / "spool").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        yield given
+
+
+@pytest.fixture(scope="session")
+def guard(settings: dict[str, str]) -> Any:
+    """The guard before MLflow's own application, as serve.py puts it there."""
+    from guard import Guard
+    from mlflow.server.fastapi_app import app
+
+    signing.install()
+    return Guard(app, settings)
+
+
+@pytest.fixture(scope="session")
+def spool(settings: dict[str, str]) -> Path:
+    """The folder in which MLflow keeps artifacts on their way."""
+    return Path(os.environ["TMPDIR"])
