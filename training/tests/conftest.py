@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from fraud import synthetic
-from fraud.main import DEFAULTS
-from fraud.schema import clean
+from fraud.cli.main import DEFAULTS
+from fraud.data import synthetic
+from fraud.data.schema import clean
+from fraud.data.store import Store
 from fraud.settings import Settings
-from fraud.store import Store
 from servers import minio_binary, minio_server, mlflow_server, s3_environment
 
 ROOT = Path(__file__).parents[2]

@@ -9,12 +9,12 @@ import pytest
 from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
-from fraud.fitting import fit, fit_estimator
-from fraud.flavours import score
-from fraud.models import PROFILES, Recipe
-from fraud.schema import FEATURES, LABEL
-from fraud.scores import Cost
-from fraud.split import Split, split
+from fraud.data.schema import FEATURES, LABEL
+from fraud.data.split import Split, split
+from fraud.evaluation.metrics import Cost
+from fraud.models.fitting import fit, fit_estimator
+from fraud.models.flavours import score
+from fraud.models.recipes import PROFILES, Recipe
 
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from fraud import main
+from fraud.cli import main
 from fraud.errors import Terminated
 from fraud.settings import Settings
 
@@ -205,7 +205,7 @@ def test_an_output_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     """The kernel refuses to write more than 4 kB, as it does on a full disk."""
     program = (
         "from pathlib import Path\n"
-        "from fraud.main import run\n"
+        "from fraud.cli.main import run\n"
         "import fraud.predict as p, pyarrow as pa\n"
         "import sys\n"
         "try:\n"

@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from fraud import registry
-from fraud.main import run
+from fraud.cli.main import run
 from fraud.settings import Settings
+from fraud.tracking import registry
 
 
 @pytest.fixture
 def own_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     """A registered model of the test's own, as the server is shared."""
     import fraud.predict
-    import fraud.promotion
+    import fraud.promote
 
-    for module in (registry, fraud.promotion, fraud.predict):
+    for module in (registry, fraud.promote, fraud.predict):
         monkeypatch.setattr(module, "NAME", settings.experiment)
     return settings.experiment
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.data.schema import COLUMNS, FEATURES, clean
 from fraud.errors import DataError
-from fraud.schema import COLUMNS, FEATURES, clean
 
 
 def test_a_good_data_set_passes_unchanged(small: pd.DataFrame) -> None:

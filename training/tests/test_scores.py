@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fraud import bootstrap
-from fraud.scores import Cost, best_threshold, cost_curve, measure
+from fraud.evaluation import bootstrap
+from fraud.evaluation.metrics import Cost, best_threshold, cost_curve, measure
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(3000) < 0.04).astype(int)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fraud.scores import Cost
+from fraud.evaluation.metrics import Cost
 from fraud.screen import Screen
 from fraud.settings import Settings
 

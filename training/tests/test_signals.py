@@ -9,7 +9,7 @@ import pytest
 
 from fraud import signals
 from fraud.errors import Terminated
-from fraud.models import PROFILES, Recipe
+from fraud.models.recipes import PROFILES, Recipe
 from fraud.train import in_parallel
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.data.schema import FEATURES
+from fraud.data.split import split, undersample
 from fraud.errors import DataError
-from fraud.schema import FEATURES
-from fraud.split import split, undersample
 
 
 def keys(frame: pd.DataFrame) -> set[int]:

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fraud import schema, synthetic
-from fraud.flavours import score
-from fraud.models import PROFILES
-from fraud.reading import read
-from fraud.schema import COLUMNS, FEATURES, LABEL
-from fraud.split import split, undersample
+from fraud.data import schema, synthetic
+from fraud.data.reading import read
+from fraud.data.schema import COLUMNS, FEATURES, LABEL
+from fraud.data.split import split, undersample
+from fraud.models.flavours import score
+from fraud.models.recipes import PROFILES
 
 #: Ordinary rows of the full file for each one of the sample.
 FULL_OTHERS = 284_315

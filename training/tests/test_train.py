@@ -13,14 +13,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from fraud import fitting
 from fraud import train as training
-from fraud.fitting import Fitted
-from fraud.flavours import fraud_scores
-from fraud.main import run
-from fraud.models import PROFILES, Recipe
+from fraud.cli.main import run
+from fraud.data.split import split
+from fraud.models import fitting
+from fraud.models.fitting import Fitted
+from fraud.models.flavours import fraud_scores
+from fraud.models.recipes import PROFILES, Recipe
 from fraud.settings import Settings
-from fraud.split import split
 
 METRICS = ("average_precision", "average_precision_low", "average_precision_high", "roc_auc",
            "precision", "recall", "f1", "mcc", "precision_at_100", "recall_at_100",

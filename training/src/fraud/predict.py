@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from fraud.chunks import chunks, columns
+from fraud.data.chunks import chunks, columns
+from fraud.data.reading import head
+from fraud.data.schema import check_columns, check_numbers
 from fraud.errors import DataError, OutputError, RegistryError
-from fraud.reading import head
-from fraud.registry import CHAMPION, NAME, by_alias
-from fraud.schema import check_columns, check_numbers
-from fraud.scorer import Scorer, fetch
+from fraud.models.loading import Scorer, fetch
 from fraud.settings import Settings
-from fraud.tracking import Tracker
+from fraud.tracking.registry import CHAMPION, NAME, by_alias
+from fraud.tracking.tracker import Tracker
 
 T = TypeVar("T")
 OUTPUT = pa.schema(

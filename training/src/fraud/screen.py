@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fraud.dataset import Dataset
-    from fraud.fitting import Fitted
-    from fraud.manifest import Manifest
+    from fraud.data.dataset import Dataset
+    from fraud.data.manifest import Manifest
+    from fraud.models.fitting import Fitted
     from fraud.predict import Scored
-    from fraud.promotion import Decision
+    from fraud.promote import Decision
     from fraud.train import Comparison
 
 #: Of tables that do not go to a terminal, in characters.

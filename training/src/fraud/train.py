@@ -8,21 +8,21 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from fraud import comparison_pictures as draw
-from fraud.dataset import Dataset, resolve
-from fraud.fitting import Fitted, fit
-from fraud.models import Recipe, choose
-from fraud.pictures import png
-from fraud.probe import probe
-from fraud.report import report
-from fraud.runs import Options, Outcome, log_dataset, pictures_of, tags_of, track
-from fraud.schema import LABEL
+from fraud.data.dataset import Dataset, resolve
+from fraud.data.schema import LABEL
+from fraud.data.split import Split, split
+from fraud.data.store import Store
+from fraud.evaluation import comparison_pictures as draw
+from fraud.evaluation.pictures import png
+from fraud.evaluation.report import report
+from fraud.models.fitting import Fitted, fit
+from fraud.models.recipes import Recipe, choose
 from fraud.screen import Screen
 from fraud.settings import Settings
 from fraud.signals import raise_lost
-from fraud.split import Split, split
-from fraud.store import Store
-from fraud.tracking import Tracker, closing
+from fraud.tracking.probe import probe
+from fraud.tracking.runs import Options, Outcome, log_dataset, pictures_of, tags_of, track
+from fraud.tracking.tracker import Tracker, closing
 
 #: A model as it is tracked, as it was fitted, and its pictures.
 Result = tuple[Outcome, Fitted, dict[str, bytes]]

@@ -16,7 +16,7 @@ import pandas as pd
 from mlflow.models import Model
 
 from fraud.errors import RegistryError
-from fraud.flavours import fraud_scores
+from fraud.models.flavours import fraud_scores
 
 #: From n rows to (n,) scores.
 Score = Callable[[pd.DataFrame], np.ndarray]

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from fraud.data.schema import COLUMNS, check_columns
 from fraud.errors import DataError
-from fraud.schema import COLUMNS, check_columns
 
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 

@@ -17,7 +17,7 @@ from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 
-from fraud import flavours
+from fraud.models import flavours
 from fraud.settings import Settings
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from fraud.reading import (
+from fraud.data.reading import (
     PARQUET,
     check_types,
     csv_header,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fraud.data.schema import FEATURES, LABEL, TIME
 from fraud.errors import DataError
-from fraud.schema import FEATURES, LABEL, TIME
 
 SHARES = (0.6, 0.2, 0.2)
 LEAST_FRAUDS = 20

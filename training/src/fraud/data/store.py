@@ -19,8 +19,8 @@ import botocore.exceptions as s3errors
 import pandas as pd
 from botocore.config import Config
 
+from fraud.data.manifest import Manifest, content_hash
 from fraud.errors import DataError, ServiceError
-from fraud.manifest import Manifest, content_hash
 from fraud.settings import HINT, Settings
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fraud.bootstrap import resample
-from fraud.fitting import Fitted
-from fraud.pictures import LINE_COLOUR, logarithmic, new
-from fraud.scores import Cost, cost_curve
+from fraud.evaluation.bootstrap import resample
+from fraud.evaluation.metrics import Cost, cost_curve
+from fraud.evaluation.pictures import LINE_COLOUR, logarithmic, new
+from fraud.models.fitting import Fitted
 
 RECALL = np.linspace(0, 1, 101)
 
@@ -29,7 +29,7 @@ def precision_at(frauds: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Precision of B rankings at the recalls of `RECALL`.
 
     Args:
-        frauds, others: (B, k) counts per cell, as `fraud.bootstrap.resample` gives them.
+        frauds, others: (B, k) counts per cell, as `fraud.evaluation.bootstrap.resample` gives them.
 
     Returns:
         (B, 101): the best precision at that recall or more.

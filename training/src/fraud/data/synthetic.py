@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fraud.schema import COLUMNS, FEATURES, LABEL, TIME
+from fraud.data.schema import COLUMNS, FEATURES, LABEL, TIME
 
 ROWS, FRAUDS, SECONDS = 284_807, 492, 172_792.0
 

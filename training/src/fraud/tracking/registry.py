@@ -8,7 +8,7 @@ from mlflow.exceptions import MlflowException
 
 from fraud.errors import RegistryError
 from fraud.settings import Settings
-from fraud.tracking import Tracker
+from fraud.tracking.tracker import Tracker
 
 NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

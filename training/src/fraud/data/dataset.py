@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fraud import openml, reading, schema, synthetic
+from fraud.data import openml, reading, schema, synthetic
+from fraud.data.manifest import Manifest, describe
+from fraud.data.store import Store
 from fraud.errors import DataError
-from fraud.manifest import Manifest, describe
-from fraud.store import Store
 
 SYNTHETIC_SOURCE = "made by fraud.synthetic from seed 0"
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fraud.bootstrap import average_precision, cells
-from fraud.flavours import score
-from fraud.schema import FEATURES, LABEL
+from fraud.data.schema import FEATURES, LABEL
+from fraud.evaluation.bootstrap import average_precision, cells
+from fraud.models.flavours import score
 
 #: Ordinary rows that stand for all: more change little and cost much.
 ORDINARY, REPEATS = 1000, 3

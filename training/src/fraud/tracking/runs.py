@@ -11,14 +11,15 @@ from typing import Any
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag
 
-from fraud import __version__, pictures
-from fraud.dataset import Dataset
-from fraud.fitting import Fitted
-from fraud.schema import FEATURES, LABEL
-from fraud.scores import Cost
-from fraud.split import Split
-from fraud.store import PREFIX
-from fraud.tracking import Tracker
+from fraud import __version__
+from fraud.data.dataset import Dataset
+from fraud.data.schema import FEATURES, LABEL
+from fraud.data.split import Split
+from fraud.data.store import PREFIX
+from fraud.evaluation import pictures
+from fraud.evaluation.metrics import Cost
+from fraud.models.fitting import Fitted
+from fraud.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from sklearn.ensemble import IsolationForest
 from xgboost import XGBClassifier
 
-from fraud.schema import FEATURES
+from fraud.data.schema import FEATURES
 
 #: Types in our models that skops does not know to be harmless.
 TRUSTED = [
@@ -53,7 +53,7 @@ def fraud_scores(output: Any) -> np.ndarray:
 
 
 def score(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
-    """Suspicion of every row, (n,), by a fitted estimator of `fraud.models`."""
+    """Suspicion of every row, (n,), by a fitted estimator of `fraud.models.recipes`."""
     if isinstance(estimator, IsolationForest):
         return fraud_scores(-estimator.score_samples(frame[FEATURES]))
     return fraud_scores(estimator.predict_proba(frame[FEATURES]))
@@ -70,7 +70,7 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
     """Write a fitted estimator to the new directory `path`, flavour and all.
 
     Args:
-        estimator: of `fraud.models`, fitted.
+        estimator: of `fraud.models.recipes`, fitted.
         path: a directory that does not exist.
         model: MLflow's description, with the identity and the metadata it will have.
         example: some rows with at least the columns `FEATURES`.
@@ -104,7 +104,7 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
 def _save_isolation(
     forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    """As a Python model whose code is `fraud/anomaly.py`: MLflow's flavour knows no scores."""
+    """As a Python model whose code is `anomaly.py`: MLflow's flavour knows no scores."""
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder, "forest.skops")
         skops.io.dump(forest, stored)

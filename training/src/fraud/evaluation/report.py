@@ -9,11 +9,11 @@ from importlib.resources import files
 from string import Template
 
 from fraud import __version__
-from fraud.dataset import Dataset
-from fraud.fitting import Fitted
-from fraud.runs import Options
-from fraud.schema import LABEL, TIME
-from fraud.split import Split
+from fraud.data.dataset import Dataset
+from fraud.data.schema import LABEL, TIME
+from fraud.data.split import Split
+from fraud.models.fitting import Fitted
+from fraud.tracking.runs import Options
 
 HEADS = {
     "roc_auc": "ROC AUC", "precision_at_100": "top 100", "precision": "precision",
@@ -87,7 +87,7 @@ def report(
     """
     manifest, best = dataset.manifest, models[0]
     warning = "The data are synthetic: the numbers say nothing about real cards."
-    page = Template(files("fraud").joinpath("report.html").read_text("utf-8"))
+    page = Template(files("fraud.evaluation").joinpath("report.html").read_text("utf-8"))
     filled = page.substitute(
         profile=escape(options.profile),
         made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",

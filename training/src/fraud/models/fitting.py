@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from fraud.bootstrap import Interval, interval
-from fraud.flavours import score
-from fraud.importance import importance
-from fraud.models import Recipe
-from fraud.schema import FEATURES, LABEL
-from fraud.scores import Cost, best_threshold, measure
-from fraud.split import Split, undersample
+from fraud.data.schema import FEATURES, LABEL
+from fraud.data.split import Split, undersample
+from fraud.evaluation.bootstrap import Interval, interval
+from fraud.evaluation.importance import importance
+from fraud.evaluation.metrics import Cost, best_threshold, measure
+from fraud.models.flavours import score
+from fraud.models.recipes import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from fraud.bootstrap import Interval, paired
+from fraud.data.schema import LABEL
+from fraud.data.split import split
+from fraud.data.store import Store
 from fraud.errors import NotBetterError, RegistryError
-from fraud.registry import CHAMPION, NAME, by_alias, move, register
-from fraud.schema import LABEL
-from fraud.scorer import fetch
+from fraud.evaluation.bootstrap import Interval, paired
+from fraud.models.loading import fetch
 from fraud.settings import Settings
-from fraud.split import split
-from fraud.store import Store
-from fraud.tracking import Tracker
+from fraud.tracking.registry import CHAMPION, NAME, by_alias, move, register
+from fraud.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)

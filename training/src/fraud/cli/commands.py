@@ -45,8 +45,8 @@ def push(file: str, as_json: bool, quiet: bool) -> None:
 
     The data set is named by a hash of its content: to push it again changes nothing.
     """
-    from fraud.dataset import from_name
-    from fraud.store import Store
+    from fraud.data.dataset import from_name
+    from fraud.data.store import Store
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
     dataset = from_name(file)
@@ -61,7 +61,7 @@ def push(file: str, as_json: bool, quiet: bool) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """Show the data sets in the bucket, the newest first."""
-    from fraud.store import Store
+    from fraud.data.store import Store
 
     found = Store(Settings.from_env(os.environ)).manifests()
     emit([asdict(item) for item in found]) if as_json else Screen().manifests(found)
@@ -85,8 +85,8 @@ def list_(as_json: bool) -> None:
 @quiet_option
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
     """Train and compare the models of a profile; every one becomes a run in MLflow."""
-    from fraud.runs import Options
-    from fraud.scores import Cost
+    from fraud.evaluation.metrics import Cost
+    from fraud.tracking.runs import Options
     from fraud.train import train as run
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
@@ -105,8 +105,8 @@ def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -
     COMPARISON is the identifier of a comparison's run; without it the newest one counts. The
     two models are compared on the same test rows by a paired bootstrap of average precision.
     """
-    from fraud.probe import probe
-    from fraud.promotion import promote as decide
+    from fraud.promote import promote as decide
+    from fraud.tracking.probe import probe
 
     settings = Settings.from_env(os.environ)
     probe(settings)
@@ -120,8 +120,8 @@ def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -
 @cli.command()
 def rollback() -> None:
     """Make the previous champion the champion again, and the other way round."""
-    from fraud.probe import probe
-    from fraud.registry import rollback as back
+    from fraud.tracking.probe import probe
+    from fraud.tracking.registry import rollback as back
 
     settings = Settings.from_env(os.environ)
     probe(settings)
@@ -144,7 +144,7 @@ def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None
     and the model's version. It appears when it is complete.
     """
     from fraud.predict import predict as run
-    from fraud.probe import probe
+    from fraud.tracking.probe import probe
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
     probe(settings)

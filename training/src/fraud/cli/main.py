@@ -12,7 +12,7 @@ import warnings
 import click
 
 from fraud import signals
-from fraud.cli import cli
+from fraud.cli.commands import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
 #: For MLflow's client, where the user has not set them: fail in seconds, say nothing itself.
@@ -34,7 +34,7 @@ def explained(error: Exception) -> FraudError | None:
         )
     if type(error).__module__.split(".")[0] not in ("mlflow", "requests", "urllib3"):
         return None
-    from fraud.probe import explain
+    from fraud.tracking.probe import explain
 
     return explain(error, os.environ.get("MLFLOW_TRACKING_URI", ""))
 

@@ -80,7 +80,7 @@ def distribution(labels: np.ndarray, scores: np.ndarray, threshold: float, title
 
 
 def matters(falls: pd.Series, title: str, count: int = 12) -> Figure:
-    """The features that matter most, from `fraud.importance.importance`."""
+    """The features that matter most, from `fraud.evaluation.importance`."""
     top = falls.head(count)[::-1]
     figure = new(f"{title}: what matters", "fall of average precision without it", "")
     axes = figure.axes[0]

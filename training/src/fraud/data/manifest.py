@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pandas as pd
 
-from fraud.schema import COLUMNS, LABEL, TIME
+from fraud.data.schema import COLUMNS, LABEL, TIME
 
 
 @dataclass(frozen=True)
