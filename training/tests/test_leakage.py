@@ -10,11 +10,11 @@ from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
 from fraud.data.schema import FEATURES, LABEL
-from fraud.data.split import Split, split
-from fraud.evaluation.metrics import Cost
+from fraud.data.split import split
 from fraud.models.fitting import fit, fit_estimator
-from fraud.models.flavours import score
-from fraud.models.recipes import PROFILES, Recipe
+from fraud.models.flavours import predict_scores
+from fraud.models.recipes import PROFILES
+from fraud.types import Cost, Recipe, Split
 
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip
@@ -45,7 +45,7 @@ def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
     found = []
     for seed in range(4):
         blind = replace(parts, train=shuffled(parts.train, seed))
-        scores = score(fit_estimator(recipe, blind, seed, 1), parts.test)
+        scores = predict_scores(fit_estimator(recipe, blind, seed, 1), parts.test)
         found.append(average_precision_score(parts.test[LABEL], scores))
     return float(np.mean(found))
 
@@ -61,7 +61,7 @@ def test_without_the_labels_of_the_training_part_nothing_is_found(
 def test_a_leak_of_test_rows_would_be_noticed(parts: Split) -> None:
     recipe = PROFILES["seed"][1]
     leaky = replace(parts, train=pd.concat([shuffled(parts.train, 0), parts.test]))
-    scores = score(fit_estimator(recipe, leaky, 0, 1), parts.test)
+    scores = predict_scores(fit_estimator(recipe, leaky, 0, 1), parts.test)
     assert average_precision_score(parts.test[LABEL], scores) > 10 * parts.test[LABEL].mean()
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Spl
     altered = replace(parts, valid=other(parts.valid), test=other(parts.test))
     first = fit(recipe, parts, 0, 1, Cost()).estimator
     second = fit(recipe, altered, 0, 1, Cost()).estimator
-    np.testing.assert_array_equal(score(first, probe), score(second, probe))
+    np.testing.assert_array_equal(predict_scores(first, probe), predict_scores(second, probe))
 
 
 def test_the_threshold_is_chosen_without_the_test_part(parts: Split) -> None:

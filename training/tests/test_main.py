@@ -209,7 +209,7 @@ def test_an_output_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
         "import fraud.predict as p, pyarrow as pa\n"
         "import sys\n"
         "try:\n"
-        f"    with p.written_whole(Path({str(tmp_path / 'o.csv')!r})) as part:\n"
+        f"    with p.atomic_write(Path({str(tmp_path / 'o.csv')!r})) as part:\n"
         "        with p.writer(part, False) as write:\n"
         "            rows = [[0.5] * 9999, [1] * 9999, [1] * 9999]\n"
         "            write(pa.table(rows, schema=p.OUTPUT))\n"

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from fraud.evaluation import bootstrap
-from fraud.evaluation.metrics import Cost, best_threshold, cost_curve, measure
+from fraud.evaluation.metrics import best_threshold, cost_curve, measure
+from fraud.types import Cost
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(3000) < 0.04).astype(int)

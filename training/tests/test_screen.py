@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from fraud.evaluation.metrics import Cost
 from fraud.screen import Screen
 from fraud.settings import Settings
+from fraud.types import Cost
 
 
 def on_terminal(arguments: list[str], columns: int) -> tuple[int, str]:

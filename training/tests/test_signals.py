@@ -9,8 +9,9 @@ import pytest
 
 from fraud import signals
 from fraud.errors import Terminated
-from fraud.models.recipes import PROFILES, Recipe
+from fraud.models.recipes import PROFILES
 from fraud.train import in_parallel
+from fraud.types import Recipe
 
 
 def slow(_: Recipe) -> Any:
@@ -18,7 +19,7 @@ def slow(_: Recipe) -> Any:
 
 
 def test_a_signal_that_python_dropped_ends_the_work_all_the_same() -> None:
-    before = signal.signal(signal.SIGTERM, signals.first)
+    before = signal.signal(signal.SIGTERM, signals.raise_error)
     try:
         with contextlib.suppress(KeyboardInterrupt):  # as in a weak reference's callback
             signal.raise_signal(signal.SIGTERM)

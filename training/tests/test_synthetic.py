@@ -11,7 +11,7 @@ from fraud.data import schema, synthetic
 from fraud.data.reading import read
 from fraud.data.schema import COLUMNS, FEATURES, LABEL
 from fraud.data.split import split, undersample
-from fraud.models.flavours import score
+from fraud.models.flavours import predict_scores
 from fraud.models.recipes import PROFILES
 
 #: Ordinary rows of the full file for each one of the sample.
@@ -62,7 +62,7 @@ def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
         named = hasattr(estimator, "named_steps")
         key = f"{estimator.steps[-1][0]}__sample_weight" if named else "sample_weight"
         estimator.fit(rows[FEATURES], rows[LABEL], **{key: weights})
-        scores = score(estimator, parts.test)
+        scores = predict_scores(estimator, parts.test)
         test_weight = np.where(truth == 1, 1.0, weight)
         found[recipe.name] = average_precision_score(truth, scores, sample_weight=test_weight)
     return found

@@ -17,10 +17,10 @@ from fraud import train as training
 from fraud.cli.main import run
 from fraud.data.split import split
 from fraud.models import fitting
-from fraud.models.fitting import Fitted
 from fraud.models.flavours import fraud_scores
-from fraud.models.recipes import PROFILES, Recipe
+from fraud.models.recipes import PROFILES
 from fraud.settings import Settings
+from fraud.types import Fitted, Recipe
 
 METRICS = ("average_precision", "average_precision_low", "average_precision_high", "roc_auc",
            "precision", "recall", "f1", "mcc", "precision_at_100", "recall_at_100",

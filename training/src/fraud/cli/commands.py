@@ -1,4 +1,4 @@
-"""The command `fraud`."""
+"""The command `fraud`: its subcommands and their options."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from fraud.screen import Screen
 from fraud.settings import Settings
+from fraud.types import Cost, Options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -85,8 +86,6 @@ def list_(as_json: bool) -> None:
 @quiet_option
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
     """Train and compare the models of a profile; every one becomes a run in MLflow."""
-    from fraud.evaluation.metrics import Cost
-    from fraud.tracking.runs import Options
     from fraud.train import train as run
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
@@ -105,27 +104,24 @@ def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -
     COMPARISON is the identifier of a comparison's run; without it the newest one counts. The
     two models are compared on the same test rows by a paired bootstrap of average precision.
     """
-    from fraud.promote import promote as decide
+    from fraud.promote import promote as run
     from fraud.tracking.probe import probe
 
     settings = Settings.from_env(os.environ)
     probe(settings)
-    decision = decide(settings, comparison, dry_run, force)
-    if as_json:
-        emit(asdict(decision))
-    else:
-        Screen().decision(decision)
+    decision = run(settings, comparison, dry_run, force)
+    emit(asdict(decision)) if as_json else Screen().decision(decision)
 
 
 @cli.command()
 def rollback() -> None:
     """Make the previous champion the champion again, and the other way round."""
     from fraud.tracking.probe import probe
-    from fraud.tracking.registry import rollback as back
+    from fraud.tracking.registry import rollback as run
 
     settings = Settings.from_env(os.environ)
     probe(settings)
-    now, before = back(settings)
+    now, before = run(settings)
     click.echo(f"Version {now} is the champion again, version {before} the previous one.")
 
 
@@ -149,20 +145,11 @@ def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
     probe(settings)
     with screen.counting("rows") as progress:
-        result = run(
-            file, output or Path(file.name.split(".")[0] + ".scores.csv"), settings, progress
-        )
-    if as_json:
-        emit(asdict(result))
-    else:
-        screen.scored(result)
-
-
-def default_output(file: Path) -> Path:
-    """`transactions.csv.gz` is scored into `transactions.scores.csv` in this directory."""
-    return Path(file.name.split(".")[0] + ".scores.csv")
+        target = output or Path(file.name.split(".")[0] + ".scores.csv")
+        result = run(file, target, settings, progress)
+    emit(asdict(result)) if as_json else screen.prediction(result)
 
 
 def emit(value: Any) -> None:
-    """JSON on stdout."""
+    """Print a value as JSON."""
     click.echo(json.dumps(value, indent=2))

@@ -1,4 +1,4 @@
-"""Where the command starts and ends: defaults, signals, errors and exit codes."""
+"""The entry point of `fraud`: defaults of the environment, signals, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fraud import signals
 from fraud.cli.commands import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
-#: For MLflow's client, where the user has not set them: fail in seconds, say nothing itself.
+#: For MLflow's client, unless the user has set them: it gives up in seconds and prints nothing.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -25,8 +25,10 @@ DEFAULTS = {
 }
 
 
-def explained(error: Exception) -> FraudError | None:
-    """The sentence for a full disk, or an error of MLflow's client or the connection to it."""
+def as_fraud_error(error: Exception) -> FraudError | None:
+    """An error with a remedy for a full disk or a failed request, None for any other error."""
+    if isinstance(error, FraudError):
+        return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputError(
             f"The disk is full ({error.filename or tempfile.gettempdir()})",
@@ -42,7 +44,7 @@ def explained(error: Exception) -> FraudError | None:
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit code (see `fraud.errors`).
 
-    Every error is one sentence on stderr; with `--debug` the traceback stands above it.
+    Every error is one sentence on stderr; `--debug` prints the traceback above it.
     """
     debug = "--debug" in arguments
     try:
@@ -52,19 +54,19 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted: the open runs are marked KILLED.", err=True)
-        # Click turns every KeyboardInterrupt into an Abort.
+        # Click turns every KeyboardInterrupt into Abort.
         return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except Exception as error:
         if debug:
             traceback.print_exc()
-        known = error if isinstance(error, FraudError) else explained(error)
-        click.echo(f"Error: {known or f'{error} (`fraud --debug …` shows where).'}", err=True)
-        return known.code if known else 1
+        shown = as_fraud_error(error)
+        click.echo(f"Error: {shown or f'{error} (`fraud --debug …` shows where).'}", err=True)
+        return shown.code if shown else 1
     return 0
 
 
 def main() -> None:
-    """The command `fraud`."""
+    """Run `fraud` with the arguments of the process."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if "--debug" not in sys.argv:
@@ -73,5 +75,5 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads that still fit a model after Ctrl-C would keep the process alive for minutes.
+    # After Ctrl-C, threads that still fit a model would keep the process alive for minutes.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Files of transactions that need not fit into memory, a chunk at a time."""
+"""Read files of transactions in chunks, so that a file of any size fits into memory."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pyarrow import csv
 
 from fraud.data.reading import (
     PARQUET,
+    as_data_errors,
     check_types,
     csv_header,
     csv_options,
-    explained,
-    head,
+    first_bytes,
     open_csv,
 )
 
-#: Rows of a Parquet file that are in memory at a time.
+#: Rows of a chunk of a Parquet file.
 CHUNK_ROWS = 1 << 17
 
 
@@ -27,23 +27,28 @@ def columns(path: Path) -> list[str]:
     """The names of a file's columns.
 
     Raises:
-        DataError: the file cannot be read, or a Parquet column holds no numbers.
+        DataError: the file cannot be read.
+
     """
-    if head(path) != PARQUET:
+    if first_bytes(path) != PARQUET:
         return csv_header(path)
-    with explained(path):
+    with as_data_errors(path):
         schema = pq.read_schema(path)
     return list(schema.names)
 
 
 def chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
-    """The columns `names` of a file, some 10,000 rows at a time, as float64.
+    """Read the columns `names` of a file in chunks of some 10,000 rows.
+
+    Yields:
+        Chunks in the order of the file; float64, columns in the order of `names`.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or a column has no numbers.
+
     """
-    with explained(path):
-        if head(path) == PARQUET:
+    with as_data_errors(path):
+        if first_bytes(path) == PARQUET:
             file = pq.ParquetFile(path, pre_buffer=False)
             check_types([file.schema_arrow.field(name) for name in names], path)
             for batch in file.iter_batches(CHUNK_ROWS, columns=names):
@@ -56,7 +61,7 @@ def _csv_chunks(path: Path, names: list[str]) -> Iterator[pd.DataFrame]:
     header = csv_header(path)
     options = csv_options(header, names)
     with (
-        explained(path, header),
+        as_data_errors(path, header),
         open_csv(path) as stream,
         csv.open_csv(stream, **options) as reader,
     ):

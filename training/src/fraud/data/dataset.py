@@ -1,29 +1,22 @@
-"""From what the user names (a file, a hash, `latest`, `synthetic`) to rows to train on."""
+"""Find the data set that the user names (a file, a hash, `latest`, `synthetic`) and check it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from fraud.data import openml, reading, schema, synthetic
-from fraud.data.manifest import Manifest, describe
+from fraud.data.manifest import describe
 from fraud.data.store import Store
 from fraud.errors import DataError
+from fraud.types import Dataset
 
+#: Stored in manifests, so it stays as it is; the module is now `fraud.data.synthetic`.
 SYNTHETIC_SOURCE = "made by fraud.synthetic from seed 0"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Clean rows, what is known of them, and what to tell the user about them."""
-
-    frame: pd.DataFrame
-    manifest: Manifest
-    notes: tuple[str, ...] = ()
 
 
 def sha256_of(path: Path) -> str:
@@ -35,54 +28,51 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _checked(
+    frame: pd.DataFrame, name: str, *, kind: str, source: str, source_sha256: str = ""
+) -> Dataset:
+    """Clean rows and describe them; `name` is for messages, the rest for the manifest."""
+    cleaned = schema.clean(frame, name)
+    manifest = describe(
+        cleaned.frame, kind=kind, source=source, source_sha256=source_sha256, notes=cleaned.notes
+    )
+    return Dataset(cleaned.frame, manifest, cleaned.notes)
+
+
 def from_file(path: Path) -> Dataset:
     """Read and check a file.
 
     Raises:
-        DataError: one sentence about what is wrong with it.
+        DataError: the file cannot be read, or its content fails a check.
 
     """
-    cleaned = schema.clean(reading.read(path), str(path))
-    manifest = describe(
-        cleaned.frame,
-        kind="real",
-        source=path.name,
-        source_sha256=sha256_of(path),
-        notes=cleaned.notes,
-    )
-    return Dataset(cleaned.frame, manifest, cleaned.notes)
-
-
-def from_openml(name: str) -> Dataset:
-    """Download and check `openml:ID`.
-
-    Raises:
-        DataError: OpenML is out of reach, or the data are not what the schema says.
-    """
-    cleaned = schema.clean(openml.fetch(name), name)
-    manifest = describe(
-        cleaned.frame, kind="real", source=name, source_sha256="", notes=cleaned.notes
-    )
-    return Dataset(cleaned.frame, manifest, cleaned.notes)
+    frame = reading.read(path)
+    return _checked(frame, str(path), kind="real", source=path.name, source_sha256=sha256_of(path))
 
 
 def from_name(name: str) -> Dataset:
-    """The data set that `fraud data push` is given: a file's path or `openml:ID`."""
-    return from_openml(name) if name.startswith(openml.SCHEME) else from_file(Path(name))
+    """Read and check the argument of `fraud data push`, a file's path or `openml:ID`.
+
+    Raises:
+        DataError: the data cannot be read or downloaded, or fail a check.
+
+    """
+    if name.startswith(openml.SCHEME):
+        return _checked(openml.fetch(name), name, kind="real", source=name)
+    return from_file(Path(name))
 
 
 def make_synthetic() -> Dataset:
-    """The synthetic data set of the full size (284,807 rows, 492 frauds)."""
-    cleaned = schema.clean(synthetic.generate(), "the synthetic data set")
-    manifest = describe(
-        cleaned.frame, kind="synthetic", source=SYNTHETIC_SOURCE, source_sha256="", notes=()
+    """Make the synthetic data set of full size (284,807 rows, 492 frauds)."""
+    made = _checked(
+        synthetic.generate(), "the synthetic data set", kind="synthetic", source=SYNTHETIC_SOURCE
     )
     note = "The data are synthetic: the scores say nothing about real cards."
-    return Dataset(cleaned.frame, manifest, (note, *cleaned.notes))
+    return replace(made, notes=(note, *made.notes))
 
 
 def latest(store: Store) -> Dataset | None:
-    """The newest data set that is not synthetic, None where there is none."""
+    """The newest data set that is not synthetic, None if there is none."""
     for manifest in store.manifests():
         if manifest.kind != "synthetic":
             return Dataset(store.load(manifest), manifest)
@@ -90,16 +80,16 @@ def latest(store: Store) -> Dataset | None:
 
 
 def resolve(name: str | None, store: Store) -> Dataset:
-    """Get the rows to train on; what is not in the bucket yet is put there.
+    """Get the rows to train on; a data set that is not in the bucket yet is stored there.
 
     Args:
-        name: a hash or the beginning of one (4 digits or more), `latest`, `synthetic`, the
-            path of a file, or None for the latest if there is one and else the synthetic one.
+        name: a hash or its beginning (4 digits or more), `latest`, `synthetic` or the path of a
+            file; None means the latest data set, or the synthetic one if there is none.
         store: the bucket.
 
     Raises:
-        DataError: no such data set, or a file that fails a check.
-        ServiceError: the bucket is out of reach.
+        DataError: there is no such data set, or a file fails a check.
+        ServiceError: the object store was not reached, or refused the request.
 
     """
     if name in (None, "latest"):

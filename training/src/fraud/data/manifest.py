@@ -1,35 +1,19 @@
-"""What is known of a data set without reading it, and the hash that names it."""
+"""The manifest of a data set, and the hash that names it."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import numpy as np
 import pandas as pd
 
 from fraud.data.schema import COLUMNS, LABEL, TIME
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What is known of a data set without reading it; `pushed` is a time in UTC."""
-
-    hash: str
-    kind: str
-    source: str
-    source_sha256: str
-    rows: int
-    frauds: int
-    columns: list[str]
-    time_range: list[float]
-    notes: list[str]
-    pushed: str
+from fraud.types import Manifest
 
 
 def content_hash(frame: pd.DataFrame) -> str:
-    """SHA-256 of the values, column by column; the file's format and writer play no part."""
+    """SHA-256 of the values, column by column; it does not depend on the file's format."""
     digest = hashlib.sha256(f"{','.join(COLUMNS)};{len(frame)}".encode())
     for column in COLUMNS:
         digest.update(np.ascontiguousarray(frame[column], dtype="<f8").tobytes())
@@ -39,7 +23,7 @@ def content_hash(frame: pd.DataFrame) -> str:
 def describe(
     frame: pd.DataFrame, *, kind: str, source: str, source_sha256: str, notes: tuple[str, ...] = ()
 ) -> Manifest:
-    """The manifest of a clean data set; `kind` is `real` or `synthetic`."""
+    """Make the manifest of a clean data set; for the arguments see `Manifest`."""
     return Manifest(
         hash=content_hash(frame),
         kind=kind,

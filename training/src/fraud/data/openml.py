@@ -1,4 +1,4 @@
-"""Data sets from OpenML, where the network allows it."""
+"""Download data sets from OpenML."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ SCHEME = "openml:"
 
 
 def fetch(name: str) -> pd.DataFrame:
-    """Download `openml:ID`; the columns are numbers, as far as they can be.
+    """Download `openml:ID`; cells that are no numbers become NaN.
 
     Raises:
-        DataError: no such identifier, or OpenML is out of reach.
+        DataError: `name` has no valid identifier, or the download fails.
+
     """
     identifier = name.removeprefix(SCHEME)
     if not identifier.isdigit():

@@ -1,4 +1,4 @@
-"""Files of transactions: CSV, gzipped CSV or Parquet, told apart by their first bytes."""
+"""Read files of transactions: CSV, gzipped CSV or Parquet, recognised by their first bytes."""
 
 from __future__ import annotations
 
@@ -18,40 +18,46 @@ from fraud.errors import DataError
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 
 
-def head(path: Path) -> bytes:
-    """The first four bytes of a file that exists, may be read and is not empty.
+def first_bytes(path: Path) -> bytes:
+    """The first four bytes of a file.
 
     Raises:
-        DataError: it does not, may not or is.
+        DataError: the file does not exist, may not be read, is a directory or is empty.
 
     """
     try:
         with path.open("rb") as file:
-            first = file.read(4)
+            found = file.read(4)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist", "Check the path.") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a directory", "Name a CSV or Parquet file.") from None
     except PermissionError:
         raise DataError(f"{path} may not be read", "Ask its owner, or use a copy.") from None
-    if not first:
+    if not found:
         raise DataError(f"{path} is empty", "Give it a header and some transactions.")
-    return first
+    return found
 
 
 @contextmanager
-def explained(path: Path, names: list[str] | None = None) -> Iterator[None]:
-    """Turn what pyarrow says about a file with the columns `names` into one sentence."""
+def as_data_errors(path: Path, names: list[str] | None = None) -> Iterator[None]:
+    """Turn pyarrow's errors in the block into DataError.
+
+    Args:
+        path: of the file, for messages.
+        names: of the file's columns, as far as they are known.
+
+    """
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
-        raise _explain(path, str(error), names or []) from error
+        raise _data_error(path, str(error), names or []) from error
 
 
-def _explain(path: Path, said: str, names: list[str]) -> DataError:
-    if re.search("runcated|end-of-stream|Unexpected end|magic bytes not found in footer", said):
+def _data_error(path: Path, message: str, names: list[str]) -> DataError:
+    if re.search("runcated|end-of-stream|Unexpected end|magic bytes not found in footer", message):
         return DataError(f"{path} is cut short", "Copy or download it again.")
-    found = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.*invalid value '(.*?)'", said)
+    found = re.search(r"CSV column #(\d+): (?:Row #(\d+): )?.*invalid value '(.*?)'", message)
     if found:
         column, row, value = found.groups()
         where = f"row {int(row) - 1}, " if row else ""
@@ -60,29 +66,35 @@ def _explain(path: Path, said: str, names: list[str]) -> DataError:
             f"{path}: {where}column {name} holds {value!r}, which is no number",
             "Every column is a number; correct or remove the row.",
         )
-    first = said.splitlines()[0] if said else "unknown format"
+    first = message.splitlines()[0] if message else "unknown format"
     return DataError(f"{path} cannot be read ({first})", "It must be CSV or Parquet.")
 
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[pa.NativeFile]:
-    """A CSV file's bytes, unpacked if they are gzipped."""
-    compression = "gzip" if head(path)[:2] == GZIP else None
+    """Open a CSV file for reading; a gzipped one is unpacked."""
+    compression = "gzip" if first_bytes(path)[:2] == GZIP else None
     with pa.input_stream(str(path), compression=compression) as stream:
         yield stream
 
 
 def csv_header(path: Path) -> list[str]:
-    """The names in a CSV file's first line, without what quotes them."""
-    with explained(path), open_csv(path) as stream:
+    """The names in a CSV file's first line, without quotes."""
+    with as_data_errors(path), open_csv(path) as stream:
         line = stream.read(65536).split(b"\n", 1)[0].decode("utf-8-sig")
     return [name.strip().strip('"') for name in line.strip().split(",")]
 
 
 def csv_options(names: list[str], wanted: list[str], threads: bool = True) -> dict[str, object]:
-    """Pyarrow's options: the wanted columns of a file with columns `names`, as float64.
+    """Pyarrow's options for reading the wanted columns as float64 in blocks of about 8 MB.
 
-    Empty cells become NaN; a block is about 8 MB.
+    Empty cells become NaN.
+
+    Args:
+        names: of all columns of the file, in order.
+        wanted: names of the columns to read.
+        threads: whether pyarrow uses several.
+
     """
     return {
         "read_options": csv.ReadOptions(
@@ -95,13 +107,13 @@ def csv_options(names: list[str], wanted: list[str], threads: bool = True) -> di
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a whole CSV file, gzipped or not, after a look at its header."""
+    """Read a CSV file, gzipped or not; its header is checked first."""
     names = csv_header(path)
     check_columns(names, str(path))
-    with explained(path, names):
+    with as_data_errors(path, names):
         try:
             return _parse_csv(path, names, threads=True)
-        except pa.ArrowInvalid:  # only without threads does pyarrow say which row it is
+        except pa.ArrowInvalid:  # without threads, pyarrow's message names the row
             return _parse_csv(path, names, threads=False)
 
 
@@ -113,7 +125,7 @@ def _parse_csv(path: Path, names: list[str], threads: bool) -> pd.DataFrame:
 
 
 def check_types(schema: Iterable[pa.Field], path: Path) -> None:
-    """Raise DataError for a Parquet column that holds no numbers."""
+    """Raise DataError for a Parquet column that has no numbers."""
     for field in schema:
         kind = field.type
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
@@ -125,24 +137,24 @@ def check_types(schema: Iterable[pa.Field], path: Path) -> None:
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a whole Parquet file after a look at its schema."""
-    with explained(path):
+    """Read a Parquet file; its schema is checked first."""
+    with as_data_errors(path):
         schema = pq.read_schema(path)
     check_columns(schema.names, str(path))
     check_types(schema, path)
-    with explained(path):
+    with as_data_errors(path):
         frame: pd.DataFrame = pq.read_table(path, columns=COLUMNS).to_pandas()
     return frame
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a file of transactions with its labels, as it is; `schema.clean` does the rest.
+    """Read a file of labelled transactions; `fraud.data.schema.clean` checks the values.
 
     Returns:
-        n rows, the columns of `COLUMNS`.
+        n rows with the columns of `COLUMNS`, in any order.
 
     Raises:
-        DataError: the file or its columns are not what they should be.
+        DataError: the file cannot be read, or its columns are not those of the schema.
 
     """
-    return read_parquet(path) if head(path) == PARQUET else read_csv(path)
+    return read_parquet(path) if first_bytes(path) == PARQUET else read_csv(path)

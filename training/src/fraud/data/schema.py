@@ -1,4 +1,4 @@
-"""The schema of the credit card data and the checks that every data set passes.
+"""The schema of the credit card data, and the checks on every data set.
 
 Source: Dal Pozzolo et al., *Calibrating probability with undersampling for unbalanced
 classification*, 2015; Kaggle lists the data as `mlg-ulb/creditcardfraud`.
@@ -13,8 +13,8 @@ import pandas as pd
 
 from fraud.errors import DataError
 
-#: Seconds since the first transaction. Orders the rows; it is no feature, since a model that
-#: is split by time would see only values there that it never saw in training.
+#: Seconds since the first transaction. It orders the rows and is no feature: after a split by
+#: time, the validation and test parts have only values that training never saw.
 TIME = "Time"
 LABEL = "Class"
 FEATURES = [f"V{i}" for i in range(1, 29)] + ["Amount"]
@@ -23,11 +23,11 @@ COLUMNS = [TIME, *FEATURES, LABEL]
 
 @dataclass(frozen=True)
 class Clean:
-    """A checked data set.
+    """Rows that passed every check.
 
     Attributes:
         frame: `Time`, `V1`…`V28`, `Amount` as float64 and `Class` as int8, ordered by `Time`.
-        notes: what was changed on the way, a sentence each.
+        notes: the changes that were made, a sentence each.
 
     """
 
@@ -38,9 +38,17 @@ class Clean:
 def check_columns(
     names: list[str], source: str, required: list[str] = COLUMNS, extra: bool = False
 ) -> None:
-    """Raise DataError unless `names` are the required ones, each once, in any order.
+    """Check the names of the columns, in any order.
 
-    Further columns are an error too, unless `extra` is true.
+    Args:
+        names: of the columns.
+        source: file name or the like, for messages.
+        required: names that must be there.
+        extra: whether other columns are allowed.
+
+    Raises:
+        DataError: a column is there twice, is missing, or is not allowed.
+
     """
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
@@ -61,11 +69,17 @@ def check_columns(
 
 
 def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
-    """Raise DataError at the first NaN or infinity; rows count from 1 below the header.
+    """Check that every cell is a finite number in float32, in which trees compute.
 
-    `first` is how many rows of the source came before these.
+    Args:
+        frame: n rows of numbers.
+        source: file name or the like, for messages.
+        first: number of rows of the source before these.
 
-    Trees compute in float32: what overflows there counts as infinite.
+    Raises:
+        DataError: names row (the first below the header is 1) and column of the first cell that
+            is not.
+
     """
     finite = np.abs(frame.to_numpy(dtype=np.float64)) <= np.finfo(np.float32).max
     if finite.all():
@@ -80,7 +94,7 @@ def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
 
 
 def check_labels(labels: pd.Series, source: str) -> None:
-    """Raise DataError unless `Class` holds 0 and 1, both of them."""
+    """Raise DataError unless `Class` has 0 and 1, both of them and nothing else."""
     wrong = labels[~labels.isin([0, 1])]
     if len(wrong):
         raise DataError(
@@ -95,14 +109,14 @@ def check_labels(labels: pd.Series, source: str) -> None:
 
 
 def clean(frame: pd.DataFrame, source: str) -> Clean:
-    """Check a data set, order it by time and drop the rows that repeat another one exactly.
+    """Check a data set, sort it by time and drop exact duplicates.
 
     Args:
         frame: n rows of numbers, the columns of `COLUMNS` in any order.
-        source: what to call it in messages.
+        source: file name or the like, for messages.
 
     Raises:
-        DataError: it is empty, or one of the checks above fails.
+        DataError: the data set is empty, or one of the checks above fails.
 
     """
     if frame.empty:

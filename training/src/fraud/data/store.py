@@ -1,7 +1,7 @@
-"""The bucket of data sets: each under its content hash, as Parquet with a manifest.
+"""The bucket of data sets: each is stored under its content hash, as Parquet with a manifest.
 
-The objects are `creditcard/HASH/data.parquet` and `creditcard/HASH/manifest.json`. The manifest
-is written last: what has none is not a data set.
+The objects are `creditcard/HASH/data.parquet` and `creditcard/HASH/manifest.json`. The manifest is
+written last: a data set without a manifest is incomplete and is ignored.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import botocore.exceptions as s3errors
 import pandas as pd
 from botocore.config import Config
 
-from fraud.data.manifest import Manifest, content_hash
+from fraud.data.manifest import content_hash
 from fraud.errors import DataError, ServiceError
 from fraud.settings import HINT, Settings
+from fraud.types import Manifest
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -36,8 +37,8 @@ S3_CONFIG = Config(
 
 
 @contextmanager
-def _explained(settings: Settings) -> Iterator[None]:
-    """Turn what the S3 client raises into one sentence with a remedy."""
+def _as_service_errors(settings: Settings) -> Iterator[None]:
+    """Turn the S3 client's errors in the block into ServiceError."""
     where = f"The object store at {settings.s3_endpoint or 'AWS'}"
     try:
         yield
@@ -49,15 +50,15 @@ def _explained(settings: Settings) -> Iterator[None]:
             "Let AWS_CA_BUNDLE name the installation's CA.",
         ) from error
     except s3errors.ClientError as error:
-        said = error.response.get("Error", {})
+        answer = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if said.get("Code") == "NoSuchBucket":
+        if answer.get("Code") == "NoSuchBucket":
             remedy = f"Create the bucket {settings.bucket}, or correct FRAUD_BUCKET."
         elif status in (401, 403):
             remedy = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the user's policy."
         else:
             remedy = "Look at the server's log (journalctl -u minio)."
-        raise ServiceError(f"{where} said {said.get('Code') or status}", remedy) from error
+        raise ServiceError(f"{where} said {answer.get('Code') or status}", remedy) from error
     except (s3errors.BotoCoreError, OSError) as error:
         raise ServiceError(
             f"{where} was not reached ({type(error).__name__})",
@@ -66,18 +67,21 @@ def _explained(settings: Settings) -> Iterator[None]:
 
 
 class Store:
-    """The bucket `settings.bucket`; the client reads its keys and its CA from the environment."""
+    """The bucket of data sets; the S3 client reads keys and CA from the environment.
+
+    Every method raises ServiceError if the object store was not reached or refused the request.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        with _explained(settings):
+        with _as_service_errors(settings):
             self._s3: S3Client = boto3.session.Session().client(
                 "s3", endpoint_url=settings.s3_endpoint, config=S3_CONFIG
             )
 
     def manifests(self) -> list[Manifest]:
-        """All data sets, the newest first."""
-        with _explained(self.settings):
+        """The manifests of all data sets, newest first."""
+        with _as_service_errors(self.settings):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
                 Bucket=self.settings.bucket, Prefix=PREFIX
             )
@@ -88,10 +92,10 @@ class Store:
         return sorted(found, key=lambda manifest: manifest.pushed, reverse=True)
 
     def find(self, name: str) -> Manifest:
-        """The data set whose hash begins with `name`.
+        """The manifest of the data set whose hash begins with `name`.
 
         Raises:
-            DataError: none does, or several do.
+            DataError: there is none, or more than one.
 
         """
         found = [manifest for manifest in self.manifests() if manifest.hash.startswith(name)]
@@ -104,13 +108,17 @@ class Store:
         return found[0]
 
     def push(self, frame: pd.DataFrame, manifest: Manifest) -> bool:
-        """Store a clean data set; False if it is there already.
+        """Store a clean data set.
 
-        The manifest goes last and each object is written whole or not at all, so an
-        interrupted push leaves nothing that `manifests` would show.
+        An interrupted push leaves nothing that `manifests` returns: S3 writes objects atomically,
+        and the manifest is written last.
+
+        Returns:
+            False if the data set was stored already.
+
         """
         base = f"{PREFIX}{manifest.hash}/"
-        with _explained(self.settings):
+        with _as_service_errors(self.settings):
             if self._has(base + "manifest.json"):
                 return False
             buffer = io.BytesIO()
@@ -124,13 +132,13 @@ class Store:
         return True
 
     def load(self, manifest: Manifest) -> pd.DataFrame:
-        """Read a data set back.
+        """Read the rows of a data set.
 
         Raises:
-            DataError: its content is not what its hash says.
+            DataError: the content does not have the hash of the manifest.
 
         """
-        with _explained(self.settings):
+        with _as_service_errors(self.settings):
             body = self._get(f"{PREFIX}{manifest.hash}/data.parquet")
         frame = pd.read_parquet(io.BytesIO(body))
         if content_hash(frame) != manifest.hash:

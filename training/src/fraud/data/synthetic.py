@@ -1,9 +1,9 @@
-"""A data set of the schema, size and fraud share of the full Kaggle file, from a seed.
+"""Generate a data set with the schema, size and share of frauds of the full Kaggle file.
 
-Means and deviations are those of the public sample (356 frauds, 11,712 others). In the real
-data a fraud is a shift along one direction, far for some and hardly visible for others: 65 % of
-the frauds' variance lies on one axis. So here every fraud has a *strength* between 0 (it looks
-like everything else) and about 3, and that is what makes models rank as they do on real rows.
+Means and standard deviations are those of the public sample (356 frauds, 11,712 others). In the
+real data, frauds are shifted along one direction, some far and others hardly at all: 65 % of their
+variance lies on one axis. Here, every fraud has a *strength* between 0 (like an ordinary row) and
+about 3, so that models rank as they do on real rows.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pandas as pd
 
 from fraud.data.schema import COLUMNS, FEATURES, LABEL, TIME
 
+#: Size of the full file, and its last value of `Time`.
 ROWS, FRAUDS, SECONDS = 284_807, 492, 172_792.0
 
 #: Standard deviation of V1 … V28 among ordinary rows.
@@ -20,7 +21,7 @@ SPREAD = np.array(
     [1.73, 1.47, 1.30, 1.38, 1.30, 1.30, 1.14, 1.11, 1.07, 1.04, 1.04, 0.98, 1.00, 0.89]
     + [0.92, 0.84, 0.78, 0.81, 0.80, 0.72, 0.71, 0.68, 0.56, 0.62, 0.50, 0.52, 0.44, 0.39]
 )
-#: Mean of V1 … V28 among frauds, less that among ordinary rows.
+#: Mean of V1 … V28 among frauds less the mean among ordinary rows.
 SHIFT = np.array(
     [-4.35, 3.30, -7.07, 4.27, -2.73, -1.38, -4.98, 0.79, -2.41, -5.25, 3.40, -5.86, -0.10]
     + [-6.63, -0.16, -3.79, -5.96, -1.93, 0.63, 0.38, 0.36, 0.17, -0.02, -0.15, -0.02, 0.04]
@@ -29,7 +30,7 @@ SHIFT = np.array(
 
 
 def _times(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Seconds over two days, busy from 9 to 22 h and quiet at night."""
+    """(size,) seconds within two days, most of them between 9 and 22 h."""
     hours = np.arange(48)
     weight = 1.0 + 0.85 * np.tanh(4 * np.sin((hours % 24 - 8) / 24 * 2 * np.pi) + 2)
     hour = rng.choice(hours, size=size, p=weight / weight.sum())
@@ -38,43 +39,43 @@ def _times(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28): heavy tails that columns share, as one odd transaction is odd in many."""
+    """(size, 28) with heavy tails; a row that is an outlier is one in many columns."""
     tail = np.sqrt(3.0 / rng.chisquare(5.0, size=(size, 1)))
     rows: np.ndarray = rng.standard_normal((size, 28)) * tail * SPREAD
     return rows
 
 
 def _ordinary(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28): background, where one row in 400 is far out on some of the frauds' columns.
+    """(size, 28) ordinary rows: background, and one row in 400 is shifted in some columns.
 
-    On real rows such outliers are what a linear model takes for frauds and trees do not.
+    On real rows, a linear model takes such outliers for frauds and trees do not.
     """
     rows = _background(rng, size)
-    odd = rng.choice(size, size // 400, replace=False)
-    some = rng.random((len(odd), 28)) < 0.3
-    rows[odd] += SHIFT * some * rng.gamma(3.0, 0.6, (len(odd), 1))
+    outliers = rng.choice(size, size // 400, replace=False)
+    shifted = rng.random((len(outliers), 28)) < 0.3
+    rows[outliers] += SHIFT * shifted * rng.gamma(3.0, 0.6, (len(outliers), 1))
     return rows
 
 
 def _frauds(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28): background moved along SHIFT by strength, with a spread of its own."""
+    """(size, 28) frauds: background plus strength times SHIFT, plus noise that grows with both."""
     hidden = rng.random(size) < 0.15
     strength = np.where(hidden, 0.12 * rng.random(size), rng.gamma(2.6, 0.42, size))[:, None]
-    own = rng.standard_normal((size, 28)) * 0.35 * np.abs(SHIFT) * strength
-    rows: np.ndarray = _background(rng, size) + SHIFT * strength + own
+    noise = rng.standard_normal((size, 28)) * 0.35 * np.abs(SHIFT) * strength
+    rows: np.ndarray = _background(rng, size) + SHIFT * strength + noise
     return rows
 
 
 def generate(rows: int = ROWS, frauds: int = FRAUDS, seed: int = 0) -> pd.DataFrame:
-    """Make the data set.
+    """Generate the data set.
 
     Args:
-        rows: all rows, frauds included.
-        frauds: how many of them.
-        seed: same seed, same rows.
+        rows: number of rows, frauds included.
+        frauds: number of frauds.
+        seed: the same seed gives the same rows.
 
     Returns:
-        `rows` rows with the columns of `COLUMNS`, ordered by `Time`.
+        (rows, 31) with the columns `COLUMNS`, ordered by `Time`.
 
     """
     rng = np.random.default_rng(seed)

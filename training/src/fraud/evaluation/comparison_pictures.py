@@ -1,4 +1,7 @@
-"""The pictures that set all models of a comparison side by side, all on the test part."""
+"""The pictures of all models of a comparison, on the test part.
+
+In every function `labels` is (n,) of 0 and 1, for the rows that `Fitted.scores` is of.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fraud.evaluation.bootstrap import resample
-from fraud.evaluation.metrics import Cost, cost_curve
+from fraud.evaluation.metrics import cost_curve
 from fraud.evaluation.pictures import LINE_COLOUR, logarithmic, new
-from fraud.models.fitting import Fitted
+from fraud.types import Cost, Fitted
 
+#: (101,) recalls at which precision is drawn.
 RECALL = np.linspace(0, 1, 101)
 
 
@@ -26,26 +30,27 @@ def _legend(axes: Axes) -> None:
 
 
 def precision_at(frauds: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Precision of B rankings at the recalls of `RECALL`.
+    """Precision of B resamples at the recalls of `RECALL`.
 
     Args:
-        frauds, others: (B, k) counts per cell, as `fraud.evaluation.bootstrap.resample` gives them.
+        frauds, others: (B, k) counts per cell, from `fraud.evaluation.bootstrap.resample`.
 
     Returns:
-        (B, 101): the best precision at that recall or more.
+        (B, 101): the best precision at that recall or above.
+
     """
     found = np.cumsum(frauds, axis=1)
     flagged = np.maximum(found + np.cumsum(others, axis=1), 1)
     best = np.maximum.accumulate((found / flagged)[:, ::-1], axis=1)[:, ::-1]
     rows = [
-        one[np.minimum(np.searchsorted(hits / hits[-1], RECALL - 1e-12), len(one) - 1)]
-        for hits, one in zip(found, best, strict=True)
+        precision[np.minimum(np.searchsorted(hits / hits[-1], RECALL - 1e-12), len(precision) - 1)]
+        for hits, precision in zip(found, best, strict=True)
     ]
     return np.array(rows)
 
 
 def precision_recall(labels: np.ndarray, models: list[Fitted], seed: int) -> Figure:
-    """Precision against recall: medians of 300 resamples with their 95 % bands."""
+    """Precision against recall: medians and 95 % bands of 300 resamples."""
     figure = new("Precision and recall, with 95 % bands", "recall", "precision", (8.6, 4.8))
     axes = figure.axes[0]
     for model, colour in zip(models, colours(models), strict=True):
@@ -62,7 +67,10 @@ def precision_recall(labels: np.ndarray, models: list[Fitted], seed: int) -> Fig
 
 
 def calibration(labels: np.ndarray, models: list[Fitted]) -> Figure:
-    """Observed against predicted share of frauds, on log scales; bars are 95 % (Wilson)."""
+    """Observed against predicted share of frauds, on log scales; the bars are 95 % intervals.
+
+    Models whose scores are no probabilities are left out.
+    """
     figure = new("Calibration", "predicted share of frauds", "observed share", (8.6, 4.8))
     axes = figure.axes[0]
     edges = np.geomspace(1e-4, 1.0001, 9)
@@ -90,7 +98,7 @@ def calibration(labels: np.ndarray, models: list[Fitted]) -> Figure:
 
 
 def wilson(hits: int, total: int) -> tuple[float, float, float]:
-    """A share with its 95 % interval after Wilson (1927)."""
+    """The share `hits / total` with the limits of its 95 % interval (Wilson, 1927)."""
     share, z2 = hits / total, 1.96**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = 1.96 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
@@ -98,7 +106,7 @@ def wilson(hits: int, total: int) -> tuple[float, float, float]:
 
 
 def costs(labels: np.ndarray, models: list[Fitted], cost: Cost) -> Figure:
-    """Cost per 1,000 transactions against the threshold; a dot where validation put it."""
+    """Cost per 1,000 transactions against the threshold; a dot marks the chosen threshold."""
     figure = new(
         f"Cost (missed fraud {cost.fn:g}, false alarm {cost.fp:g})",
         "threshold", "cost per 1,000 transactions", (8.6, 4.8),

@@ -1,8 +1,6 @@
-"""How good a ranking and its decisions are: metrics and the threshold of least cost."""
+"""Metrics of a model's scores and decisions, and the threshold of least cost."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import (
@@ -15,32 +13,23 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from fraud.types import Cost
+
 TOP = 100
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a missed fraud (`fn`) and a false alarm (`fp`) cost, in the same currency.
-
-    The defaults: the mean amount of a fraud in the full file is 122; a false alarm takes
-    somebody some minutes.
-    """
-
-    fn: float = 120.0
-    fp: float = 5.0
-
-
 def cost_curve(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
-    """Mean cost per transaction at every threshold that makes a difference.
+    """Mean cost per transaction at every threshold that changes a decision.
 
     Args:
         labels: (n,) of 0 and 1.
         scores: (n,), higher is more suspect.
+        cost: of a missed fraud and of a false alarm.
 
     Returns:
-        Thresholds, descending, and the cost of flagging every score at or above each. The
-        first lies above all scores (nothing is flagged); the others halfway between two
-        scores that follow each other, so that rounding cannot move a row across.
+        (m,) thresholds in descending order and (m,) costs of flagging the scores at or above
+        each. The first threshold is above all scores, so nothing is flagged; each other one is
+        halfway between two neighbouring scores, so that rounding changes no decision.
 
     """
     order = np.argsort(-scores, kind="stable")
@@ -56,7 +45,7 @@ def cost_curve(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> tuple[np.n
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> float:
-    """The threshold of least cost; of several the highest, which flags least."""
+    """The threshold of least cost; the highest one if there are several."""
     cuts, costs = cost_curve(labels, scores, cost)
     return float(cuts[np.argmin(costs)])
 
@@ -64,13 +53,14 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> float:
 def measure(
     labels: np.ndarray, scores: np.ndarray, threshold: float, cost: Cost, probability: bool = True
 ) -> dict[str, float]:
-    """All metrics of one model on one part of the data.
+    """Compute all metrics of one model on one part of the data.
 
     Args:
         labels: (n,) of 0 and 1.
         scores: (n,), higher is more suspect; P(fraud) where `probability` is true.
-        threshold: what scores at least this is flagged.
-        cost: for `expected_cost`, the mean cost per transaction.
+        threshold: rows with at least this score are flagged.
+        cost: gives `expected_cost`, the mean cost per transaction.
+        probability: whether the scores are P(fraud), which adds `brier`.
 
     """
     flagged = (scores >= threshold).astype(int)

@@ -1,4 +1,4 @@
-"""The pictures of one model. Every function returns a figure and draws on nothing else."""
+"""The pictures of one model. Each function returns a new figure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 ORDINARY_COLOUR, FRAUD_COLOUR, LINE_COLOUR = "#4878a8", "#c8503c", "#303030"
 
-#: Matplotlib is not made for threads: one picture at a time.
+#: Matplotlib is not thread-safe: only one thread draws at a time.
 _DRAWING = Lock()
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG, at 110 dots per inch."""
+    """Render a figure as PNG at 110 dots per inch."""
     buffer = io.BytesIO()
     with _DRAWING:
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
@@ -26,7 +26,7 @@ def png(figure: Figure) -> bytes:
 
 
 def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 4.4)) -> Figure:
-    """An empty figure with one pair of axes."""
+    """An empty figure with one pair of axes; `size` is in inches."""
     figure = Figure(figsize=size)
     axes = figure.add_subplot()
     axes.set_title(title)
@@ -37,7 +37,7 @@ def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 
 
 
 def logarithmic(axes: Axes, x: bool = True, y: bool = True) -> None:
-    """Log scales with plain numbers: to set powers of ten costs more than all the drawing."""
+    """Set log scales with plain numbers: rendering powers of ten takes longer than all the rest."""
     for wanted, axis, scale in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
         if wanted:
             scale("log")
@@ -45,11 +45,10 @@ def logarithmic(axes: Axes, x: bool = True, y: bool = True) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
-def confusion(labels: np.ndarray, flagged: np.ndarray, title: str) -> Figure:
-    """The confusion matrix of decisions (n,) on the test part (n,); shares are of each row."""
-    counts = np.array(
-        [[np.sum((labels == truth) & (flagged == said)) for said in (0, 1)] for truth in (0, 1)]
-    )
+def confusion_matrix(labels: np.ndarray, flagged: np.ndarray, title: str) -> Figure:
+    """The confusion matrix of (n,) labels and (n,) decisions; percentages are of each row."""
+    sides = (0, 1)
+    counts = np.array([[np.sum((labels == a) & (flagged == b)) for b in sides] for a in sides])
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new(f"{title}: decisions on the test part", "decision", "truth", (4.6, 4.2))
     axes = figure.axes[0]
@@ -63,25 +62,25 @@ def confusion(labels: np.ndarray, flagged: np.ndarray, title: str) -> Figure:
     return figure
 
 
-def distribution(labels: np.ndarray, scores: np.ndarray, threshold: float, title: str) -> Figure:
-    """How the scores (n,) of frauds and of other rows are spread, and where the threshold is."""
+def score_histogram(labels: np.ndarray, scores: np.ndarray, threshold: float, title: str) -> Figure:
+    """Histograms of the (n,) scores of frauds and of other rows, with the threshold."""
     floor = 1e-5
     shown = np.clip(scores, floor, None)
     low, high = min(shown.min(), threshold), max(shown.max(), threshold)
     bins = list(np.geomspace(max(low, floor) * 0.95, high * 1.05, 50))
     figure = new(f"{title}: scores on the test part", "score", "rows (log scale)")
     axes = figure.axes[0]
-    for side, name, colour in ((0, "ordinary", ORDINARY_COLOUR), (1, "fraud", FRAUD_COLOUR)):
-        axes.hist(shown[labels == side], bins=bins, alpha=0.65, label=name, color=colour)
+    for label, name, colour in ((0, "ordinary", ORDINARY_COLOUR), (1, "fraud", FRAUD_COLOUR)):
+        axes.hist(shown[labels == label], bins=bins, alpha=0.65, label=name, color=colour)
     axes.axvline(threshold, color=LINE_COLOUR, ls="--", label=f"threshold {threshold:.3g}")
     logarithmic(axes, x=high / low > 20)
     axes.legend(frameon=False, loc="upper center", ncols=3, bbox_to_anchor=(0.5, -0.14))
     return figure
 
 
-def matters(falls: pd.Series, title: str, count: int = 12) -> Figure:
-    """The features that matter most, from `fraud.evaluation.importance`."""
-    top = falls.head(count)[::-1]
+def feature_importance(importance: pd.Series, title: str, count: int = 12) -> Figure:
+    """The `count` largest values of `fraud.evaluation.importance.permutation_importance`."""
+    top = importance.head(count)[::-1]
     figure = new(f"{title}: what matters", "fall of average precision without it", "")
     axes = figure.axes[0]
     axes.barh(list(top.index), top.to_numpy(), color=ORDINARY_COLOUR)

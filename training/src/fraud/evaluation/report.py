@@ -1,20 +1,18 @@
-"""The page of a comparison: one HTML file with its pictures inside, to send to a colleague."""
+"""The report of a comparison: one HTML file that contains its pictures."""
 
 from __future__ import annotations
 
 import base64
 from datetime import datetime, timezone
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 
 from fraud import __version__
-from fraud.data.dataset import Dataset
 from fraud.data.schema import LABEL, TIME
-from fraud.data.split import Split
-from fraud.models.fitting import Fitted
-from fraud.tracking.runs import Options
+from fraud.types import Context, Fitted, Split
 
+#: Columns of the table of results: metric and head.
 HEADS = {
     "roc_auc": "ROC AUC", "precision_at_100": "top 100", "precision": "precision",
     "recall": "recall", "mcc": "MCC", "f1": "F1", "brier": "Brier", "threshold": "threshold",
@@ -22,7 +20,7 @@ HEADS = {
 
 
 def table(heads: list[str], rows: list[list[str]], classes: list[str] | None = None) -> str:
-    """An HTML table; `classes` has one class per row."""
+    """An HTML table; `classes` has one CSS class per row."""
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = ""
     for row, name in zip(rows, classes or [""] * len(rows), strict=True):
@@ -32,36 +30,31 @@ def table(heads: list[str], rows: list[list[str]], classes: list[str] | None = N
 
 
 def number(value: float | None) -> str:
-    """Three decimals, three digits for what is smaller, a dash for nothing."""
+    """Three decimals; two digits for a value below 0.01; a dash for None."""
     if value is None:
         return "–"
     return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
 
 
 def results(models: list[Fitted]) -> str:
-    """The models, the best first, with a bar for the interval of each."""
+    """The table of the models' metrics; `models` is ordered best first."""
     rows = []
     for model in models:
         m = model.metrics
-        numbers = [number(m.get(key)) for key in HEADS]
         rows.append(
             [model.recipe.name, f"{m['valid_average_precision']:.3f}", str(model.interval)]
-            + numbers
+            + [number(m.get(key)) for key in HEADS]
             + [f"{1000 * m['expected_cost']:.1f}", f"{m['fit_seconds']:.1f}"]
         )
-    heads = ["model", "validation", "test [95 %]", *HEADS.values()]
-    heads += ["cost / 1,000", "fit, s"]
+    heads = ["model", "validation", "test [95 %]", *HEADS.values(), "cost / 1,000", "fit, s"]
     return table(heads, rows, ["best"] + [""] * (len(models) - 1))
 
 
 def parts_table(parts: Split) -> str:
-    """The three parts: rows, frauds, hours."""
+    """The table of the three parts: rows, frauds, hours."""
     rows = []
-    for name, part in (
-        ("training", parts.train),
-        ("validation", parts.valid),
-        ("test", parts.test),
-    ):
+    named = {"training": parts.train, "validation": parts.valid, "test": parts.test}
+    for name, part in named.items():
         frauds, hours = int(part[LABEL].sum()), part[TIME] / 3600
         span = f"{hours.min():.1f} to {hours.max():.1f}"
         rows.append([name, f"{len(part):,}", f"{frauds:,}", f"{frauds / len(part):.2%}", span])
@@ -69,25 +62,25 @@ def parts_table(parts: Split) -> str:
 
 
 def image(content: bytes, alt: str) -> str:
-    """A PNG inside the page."""
+    """A PNG as an HTML element."""
     data = base64.b64encode(content).decode()
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
 
 
-def report(
-    models: list[Fitted], parts: Split, dataset: Dataset, options: Options,
-    pictures: dict[str, bytes], link: str,
-) -> bytes:  # fmt: skip
-    """The page, as UTF-8.
+def report(models: list[Fitted], pictures: dict[str, bytes], context: Context, link: str) -> bytes:
+    """The report as UTF-8.
 
     Args:
-        models: the best first.
-        pictures: PNG by title; the first are of the comparison, the last of the best model.
-        link: to the run on the tracking server.
+        models: best first.
+        pictures: PNG by title, in the order of the page.
+        context: of the comparison.
+        link: page of the comparison's run in MLflow.
+
     """
-    manifest, best = dataset.manifest, models[0]
+    options, parts, manifest = context.options, context.parts, context.dataset.manifest
+    best = models[0]
     warning = "The data are synthetic: the numbers say nothing about real cards."
-    page = Template(files("fraud.evaluation").joinpath("report.html").read_text("utf-8"))
+    page = Template(Path(__file__).with_name("report.html").read_text("utf-8"))
     filled = page.substitute(
         profile=escape(options.profile),
         made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",

@@ -1,6 +1,6 @@
-"""An isolation forest as a model of its own: MLflow stores this file beside the forest.
+"""The code of a saved isolation forest: MLflow stores this file with the model.
 
-It imports nothing of `fraud`, so the model loads where `fraud` is not installed.
+It imports nothing of `fraud`, so that the model loads where `fraud` is not installed.
 """
 
 from typing import Any
@@ -11,21 +11,21 @@ import pandas as pd
 import skops.io
 from mlflow.models import set_model
 
-#: Types in an isolation forest that skops does not know to be harmless.
+#: Types in an isolation forest that are safe to load, but are not on skops' own list.
 TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Anomaly(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Gives each row a score from 0 to 1, higher for what is set apart with fewer cuts."""
+    """Scores rows from 0 to 1: the fewer cuts isolate a row, the higher its score."""
 
     def load_context(self, context: Any) -> None:
-        """Read the forest that was stored with the model."""
+        """Load the forest that is stored with the model."""
         self.forest = skops.io.load(context.artifacts["forest"], trusted=TRUSTED)
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
-        """(n,) scores of n rows."""
+        """Score n rows; the result is (n,) float64."""
         scores: np.ndarray = -self.forest.score_samples(model_input)
         return scores
 

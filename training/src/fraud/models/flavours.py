@@ -1,10 +1,12 @@
-"""Models on disk in MLflow's format, and what they say through `mlflow.pyfunc`.
+"""Save models in MLflow's format, and read scores from the output of each flavour.
 
-Every model answers `mlflow.pyfunc.load_model(…).predict(frame)` with suspicion, never with
-labels: scikit-learn's models with two columns, of which the second is P(fraud); XGBoost's
-booster with P(fraud) alone; the isolation forest with its anomaly score. `fraud_scores` makes
-one column of each. The threshold that was chosen on the validation part travels in the model's
-metadata.
+`mlflow.pyfunc.load_model(…).predict(frame)` returns scores, never labels. scikit-learn's models
+return two columns, of which the second is P(fraud); XGBoost's booster returns P(fraud) alone; the
+isolation forest returns its anomaly score. `fraud_scores` makes one column of each. The threshold
+that was chosen on the validation part is stored in the model's metadata.
+
+A saved model names no module of this package, so it loads where the package is not installed, and
+still loads after a module here was moved or renamed.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from xgboost import XGBClassifier
 
 from fraud.data.schema import FEATURES
 
-#: Types in our models that skops does not know to be harmless.
+#: Types in the models that are safe to load, but are not on skops' own list.
 TRUSTED = [
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
@@ -41,38 +43,55 @@ XGBOOST_NEEDS = ("mlflow-skinny", "numpy", "pandas", "xgboost-cpu")
 
 
 def pinned(names: tuple[str, ...]) -> list[str]:
-    """The packages with the versions that are installed, as pip's requirements."""
+    """Requirements for pip that pin packages to their installed versions."""
     return [f"{name}=={version(name)}" for name in names]
 
 
 def fraud_scores(output: Any) -> np.ndarray:
-    """(n,) float64 from what a model's `predict` or `predict_proba` gave for n rows."""
+    """The scores in the output of a model.
+
+    Args:
+        output: (n,) or (n, 2), what `predict` or `predict_proba` returned for n rows.
+
+    Returns:
+        (n,) float64, higher is more suspect.
+
+    """
     values = np.asarray(output, dtype=np.float64)
     scores: np.ndarray = values[:, -1] if values.ndim == 2 else values
     return scores
 
 
-def score(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
-    """Suspicion of every row, (n,), by a fitted estimator of `fraud.models.recipes`."""
+def predict_scores(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
+    """Score rows with a fitted estimator of `fraud.models.recipes`.
+
+    Args:
+        estimator: fitted.
+        frame: n rows with at least the columns `FEATURES`.
+
+    Returns:
+        (n,) float64, higher is more suspect.
+
+    """
     if isinstance(estimator, IsolationForest):
         return fraud_scores(-estimator.score_samples(frame[FEATURES]))
     return fraud_scores(estimator.predict_proba(frame[FEATURES]))
 
 
 def signature(output: np.ndarray) -> ModelSignature:
-    """29 features in, as float64; scores of the given shape and type out."""
+    """A signature with the features (float64) as input and scores like `output` as output."""
     inputs = Schema([ColSpec(DataType.double, name) for name in FEATURES])
     outputs = Schema([TensorSpec(output.dtype, (-1, *output.shape[1:]))])
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 
 def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> None:
-    """Write a fitted estimator to the new directory `path`, flavour and all.
+    """Save a fitted estimator with its signature, example and pinned requirements.
 
     Args:
         estimator: of `fraud.models.recipes`, fitted.
-        path: a directory that does not exist.
-        model: MLflow's description, with the identity and the metadata it will have.
+        path: a directory that does not exist yet.
+        model: MLflow's description with the model's identifier and metadata; it is completed.
         example: some rows with at least the columns `FEATURES`.
 
     """
@@ -104,7 +123,10 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
 def _save_isolation(
     forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    """As a Python model whose code is `anomaly.py`: MLflow's flavour knows no scores."""
+    """Save as a Python model with the code of `anomaly.py`.
+
+    MLflow's flavour for scikit-learn cannot be told to call `score_samples`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder, "forest.skops")
         skops.io.dump(forest, stored)

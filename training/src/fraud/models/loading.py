@@ -1,11 +1,10 @@
-"""A tracked or registered model, fetched from the server and ready to score rows."""
+"""Download a tracked or registered model and load it."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mlflow.artifacts
@@ -19,38 +18,41 @@ from fraud.errors import RegistryError
 from fraud.models.flavours import fraud_scores
 
 #: From n rows to (n,) scores.
-Score = Callable[[pd.DataFrame], np.ndarray]
+Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A model that scores.
+class LoadedModel:
+    """A model that scores rows.
 
     Attributes:
-        score: (n,) suspicion of n rows that have `columns`, all numbers finite.
-        columns: that the model's signature asks for, in its order.
-        metadata: that was stored with it: threshold, cost, data and split it was trained with.
+        predict: from n rows with at least `columns`, all finite numbers, to (n,) float64, higher
+            is more suspect.
+        columns: of the model's signature, in its order.
+        metadata: stored with the model: threshold, cost, and the data and split of its training.
+
     """
 
-    score: Score
+    predict: Predict
     columns: list[str]
     metadata: dict[str, Any]
 
     @property
     def threshold(self) -> float:
-        """What scores at least this is flagged."""
+        """Rows with at least this score are flagged."""
         return float(self.metadata["threshold"])
 
 
-def fetch(uri: str, tracking_uri: str) -> Scorer:
-    """Download a model and load it.
+def load_model(uri: str, tracking_uri: str) -> LoadedModel:
+    """Download and load a model.
 
     Args:
         uri: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `models:/MODEL-ID`.
-        tracking_uri: of the server that has it.
+        tracking_uri: address of the tracking server.
 
     Raises:
-        RegistryError: it has no signature or no threshold, so it is none of ours.
+        RegistryError: the model has no signature or no threshold: `fraud` did not save it.
+
     """
     with tempfile.TemporaryDirectory() as folder:
         path = mlflow.artifacts.download_artifacts(
@@ -64,17 +66,15 @@ def fetch(uri: str, tracking_uri: str) -> Scorer:
                 "Train and promote one with `fraud`.",
             )
         columns = description.signature.inputs.input_names()
-        return Scorer(_scores_of(Path(path), description, columns), columns, metadata)
+        return LoadedModel(_predict_of(path, description, columns), columns, metadata)
 
 
-def _scores_of(
-    path: Path, model: Model, columns: list[str]
-) -> Callable[[pd.DataFrame], np.ndarray]:
-    if "xgboost" in model.flavors:
-        # Twice as fast as through pyfunc, which copies the rows into a DMatrix first.
-        booster = mlflow.xgboost.load_model(str(path))
+def _predict_of(path: str, description: Model, columns: list[str]) -> Predict:
+    if "xgboost" in description.flavors:
+        # Twice as fast as pyfunc, which copies the rows into a DMatrix first.
+        booster = mlflow.xgboost.load_model(path)
         return lambda frame: fraud_scores(
             booster.inplace_predict(frame[columns].to_numpy(), validate_features=False)
         )
-    loaded = mlflow.pyfunc.load_model(str(path))
+    loaded = mlflow.pyfunc.load_model(path)
     return lambda frame: fraud_scores(loaded.predict(frame[columns]))

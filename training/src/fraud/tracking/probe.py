@@ -1,4 +1,4 @@
-"""Whether the tracking server is there, and lets us in."""
+"""Check that the tracking server answers, and explain errors of its client."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ STATUS_REMEDY = {
 
 
 def probe(settings: Settings, timeout: float = 10.0) -> None:
-    """Ask the server something that needs its database, once, before any work is done.
+    """Send one request that needs the server's database, before any work is done.
+
+    Args:
+        settings: name the tracking server.
+        timeout: in seconds.
 
     Raises:
-        ServiceError: no answer within `timeout` seconds, or another status than 200.
+        ServiceError: no answer within `timeout`, or another status than 200.
 
     """
     if not settings.tracking_uri.startswith("http"):
@@ -53,7 +57,7 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
 
 
 def explain(error: Exception, tracking_uri: str) -> ServiceError:
-    """One sentence for what MLflow's client raised while work was going on."""
+    """Turn an error of MLflow's client into ServiceError."""
     said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     return ServiceError(
         f"The tracking server at {tracking_uri} failed: {said}",

@@ -1,65 +1,47 @@
-"""What goes into the runs of a comparison: tags, parameters, metrics, pictures, models."""
+"""The content of a comparison's runs: tags, parameters, metrics, pictures, models, report."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag
 
 from fraud import __version__
-from fraud.data.dataset import Dataset
 from fraud.data.schema import FEATURES, LABEL
-from fraud.data.split import Split
 from fraud.data.store import PREFIX
-from fraud.evaluation import pictures
-from fraud.evaluation.metrics import Cost
-from fraud.models.fitting import Fitted
+from fraud.evaluation import comparison_pictures, pictures
+from fraud.evaluation.report import report
 from fraud.tracking.tracker import Tracker
+from fraud.types import Context, Dataset, Fitted, Options, Outcome, Split
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line says; None means the default."""
+class Result(NamedTuple):
+    """A model as tracked and as fitted, and its pictures (PNG) by file name."""
 
-    profile: str = "default"
-    models: str | None = None
-    data: str | None = None
-    split: str = "time"
-    jobs: int | None = None
-    seed: int = 0
-    experiment: str | None = None
-    cost: Cost = field(default_factory=Cost)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One model of a comparison, as it is tracked: names in MLflow, and its metrics."""
-
-    name: str
-    run: str
-    model: str
-    metrics: dict[str, float]
+    outcome: Outcome
+    fitted: Fitted
+    pictures: dict[str, bytes]
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from, None where it is installed."""
+    """The commit of the checkout that contains this file, None if there is no checkout."""
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent,
             capture_output=True, text=True, timeout=5, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return asked.stdout.strip()
+    return done.stdout.strip()
 
 
-def tags_of(dataset: Dataset, options: Options) -> dict[str, str]:
-    """The tags that a comparison and all its runs carry."""
+def run_tags(dataset: Dataset, options: Options) -> dict[str, str]:
+    """The tags of a comparison and of all its runs."""
     commit = git_commit()
     return {
         "data": dataset.manifest.kind,
@@ -74,7 +56,7 @@ def tags_of(dataset: Dataset, options: Options) -> dict[str, str]:
 
 
 def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
-    """The data set as MLflow's run input: where it lies, its hash, its size."""
+    """Log the data set as MLflow's run input: location, hash and size."""
     manifest = dataset.manifest
     uri = f"s3://{tracker.settings.bucket}/{PREFIX}{manifest.hash}/data.parquet"
     entity = DatasetEntity(
@@ -88,8 +70,8 @@ def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
     tracker.client.log_inputs(run, datasets=[DatasetInput(entity, tags)])
 
 
-def params_of(fitted: Fitted, options: Options) -> dict[str, Any]:
-    """A run's parameters: the estimator's own and those of the procedure."""
+def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
+    """The parameters of a model's run: the estimator's, and those of the procedure."""
     estimator = fitted.estimator
     last = estimator[-1] if hasattr(estimator, "named_steps") else estimator
     own = {key: value for key, value in last.get_params(deep=False).items() if value is not None}
@@ -104,37 +86,64 @@ def params_of(fitted: Fitted, options: Options) -> dict[str, Any]:
     }
 
 
-def pictures_of(fitted: Fitted, parts: Split) -> dict[str, bytes]:
-    """A model's pictures by file name, as PNG."""
+def draw_model(fitted: Fitted, parts: Split) -> dict[str, bytes]:
+    """A model's pictures (PNG) by file name."""
     name, threshold = fitted.recipe.name, fitted.threshold
-    truth = parts.test[LABEL].to_numpy()
+    labels = parts.test[LABEL].to_numpy()
     flagged = (fitted.scores >= threshold).astype(int)
     figures = {
-        "confusion_matrix.png": pictures.confusion(truth, flagged, name),
-        "scores.png": pictures.distribution(truth, fitted.scores, threshold, name),
-        "importance.png": pictures.matters(fitted.importance, name),
+        "confusion_matrix.png": pictures.confusion_matrix(labels, flagged, name),
+        "scores.png": pictures.score_histogram(labels, fitted.scores, threshold, name),
+        "importance.png": pictures.feature_importance(fitted.importance, name),
     }
     return {file: pictures.png(figure) for file, figure in figures.items()}
 
 
-def track(
-    tracker: Tracker, experiment: str, run: str, fitted: Fitted, pictures: dict[str, bytes],
-    parts: Split, dataset: Dataset, options: Options,
-) -> Outcome:  # fmt: skip
+def draw_comparison(models: list[Fitted], context: Context) -> dict[str, bytes]:
+    """The pictures (PNG) of all models together by file name."""
+    labels, options = context.parts.test[LABEL].to_numpy(), context.options
+    figures = {
+        "precision_recall.png": comparison_pictures.precision_recall(labels, models, options.seed),
+        "calibration.png": comparison_pictures.calibration(labels, models),
+        "cost.png": comparison_pictures.costs(labels, models, options.cost),
+    }
+    return {file: pictures.png(figure) for file, figure in figures.items()}
+
+
+def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> Result:
     """Fill one model's run: parameters, metrics, pictures, the model."""
-    name = fitted.recipe.name
+    name, options, manifest = fitted.recipe.name, context.options, context.dataset.manifest
     metadata = {
         "threshold": fitted.threshold,
         "cost": asdict(options.cost),
-        "data_hash": dataset.manifest.hash,
-        "data_kind": dataset.manifest.kind,
+        "data_hash": manifest.hash,
+        "data_kind": manifest.kind,
         "split": options.split,
         "seed": options.seed,
     }
-    example = parts.valid.head(5)
-    model, size = tracker.model(run, experiment, name, fitted.estimator, metadata, example)
+    drawn = draw_model(fitted, context.parts)
+    example = context.parts.valid.head(5)
+    model, size = tracker.log_model(run, name, fitted.estimator, metadata, example)
     metrics = {**fitted.metrics, "model_bytes": float(size)}
-    tracker.log(run, params_of(fitted, options), metrics)
-    for file, content in pictures.items():
-        tracker.file(run, file, content)
-    return Outcome(name, run, model, metrics)
+    tracker.log(run, run_params(fitted, options), metrics)
+    tracker.log_files(run, drawn)
+    return Result(Outcome(name, run, model, metrics), fitted, drawn)
+
+
+def log_comparison(tracker: Tracker, run: str, results: list[Result], context: Context) -> None:
+    """Fill the comparison's run: the pictures of all models, the report, the best model.
+
+    Args:
+        results: best first.
+
+    """
+    best, models = results[0].outcome, [result.fitted for result in results]
+    drawn = draw_comparison(models, context)
+    page = report(models, drawn | results[0].pictures, context, tracker.link(run))
+    tracker.log_files(run, drawn | {"report.html": page})
+    tracker.log(
+        run,
+        {"models": ",".join(model.recipe.name for model in models), "seed": context.options.seed},
+        {f"best_{key}": best.metrics[key] for key in ("average_precision", "expected_cost")},
+    )
+    tracker.tag(run, {"best": best.name, "best.run": best.run, "best.model": best.model})

@@ -1,4 +1,4 @@
-"""Runs on the tracking server: opened, filled and closed, whatever happens in between."""
+"""The runs of one comparison on the tracking server; none is left open, whatever happens."""
 
 from __future__ import annotations
 
@@ -22,53 +22,85 @@ from fraud.settings import Settings
 
 
 class Tracker:
-    """Runs of one experiment. Its methods may be called from several threads."""
+    """Opens, fills and closes runs. Its methods may be called from several threads.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: name the tracking server.
+        experiment: name of the experiment, which is created if it is missing.
+        tags: set on every run.
+
+    """
+
+    def __init__(self, settings: Settings, experiment: str, tags: Mapping[str, str]) -> None:
         self.settings = settings
         self.client = MlflowClient(settings.tracking_uri)
+        found = self.client.get_experiment_by_name(experiment)
+        self.experiment = str(
+            found.experiment_id if found else self.client.create_experiment(experiment)
+        )
+        self._tags = {**tags, MLFLOW_USER: os.environ.get("USER", "fraud")}
         self._open: set[str] = set()
-        self._over: str | None = None
+        self._final_status: str | None = None
         self._lock = threading.Lock()
 
-    def experiment(self, name: str) -> str:
-        """The identifier of the experiment `name`, which is created if it is missing."""
-        found = self.client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self.client.create_experiment(name))
+    @contextmanager
+    def run(self, name: str, role: str, parent: str = "") -> Iterator[str]:
+        """A run that is open while the block runs; yields its identifier.
 
-    def start(self, experiment: str, name: str, tags: Mapping[str, str], parent: str = "") -> str:
-        """Open a run and return its identifier."""
-        tags = {**tags, MLFLOW_USER: os.environ.get("USER", "fraud")}
+        At the end its status is FINISHED, after an error FAILED, after Ctrl-C or SIGTERM KILLED.
+        If a run without a parent fails, all runs that are still open get the same status.
+
+        Args:
+            name: of the run.
+            role: value of the tag `role`, `comparison` or `model`.
+            parent: identifier of the run above it.
+
+        """
+        run = self._start(name, role, parent)
+        try:
+            yield run
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            if parent:
+                with suppress(Exception):  # the block's own error is the one to report
+                    self._end(run, status)
+            else:
+                self._end_all(status)
+            raise
+        self._end(run, "FINISHED")
+
+    def _start(self, name: str, role: str, parent: str) -> str:
+        tags = {**self._tags, "role": role}
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
-        run: str = self.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        run: str = self.client.create_run(self.experiment, run_name=name, tags=tags).info.run_id
         with self._lock:
-            over = self._over
+            status = self._final_status
             self._open.add(run)
-        if over:  # it was opened while the others were being closed
-            self.end(run, over)
+        if status:  # another thread called _end_all in the meantime
+            self._end(run, status)
             raise RuntimeError("the comparison is over")
         return run
 
-    def end(self, run: str, status: str) -> None:
-        """Close a run as FINISHED, FAILED or KILLED; a run that is closed stays as it is."""
+    def _end(self, run: str, status: str) -> None:
+        """Set the final status of a run, unless it has one."""
         with self._lock:
             if run not in self._open:
                 return
             self._open.remove(run)
         self.client.set_terminated(run, status)
 
-    def end_all(self, status: str) -> None:
-        """Close every run that is still open, as far as the server can be reached."""
+    def _end_all(self, status: str) -> None:
+        """Close all open runs that the server still accepts, and every run started later."""
         with self._lock:
-            self._over = status
+            self._final_status = status
             still_open = list(self._open)
         for run in still_open:
             with suppress(Exception):
-                self.end(run, status)
+                self._end(run, status)
 
     def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Parameters and metrics in one request: 30 to 50 times as fast as one by one."""
+        """Log parameters and metrics in one request, 30 to 50 times as fast as one by one."""
         now = time_ns() // 1_000_000
         self.client.log_batch(
             run,
@@ -77,29 +109,31 @@ class Tracker:
         )
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
-        """Tags in one request."""
+        """Set tags in one request."""
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def file(self, run: str, name: str, content: bytes) -> None:
-        """A file of a run: a picture, a page."""
+    def log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+        """Upload artifacts, given by file name."""
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, name).write_bytes(content)
-            self.client.log_artifact(run, str(Path(folder, name)))
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.write_bytes(content)
+                self.client.log_artifact(run, str(path))
 
-    def model(
-        self, run: str, experiment: str, name: str, estimator: Any,
-        metadata: Mapping[str, Any], example: pd.DataFrame,
+    def log_model(
+        self, run: str, name: str, estimator: Any, metadata: Mapping[str, Any],
+        example: pd.DataFrame,
     ) -> tuple[str, int]:  # fmt: skip
         """Save a fitted model, upload it and make it an output of the run.
 
-        What `mlflow.sklearn.log_model` does, with the run named rather than taken from the
-        thread, and without loading the model again to try it.
+        This is `mlflow.sklearn.log_model`, except that the run is an argument and not a property
+        of the thread, and that the model is not loaded again for a check.
 
         Returns:
             The model's identifier and its size in bytes.
 
         """
-        logged = self.client.create_logged_model(experiment, name=name, source_run_id=run)
+        logged = self.client.create_logged_model(self.experiment, name=name, source_run_id=run)
         description = Model(
             artifact_path=logged.artifact_location,
             run_id=run,
@@ -116,26 +150,6 @@ class Tracker:
         self.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
         return logged.model_id, size
 
-    def link(self, experiment: str, run: str = "") -> str:
-        """Where a browser shows the experiment or one of its runs."""
-        base = f"{self.settings.ui_url}/#/experiments/{experiment}"
-        return f"{base}/runs/{run}" if run else base
-
-
-@contextmanager
-def closing(tracker: Tracker, run: str, parent: bool = False) -> Iterator[None]:
-    """Close `run` when the block ends: FINISHED, FAILED or, after Ctrl-C, KILLED.
-
-    If `parent` is true, whatever else is still open then shares its fate.
-    """
-    try:
-        yield
-    except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        if parent:
-            tracker.end_all(status)
-        else:
-            with suppress(Exception):
-                tracker.end(run, status)
-        raise
-    tracker.end(run, "FINISHED")
+    def link(self, run: str) -> str:
+        """Address of a run's page in MLflow's user interface."""
+        return f"{self.settings.ui_url}/#/experiments/{self.experiment}/runs/{run}"
