@@ -1,4 +1,4 @@
-"""Nothing is learnt from rows or labels that a model should not have seen."""
+"""Models learn nothing from validation rows, test rows or their labels."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from fraud.types import Cost, Recipe, Split
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip
 
-#: The isolation forest never sees a label.
+#: All but the isolation forest, which uses no labels.
 SUPERVISED = [one for one in RECIPES if "isolation" not in str(one.id)]
 
 
@@ -30,7 +30,7 @@ def parts(small: pd.DataFrame) -> Split:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads of OpenMP on busy cores wait for each other."""
+    """Limit OpenMP to one thread: on busy cores, two threads wait for each other."""
     with threadpool_limits(limits=1):
         yield
 
@@ -41,7 +41,7 @@ def shuffled(part: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
-    """Mean over four shuffles of the training labels; the test labels stay as they are."""
+    """Mean average precision on the test part after four shuffles of the training labels."""
     found = []
     for seed in range(4):
         blind = replace(parts, train=shuffled(parts.train, seed))
@@ -67,7 +67,7 @@ def test_a_leak_of_test_rows_would_be_noticed(parts: Split) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Split) -> None:
-    """With those rows changed beyond recognition it is the same model, to the last bit."""
+    """After all validation and test rows are changed, the model is the same, bit by bit."""
     probe = parts.test.head(300)
 
     def other(part: pd.DataFrame) -> pd.DataFrame:

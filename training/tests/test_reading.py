@@ -1,4 +1,4 @@
-"""Files: what is read, and the one sentence for each that cannot be."""
+"""Reading CSV, gzipped CSV and Parquet, and the error message for each faulty file."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The checks that every data set passes."""
+"""The checks on every data set."""
 
 import numpy as np
 import pandas as pd

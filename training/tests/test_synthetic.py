@@ -1,4 +1,4 @@
-"""The synthetic data set: its shape, and that models rank on it as they do on real rows."""
+"""The synthetic data set: its schema, and that models rank on it as on real rows."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fraud.data.split import split, undersample
 from fraud.models.flavours import predict_scores
 from fraud.models.recipes import PROFILES
 
-#: Ordinary rows of the full file for each one of the sample.
+#: Ordinary rows in the full file.
 FULL_OTHERS = 284_315
 FITTED = ("logistic", "extra-trees", "xgboost", "isolation-forest")
 
@@ -43,8 +43,8 @@ def test_a_seed_names_the_rows() -> None:
 def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
     """Average precision of the default models on a time split.
 
-    `weight` is how many ordinary rows of the full file each one here stands for, in training
-    as in testing, so that a sample with many frauds counts as the file it was taken from.
+    `weight` is the weight of an ordinary row in training and testing: it gives a sample with many
+    frauds the full file's share of frauds.
     """
     parts = split(frame, "time", 0)
     truth, found = parts.test[LABEL].to_numpy(), {}

@@ -1,4 +1,4 @@
-"""`fraud train`, end to end: what stands in MLflow afterwards."""
+"""`fraud train`, end to end: the runs, metrics, pictures and models in MLflow."""
 
 import json
 import time
@@ -71,7 +71,7 @@ def test_a_comparison_leaves_everything_in_mlflow(
 
 
 def check_model(model: str, child: Run, rows: pd.DataFrame) -> None:
-    """The model loads by `mlflow.pyfunc` and its scores give the metrics of its run again."""
+    """The model loads with `mlflow.pyfunc`, and its scores reproduce the run's metrics."""
     loaded = mlflow.pyfunc.load_model(f"models:/{model}")
     assert loaded.metadata.signature is not None
     assert loaded.metadata.saved_input_example_info is not None

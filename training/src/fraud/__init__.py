@@ -1,9 +1,4 @@
-"""Fraud models on the credit card data: trained, compared and tracked in MLflow.
-
-Layers, lowest first; a module imports from its own layer or a lower one:
-`types`, `errors`, `settings`, `signals`; `data`; `evaluation`; `models`; `tracking`; `screen`;
-`train`, `promote`, `predict`; `cli`.
-"""
+"""Fraud models on the credit card data: trained, compared and tracked in MLflow."""
 
 from importlib.metadata import version
 

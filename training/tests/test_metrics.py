@@ -1,4 +1,4 @@
-"""Metrics, thresholds and bootstrap, each held against a slower way to the same number."""
+"""Metrics, thresholds and bootstrap, each compared with a slower computation of the value."""
 
 import numpy as np
 import pytest
