@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from fraud.types import Comparison, Dataset, Decision, Fitted, Manifest, Prediction
+if TYPE_CHECKING:
+    from fraud.types import Comparison, Dataset, Decision, Fitted, Manifest, Prediction
 
 #: Width of tables in characters if stdout is no terminal.
 WIDTH = 120

@@ -1,18 +1,13 @@
-"""The types that more than one sub-package uses.
-
-This module imports nothing of `fraud`, and numpy and pandas for the type checker only: the command
-line loads it for `fraud --help`.
-"""
+"""The types that more than one sub-package uses. This module imports nothing of `fraud`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+import numpy as np
+import pandas as pd
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import click
 
 from fraud.screen import Screen
 from fraud.settings import Settings
-from fraud.types import Cost, Options
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,6 +86,7 @@ def list_(as_json: bool) -> None:
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
     """Train and compare the models of a profile; every one becomes a run in MLflow."""
     from fraud.train import train as run
+    from fraud.types import Cost, Options
 
     settings, screen = Settings.from_env(os.environ), Screen(quiet)
     comparison = run(Options(cost=Cost(cost_fn, cost_fp), **chosen), settings, screen)
