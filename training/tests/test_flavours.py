@@ -1,4 +1,4 @@
-"""Saved models depend on no module of this package, so that they outlive its refactorings."""
+"""Saved models need no module of this package, so they still load after one is renamed."""
 
 import json
 import os

@@ -6,7 +6,7 @@ Exit codes of the command `fraud` (2 is click's, for a wrong option):
    0  success
    1  an error of the program itself (`--debug` shows the traceback)
    2  wrong usage
-   3  the data are missing, unreadable or against the schema
+   3  the data are missing, unreadable or do not match the schema
    4  a server was not reached, refused the password or failed
    5  the model registry has no such version, for example no champion
    6  `fraud promote`: the challenger does not beat the champion
@@ -34,7 +34,7 @@ class FraudError(Exception):
 
 
 class DataError(FraudError):
-    """The data are missing, unreadable or against the schema."""
+    """The data are missing, unreadable or do not match the schema."""
 
     code = 3
 

@@ -39,7 +39,7 @@ def _times(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) with heavy tails; a row that is an outlier is one in many columns."""
+    """(size, 28) with heavy tails: an outlier is extreme in many columns at once."""
     tail = np.sqrt(3.0 / rng.chisquare(5.0, size=(size, 1)))
     rows: np.ndarray = rng.standard_normal((size, 28)) * tail * SPREAD
     return rows

@@ -18,7 +18,7 @@ ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
     """The version with an alias, None if there is none."""
     try:
-        return client.get_model_version_version_by_alias(NAME, alias)
+        return client.get_model_version_by_alias(NAME, alias)
     except MlflowException as error:
         if error.error_code in ABSENT:
             return None
