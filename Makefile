@@ -63,7 +63,7 @@ down: .venv/done  ## the local VM, its secrets and its network, gone
 	uv pip install --quiet --require-hashes --compile-bytecode --python .venv --requirement requirements.txt
 	@touch $@
 
-training/.venv/done: .venv/done training/requirements-dev.txt
+training/.venv/done: .venv/done training/requirements-dev.txt training/pyproject.toml
 	uv venv --quiet --clear --python $(PYTHON) training/.venv
 	uv pip install --quiet --require-hashes --compile-bytecode --python training/.venv --requirement training/requirements-dev.txt
 	uv pip install --quiet --no-deps --python training/.venv --editable training

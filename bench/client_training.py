@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import boto3
-from fraud import synthetic
+from fraud.data import synthetic
 
 
 def run(command, environment, folder):

@@ -14,7 +14,7 @@ from testinfra.host import Host
 
 Fraud = Callable[..., str]
 FRAUD = ROOT / "training/.venv/bin/fraud"
-GENERATE = "import sys, fraud.synthetic as s; s.generate(20_000, 200).to_csv(sys.argv[1], index=False)"
+GENERATE = "import sys, fraud.data.synthetic as s; s.generate(20_000, 200).to_csv(sys.argv[1], index=False)"
 
 
 @pytest.fixture(scope="module")

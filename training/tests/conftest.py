@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from fraud import synthetic
-from fraud.main import DEFAULTS
-from fraud.schema import clean
+from fraud.cli.main import DEFAULTS
+from fraud.data import synthetic
+from fraud.data.schema import clean
+from fraud.data.store import Store
 from fraud.settings import Settings
-from fraud.store import Store
 from servers import minio_binary, minio_server, mlflow_server, s3_environment
 
 ROOT = Path(__file__).parents[2]
 
-# Before any client of MLflow is made: it reads them when it is imported.
+# MLflow's client reads these variables when it is imported.
 os.environ.update(DEFAULTS)
 
 
@@ -42,7 +42,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment in which nothing says where servers are."""
+    """An environment without the variables that name servers."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "FRAUD_", "MLFLOW_TRACKING_")):
             monkeypatch.delenv(name)
@@ -53,7 +53,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def settings(
     tracking_uri: str, s3_endpoint: str, bare: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Settings:
-    """Both servers, with a bucket and an experiment of the test's own."""
+    """Settings for both servers, with a bucket and an experiment for this test alone."""
     name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")
     name = name[:40].strip("-") + f"-{time.time_ns() % 10**9}"
     variables = s3_environment(s3_endpoint) | {

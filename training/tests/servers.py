@@ -1,4 +1,4 @@
-"""Real servers on the loopback: MLflow on SQLite and MinIO. Tests and `bench/` share them."""
+"""Real servers on the loopback: MLflow on SQLite and MinIO. Used by the tests and by `bench/`."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def minio_binary() -> Path | None:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
-    """An MLflow server with its files in `folder`; gives its address."""
+    """Run an MLflow server with its files in `folder`; yield its address."""
     port = free_port()
     uri = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
@@ -78,7 +78,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def minio_server(binary: Path, folder: Path) -> Iterator[str]:
-    """A MinIO server with its files in `folder`; gives its address."""
+    """Run a MinIO server with its files in `folder`; yield its address."""
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [str(binary), "server", "--quiet", "--address", f"127.0.0.1:{port}"]
@@ -89,7 +89,7 @@ def minio_server(binary: Path, folder: Path) -> Iterator[str]:
 
 
 def s3_environment(endpoint: str) -> dict[str, str]:
-    """The variables with which an S3 client finds the server."""
+    """The environment variables of an S3 client for this server."""
     return {
         "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ACCESS_KEY_ID": KEYS["MINIO_ROOT_USER"],

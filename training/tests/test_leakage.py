@@ -1,4 +1,4 @@
-"""Nothing is learnt from rows or labels that a model should not have seen."""
+"""Models learn nothing from validation rows, test rows or their labels."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,17 +9,17 @@ import pytest
 from sklearn.metrics import average_precision_score
 from threadpoolctl import threadpool_limits
 
-from fraud.fitting import fit, fit_estimator
-from fraud.flavours import score
-from fraud.models import PROFILES, Recipe
-from fraud.schema import FEATURES, LABEL
-from fraud.scores import Cost
-from fraud.split import Split, split
+from fraud.data.schema import FEATURES, LABEL
+from fraud.data.split import split
+from fraud.models.fitting import fit, fit_estimator
+from fraud.models.flavours import predict_scores
+from fraud.models.recipes import PROFILES
+from fraud.types import Cost, Recipe, Split
 
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip
 
-#: The isolation forest never sees a label.
+#: All but the isolation forest, which uses no labels.
 SUPERVISED = [one for one in RECIPES if "isolation" not in str(one.id)]
 
 
@@ -30,7 +30,7 @@ def parts(small: pd.DataFrame) -> Split:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Two threads of OpenMP on busy cores wait for each other."""
+    """Limit OpenMP to one thread: on busy cores, two threads wait for each other."""
     with threadpool_limits(limits=1):
         yield
 
@@ -41,11 +41,11 @@ def shuffled(part: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
-    """Mean over four shuffles of the training labels; the test labels stay as they are."""
+    """Mean average precision on the test part after four shuffles of the training labels."""
     found = []
     for seed in range(4):
         blind = replace(parts, train=shuffled(parts.train, seed))
-        scores = score(fit_estimator(recipe, blind, seed, 1), parts.test)
+        scores = predict_scores(fit_estimator(recipe, blind, seed, 1), parts.test)
         found.append(average_precision_score(parts.test[LABEL], scores))
     return float(np.mean(found))
 
@@ -61,13 +61,13 @@ def test_without_the_labels_of_the_training_part_nothing_is_found(
 def test_a_leak_of_test_rows_would_be_noticed(parts: Split) -> None:
     recipe = PROFILES["seed"][1]
     leaky = replace(parts, train=pd.concat([shuffled(parts.train, 0), parts.test]))
-    scores = score(fit_estimator(recipe, leaky, 0, 1), parts.test)
+    scores = predict_scores(fit_estimator(recipe, leaky, 0, 1), parts.test)
     assert average_precision_score(parts.test[LABEL], scores) > 10 * parts.test[LABEL].mean()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Split) -> None:
-    """With those rows changed beyond recognition it is the same model, to the last bit."""
+    """After all validation and test rows are changed, the model is the same, bit by bit."""
     probe = parts.test.head(300)
 
     def other(part: pd.DataFrame) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Spl
     altered = replace(parts, valid=other(parts.valid), test=other(parts.test))
     first = fit(recipe, parts, 0, 1, Cost()).estimator
     second = fit(recipe, altered, 0, 1, Cost()).estimator
-    np.testing.assert_array_equal(score(first, probe), score(second, probe))
+    np.testing.assert_array_equal(predict_scores(first, probe), predict_scores(second, probe))
 
 
 def test_the_threshold_is_chosen_without_the_test_part(parts: Split) -> None:

@@ -1,4 +1,4 @@
-"""The command itself: exit codes, sentences, signals."""
+"""The command `fraud`: exit codes, error messages, signals."""
 
 import base64
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from fraud import main
+from fraud.cli import main
 from fraud.errors import Terminated
 from fraud.settings import Settings
 
@@ -23,7 +23,7 @@ LOGIN = "Basic " + base64.b64encode(b"alice:right").decode()
 
 
 class FrontDoor(BaseHTTPRequestHandler):
-    """Answers 401 without the password, else what `status` says."""
+    """Answers 401 without the password, otherwise `status`."""
 
     status = 200
 
@@ -34,7 +34,7 @@ class FrontDoor(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_interruption_has_an_exit_code(
 def test_a_signal_marks_the_open_runs_killed(
     settings: Settings, client: MlflowClient, number: signal.Signals, code: int
 ) -> None:
-    # A shell starts what is in its background with SIGINT ignored, and so would these tests.
+    # A shell starts background processes with SIGINT ignored, and the child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "fraud", "train", "--data", "synthetic", "--profile", "seed"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -197,19 +197,19 @@ def open_runs(client: MlflowClient, settings: Settings) -> list[str]:
 def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition stayed false"
         time.sleep(0.1)
 
 
 def test_an_output_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
-    """The kernel refuses to write more than 4 kB, as it does on a full disk."""
+    """RLIMIT_FSIZE makes the kernel refuse writes beyond 4 kB, as on a full disk."""
     program = (
         "from pathlib import Path\n"
-        "from fraud.main import run\n"
+        "from fraud.cli.main import run\n"
         "import fraud.predict as p, pyarrow as pa\n"
         "import sys\n"
         "try:\n"
-        f"    with p.written_whole(Path({str(tmp_path / 'o.csv')!r})) as part:\n"
+        f"    with p.atomic_write(Path({str(tmp_path / 'o.csv')!r})) as part:\n"
         "        with p.writer(part, False) as write:\n"
         "            rows = [[0.5] * 9999, [1] * 9999, [1] * 9999]\n"
         "            write(pa.table(rows, schema=p.OUTPUT))\n"

@@ -1,4 +1,4 @@
-"""Files: what is read, and the one sentence for each that cannot be."""
+"""Reading CSV, gzipped CSV and Parquet, and the error message for each faulty file."""
 
 import gzip
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fraud import openml
-from fraud.chunks import chunks, columns
-from fraud.dataset import from_file
+from fraud.data import openml
+from fraud.data.chunks import chunks, columns
+from fraud.data.dataset import from_file
+from fraud.data.reading import read
+from fraud.data.schema import COLUMNS, FEATURES
 from fraud.errors import DataError
-from fraud.reading import read
-from fraud.schema import COLUMNS, FEATURES
 
 
 def test_csv_gzip_and_parquet_give_the_same_rows(small: pd.DataFrame, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Promotion, rollback and prediction with what was promoted."""
+"""Promotion, rollback, and prediction with the champion."""
 
 import json
 from pathlib import Path
@@ -8,18 +8,18 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from fraud import registry
-from fraud.main import run
+from fraud.cli.main import run
 from fraud.settings import Settings
+from fraud.tracking import registry
 
 
 @pytest.fixture
 def own_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A registered model of the test's own, as the server is shared."""
+    """The name of a registered model for this test alone: the tests share a server."""
     import fraud.predict
-    import fraud.promotion
+    import fraud.promote
 
-    for module in (registry, fraud.promotion, fraud.predict):
+    for module in (registry, fraud.promote, fraud.predict):
         monkeypatch.setattr(module, "NAME", settings.experiment)
     return settings.experiment
 
@@ -79,7 +79,7 @@ def test_a_better_model_is_promoted_a_worse_one_is_not_and_rollback_swaps(
 
 
 def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both formats hold the same scores, one for every row, and say who gave them."""
+    """CSV and Parquet output have the same score for every row, and the model's version."""
     capsys.readouterr()
     outputs = [folder / "o.csv", folder / "o.parquet"]
     for output in outputs:
@@ -96,7 +96,7 @@ def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str
 
 
 def check_bad_input(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence each, and never a part of an output."""
+    """Faulty input gives one sentence and leaves no partial output."""
     frame, before = pd.read_csv(data), set(folder.iterdir())
     bad = folder / "bad.csv"
     cases = [

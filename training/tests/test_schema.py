@@ -1,11 +1,11 @@
-"""The checks that every data set passes."""
+"""The checks on every data set."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.data.schema import COLUMNS, FEATURES, clean
 from fraud.errors import DataError
-from fraud.schema import COLUMNS, FEATURES, clean
 
 
 def test_a_good_data_set_passes_unchanged(small: pd.DataFrame) -> None:

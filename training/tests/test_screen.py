@@ -1,4 +1,4 @@
-"""What a person sees on a terminal, on a real one: `fraud` runs at the end of a pty."""
+"""The output on a terminal: `fraud` runs on a pty."""
 
 import fcntl
 import os
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from fraud.scores import Cost
 from fraud.screen import Screen
 from fraud.settings import Settings
+from fraud.types import Cost
 
 
 def on_terminal(arguments: list[str], columns: int) -> tuple[int, str]:
-    """Run `fraud` on a terminal of that width; its exit code and all that it wrote there."""
+    """Run `fraud` on a terminal `columns` wide; return its exit code and its output."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     command = [sys.executable, "-m", "fraud", *arguments]

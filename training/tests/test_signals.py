@@ -1,4 +1,4 @@
-"""A signal ends the work, also where Python drops what its handler raised."""
+"""A signal ends the work, even if Python drops the exception that the handler raised."""
 
 import contextlib
 import signal
@@ -9,8 +9,9 @@ import pytest
 
 from fraud import signals
 from fraud.errors import Terminated
-from fraud.models import PROFILES, Recipe
+from fraud.models.recipes import PROFILES
 from fraud.train import in_parallel
+from fraud.types import Recipe
 
 
 def slow(_: Recipe) -> Any:
@@ -18,9 +19,9 @@ def slow(_: Recipe) -> Any:
 
 
 def test_a_signal_that_python_dropped_ends_the_work_all_the_same() -> None:
-    before = signal.signal(signal.SIGTERM, signals.first)
+    before = signal.signal(signal.SIGTERM, signals.raise_error)
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # as in a weak reference's callback
+        with contextlib.suppress(KeyboardInterrupt):  # as Python does
             signal.raise_signal(signal.SIGTERM)
         start = time.monotonic()
         with pytest.raises(Terminated):

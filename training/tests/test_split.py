@@ -1,12 +1,12 @@
-"""The three parts, and what keeps them apart."""
+"""The split into three parts, and undersampling."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.data.schema import FEATURES
+from fraud.data.split import split, undersample
 from fraud.errors import DataError
-from fraud.schema import FEATURES
-from fraud.split import split, undersample
 
 
 def keys(frame: pd.DataFrame) -> set[int]:
@@ -32,7 +32,7 @@ def test_at_random_every_part_has_its_share_of_frauds(small: pd.DataFrame) -> No
 
 
 def test_a_repeated_row_never_stands_on_two_sides(small: pd.DataFrame) -> None:
-    """Repeated at another time or with another label, too: the payment is the same."""
+    """A row that differs only in time or in its label is the same payment."""
     later = small.sample(3000, random_state=0).assign(Time=lambda rows: rows["Time"] + 1)
     flipped = small.sample(500, random_state=1).assign(Class=lambda rows: 1 - rows["Class"])
     together = pd.concat([small, later, flipped], ignore_index=True)

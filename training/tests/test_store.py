@@ -7,10 +7,10 @@ import boto3
 import pandas as pd
 import pytest
 
-from fraud.dataset import from_file, make_synthetic, resolve
+from fraud.data.dataset import from_file, make_synthetic, resolve
+from fraud.data.store import PREFIX, Store
 from fraud.errors import DataError, ServiceError
 from fraud.settings import Settings
-from fraud.store import PREFIX, Store
 
 
 def keys(settings: Settings) -> list[str]:

@@ -1,4 +1,4 @@
-"""The synthetic data set: its shape, and that models rank on it as they do on real rows."""
+"""The synthetic data set: its schema, and that models rank on it as on real rows."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from fraud import schema, synthetic
-from fraud.flavours import score
-from fraud.models import PROFILES
-from fraud.reading import read
-from fraud.schema import COLUMNS, FEATURES, LABEL
-from fraud.split import split, undersample
+from fraud.data import schema, synthetic
+from fraud.data.reading import read
+from fraud.data.schema import COLUMNS, FEATURES, LABEL
+from fraud.data.split import split, undersample
+from fraud.models.flavours import predict_scores
+from fraud.models.recipes import PROFILES
 
-#: Ordinary rows of the full file for each one of the sample.
+#: Ordinary rows in the full file.
 FULL_OTHERS = 284_315
 FITTED = ("logistic", "extra-trees", "xgboost", "isolation-forest")
 
@@ -43,8 +43,8 @@ def test_a_seed_names_the_rows() -> None:
 def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
     """Average precision of the default models on a time split.
 
-    `weight` is how many ordinary rows of the full file each one here stands for, in training
-    as in testing, so that a sample with many frauds counts as the file it was taken from.
+    `weight` is the weight of an ordinary row in training and testing: it gives a sample with many
+    frauds the full file's share of frauds.
     """
     parts = split(frame, "time", 0)
     truth, found = parts.test[LABEL].to_numpy(), {}
@@ -62,7 +62,7 @@ def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
         named = hasattr(estimator, "named_steps")
         key = f"{estimator.steps[-1][0]}__sample_weight" if named else "sample_weight"
         estimator.fit(rows[FEATURES], rows[LABEL], **{key: weights})
-        scores = score(estimator, parts.test)
+        scores = predict_scores(estimator, parts.test)
         test_weight = np.where(truth == 1, 1.0, weight)
         found[recipe.name] = average_precision_score(truth, scores, sample_weight=test_weight)
     return found

@@ -1,4 +1,4 @@
-"""`fraud train`, end to end: what stands in MLflow afterwards."""
+"""`fraud train`, end to end: the runs, metrics, pictures and models in MLflow."""
 
 import json
 import time
@@ -13,14 +13,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from fraud import fitting
 from fraud import train as training
-from fraud.fitting import Fitted
-from fraud.flavours import fraud_scores
-from fraud.main import run
-from fraud.models import PROFILES, Recipe
+from fraud.cli.main import run
+from fraud.data.split import split
+from fraud.models import fitting
+from fraud.models.flavours import fraud_scores
+from fraud.models.recipes import PROFILES
 from fraud.settings import Settings
-from fraud.split import split
+from fraud.types import Fitted, Recipe
 
 METRICS = ("average_precision", "average_precision_low", "average_precision_high", "roc_auc",
            "precision", "recall", "f1", "mcc", "precision_at_100", "recall_at_100",
@@ -71,7 +71,7 @@ def test_a_comparison_leaves_everything_in_mlflow(
 
 
 def check_model(model: str, child: Run, rows: pd.DataFrame) -> None:
-    """The model loads by `mlflow.pyfunc` and its scores give the metrics of its run again."""
+    """The model loads with `mlflow.pyfunc`, and its scores reproduce the run's metrics."""
     loaded = mlflow.pyfunc.load_model(f"models:/{model}")
     assert loaded.metadata.signature is not None
     assert loaded.metadata.saved_input_example_info is not None

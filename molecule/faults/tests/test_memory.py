@@ -15,7 +15,7 @@ LIMIT = "3G"  # of them the services take one
 # The synthetic transactions, many times over: more than fits.
 MUCH = """
 import sys
-from fraud import synthetic
+from fraud.data import synthetic
 text = synthetic.generate().to_csv(index=False)
 head, _, rows = text.partition("\\n")
 with open(sys.argv[1], "w") as file:

@@ -1,6 +1,6 @@
 """`python -m fraud` is the command `fraud`."""
 
-from fraud.main import main
+from fraud.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,23 +1,29 @@
-"""What can go wrong, each as one sentence with a remedy and an exit code of its own.
+"""The errors: each has one sentence with a remedy, and an exit code.
 
 Exit codes of the command `fraud` (2 is click's, for a wrong option):
 
 ====  ==========================================================
-   0  done
+   0  success
    1  an error of the program itself (`--debug` shows the traceback)
    2  wrong usage
-   3  the data: missing, unreadable or not what the schema says
-   4  a server: not reached, refused the password, out of order
-   5  the registry lacks what was asked for, for example a champion
+   3  the data are missing, unreadable or do not match the schema
+   4  a server was not reached, refused the password or failed
+   5  the model registry has no such version, for example no champion
    6  `fraud promote`: the challenger does not beat the champion
-   7  the result could not be written
+   7  a result could not be written
  130  interrupted with Ctrl-C (143: ended by SIGTERM)
 ====  ==========================================================
 """
 
 
 class FraudError(Exception):
-    """A problem and its remedy, for the person at the screen."""
+    """An error with a remedy.
+
+    Args:
+        problem: a sentence; the full stop may be missing.
+        remedy: a sentence that says what the user can do.
+
+    """
 
     code = 1
 
@@ -28,19 +34,19 @@ class FraudError(Exception):
 
 
 class DataError(FraudError):
-    """The data are missing, unreadable or not what the schema says."""
+    """The data are missing, unreadable or do not match the schema."""
 
     code = 3
 
 
 class ServiceError(FraudError):
-    """A server was not reached, refused the login or is out of order."""
+    """A server was not reached, refused the password or failed."""
 
     code = 4
 
 
 class RegistryError(FraudError):
-    """The model registry lacks what was asked for."""
+    """The model registry has no such comparison, model or version."""
 
     code = 5
 
@@ -58,4 +64,4 @@ class OutputError(FraudError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came: the same clean-up as after Ctrl-C, another exit code."""
+    """The process received SIGTERM: clean up as after Ctrl-C, with another exit code."""

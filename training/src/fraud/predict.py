@@ -1,4 +1,4 @@
-"""`fraud predict`: a file of any size through the champion, in chunks."""
+"""`fraud predict`: score a file of any size with the champion, in chunks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +14,17 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from mlflow import MlflowClient
 from pyarrow import csv
 
-from fraud.chunks import chunks, columns
+from fraud.data.chunks import chunks, columns
+from fraud.data.reading import first_bytes
+from fraud.data.schema import check_columns, check_numbers
 from fraud.errors import DataError, OutputError, RegistryError
-from fraud.reading import head
-from fraud.registry import CHAMPION, NAME, by_alias
-from fraud.schema import check_columns, check_numbers
-from fraud.scorer import Scorer, fetch
+from fraud.models.loading import LoadedModel, load_model
 from fraud.settings import Settings
-from fraud.tracking import Tracker
+from fraud.tracking.registry import CHAMPION, NAME, version_by_alias
+from fraud.types import Prediction
 
 T = TypeVar("T")
 OUTPUT = pa.schema(
@@ -32,33 +32,23 @@ OUTPUT = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What was done: rows scored and flagged, by which version, into which file."""
-
-    rows: int
-    flagged: int
-    version: str
-    threshold: float
-    output: str
-
-
-def champion(settings: Settings) -> tuple[str, Scorer]:
+def champion(settings: Settings) -> tuple[str, LoadedModel]:
     """The champion's version and model.
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: there is no champion.
+
     """
-    version = by_alias(Tracker(settings), CHAMPION)
+    version = version_by_alias(MlflowClient(settings.tracking_uri), CHAMPION)
     if version is None:
         raise RegistryError(
             f"The model {NAME} has no champion", "`fraud train`, then `fraud promote`."
         )
-    return version.version, fetch(f"models:/{NAME}/{version.version}", settings.tracking_uri)
+    return version.version, load_model(f"models:/{NAME}/{version.version}", settings.tracking_uri)
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items, the next one prepared in a thread while this one is in use."""
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """Yield the same items; a thread computes the next one while this one is in use."""
     end: Any = object()
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, items, end)
@@ -68,11 +58,12 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A path to write to that becomes `path` when the block ends well, and vanishes if not.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path: it is renamed to `path` after success, and deleted after an error.
 
     Raises:
-        OutputError: the disk is full, or the directory is missing or not writable.
+        OutputError: the disk is full, or the directory does not exist or is not writable.
+
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -90,18 +81,18 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writer(path: Path, parquet: bool) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that appends tables of the schema `OUTPUT` to a new file."""
+    """Open a new file and yield a function that appends tables of the schema `OUTPUT`."""
     make = pq.ParquetWriter if parquet else csv.CSVWriter
     with make(str(path), OUTPUT) as file:
         yield file.write_table
 
 
-def scored(frame: pd.DataFrame, scorer: Scorer, version: str) -> pa.Table:
-    """Score, decision and version for n rows."""
-    scores = scorer.score(frame)
+def score_table(frame: pd.DataFrame, model: LoadedModel, version: str) -> pa.Table:
+    """Score n rows; the table has the schema `OUTPUT` and n rows."""
+    scores = model.predict(frame)
     values = [
         scores,
-        (scores >= scorer.threshold).astype(np.int8),
+        (scores >= model.threshold).astype(np.int8),
         np.full(len(scores), int(version), dtype=np.int32),
     ]
     return pa.table(values, schema=OUTPUT)
@@ -109,34 +100,36 @@ def scored(frame: pd.DataFrame, scorer: Scorer, version: str) -> pa.Table:
 
 def predict(
     source: Path, output: Path, settings: Settings, progress: Callable[[int], None]
-) -> Scored:
+) -> Prediction:
     """Score a CSV or Parquet file, in the order of its rows and in constant memory.
 
     Args:
-        source: with at least the columns of the champion's signature.
-        output: `.parquet` for Parquet, everything else is CSV.
-        progress: is told how many rows are done.
+        source: has at least the columns of the champion's signature.
+        output: Parquet if its name ends in `.parquet`, otherwise CSV.
+        settings: name the tracking server.
+        progress: called with the number of rows that are done.
 
     Raises:
-        DataError: the file or its columns are not what they should be.
+        DataError: the file cannot be read, lacks a column, or has a cell without finite number.
         OutputError: the result cannot be written.
         RegistryError: there is no champion.
+
     """
-    head(source)
+    first_bytes(source)  # raises DataError
     if output.exists() and output.samefile(source):
         raise DataError(f"{output} is the input itself", "Name another output with -o.")
-    version, scorer = champion(settings)
-    check_columns(columns(source), str(source), scorer.columns, extra=True)
+    version, model = champion(settings)
+    check_columns(columns(source), str(source), model.columns, extra=True)
     rows = flagged = 0
     with (
-        written_whole(output) as part,
+        atomic_write(output) as part,
         writer(part, output.suffix == ".parquet") as write,
         ThreadPoolExecutor(1) as pool,
     ):
         pending = None
-        for frame in ahead(chunks(source, scorer.columns)):
+        for frame in prefetch(chunks(source, model.columns)):
             check_numbers(frame, str(source), first=rows)
-            table = scored(frame, scorer, version)
+            table = score_table(frame, model, version)
             if pending:
                 pending.result()
             pending = pool.submit(write, table)
@@ -146,4 +139,4 @@ def predict(
         if pending is None:
             raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
         pending.result()
-    return Scored(rows, flagged, version, scorer.threshold, str(output))
+    return Prediction(rows, flagged, version, model.threshold, str(output))

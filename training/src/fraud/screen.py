@@ -1,4 +1,4 @@
-"""What the person at the screen sees: progress on stderr, results on stdout."""
+"""The command line's output: progress on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -13,19 +13,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fraud.dataset import Dataset
-    from fraud.fitting import Fitted
-    from fraud.manifest import Manifest
-    from fraud.predict import Scored
-    from fraud.promotion import Decision
-    from fraud.train import Comparison
+    from fraud.types import Comparison, Dataset, Decision, Fitted, Manifest, Prediction
 
-#: Of tables that do not go to a terminal, in characters.
+#: Width of tables in characters if stdout is no terminal.
 WIDTH = 120
 
 
 class Screen:
-    """Tables on stdout; notes and progress on stderr, as plain lines where it is no terminal."""
+    """Print tables on stdout, notes and progress on stderr (plain lines if it is no terminal)."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -34,11 +29,11 @@ class Screen:
         self._tasks: dict[str, TaskID] = {}
 
     def note(self, text: str) -> None:
-        """A line about what goes on."""
+        """Print a line on stderr."""
         self.err.print(text, markup=False)
 
     def dataset(self, dataset: Dataset) -> None:
-        """Which data are used, and what is to be said about them."""
+        """Describe the data set in use, with its notes."""
         manifest = dataset.manifest
         share = manifest.frauds / manifest.rows
         self.note(
@@ -50,7 +45,7 @@ class Screen:
 
     @contextmanager
     def models(self, names: list[str]) -> Iterator[None]:
-        """Progress of several models that are made at the same time."""
+        """Show a progress bar for each model while the block runs."""
         if not self.err.is_terminal:
             yield
             return
@@ -73,7 +68,7 @@ class Screen:
                 self._progress = None
 
     def doing(self, name: str, state: str) -> None:
-        """A model enters a new state."""
+        """Show that a model enters the state `fitting` or `storing`."""
         if self._progress:
             task = self._tasks[name]
             if state == "fitting":
@@ -83,7 +78,7 @@ class Screen:
             self._progress.update(task, state=state)
 
     def done(self, name: str, fitted: Fitted) -> None:
-        """A model is fitted, scored and stored."""
+        """Show that a model is fitted and stored."""
         text = (
             f"average precision {fitted.interval}, fitted in {fitted.metrics['fit_seconds']:.1f} s"
         )
@@ -94,7 +89,7 @@ class Screen:
             self.note(f"{name}: {text}")
 
     def comparison(self, comparison: Comparison) -> None:
-        """The table of results, the best model first, and where to look at them."""
+        """Print the table of results, best model first, and the link."""
         table = Table(
             box=SIMPLE_HEAD,
             pad_edge=False,
@@ -102,18 +97,17 @@ class Screen:
             caption="Average precision: validation chooses, the test part says what to expect.",
         )
         table.add_column("model", no_wrap=True)
-        heads = ("valid.", "test [95 %]", "precision", "recall")
-        for head in (*heads, "cost/1k"):
+        for head in ("valid.", "test [95 %]", "precision", "recall", "cost/1k"):
             table.add_column(head, justify="right", no_wrap=True)
         for outcome in comparison.outcomes:
             m = outcome.metrics
             low, high = m["average_precision_low"], m["average_precision_high"]
-            cells = [f"{m[key]:.3f}" for key in ("precision", "recall")]
             table.add_row(
                 outcome.name,
                 f"{m['valid_average_precision']:.3f}",
                 f"{m['average_precision']:.3f} [{low:.3f}, {high:.3f}]",
-                *cells,
+                f"{m['precision']:.3f}",
+                f"{m['recall']:.3f}",
                 f"{1000 * m['expected_cost']:.1f}",
             )
         self.out.print(table)
@@ -122,7 +116,7 @@ class Screen:
         self.out.print(comparison.link, markup=False)
 
     def manifests(self, manifests: list[Manifest]) -> None:
-        """The data sets of the bucket."""
+        """Print the table of data sets."""
         table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         for head in ("hash", "kind", "source", "pushed"):
             table.add_column(head)
@@ -137,16 +131,16 @@ class Screen:
         self.out.print(table if manifests else "No data set yet: `fraud data push FILE`.")
 
     def decision(self, decision: Decision) -> None:
-        """What became of a challenger."""
-        said = "is the champion now" if decision.promoted else "was not moved"
+        """Print what `fraud promote` decided."""
+        outcome = "is the champion now" if decision.promoted else "was not moved"
         version = f" (version {decision.version})" if decision.version else ""
-        self.out.print(f"{decision.model}{version} {said}: {decision.reason}.", markup=False)
+        self.out.print(f"{decision.model}{version} {outcome}: {decision.reason}.", markup=False)
         for note in decision.notes:
             self.out.print(note, markup=False)
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int], None]]:
-        """A function that shows how many there are so far; silent where there is no terminal."""
+        """Yield a function that shows a count so far; it does nothing without a terminal."""
         if not self.err.is_terminal:
             yield lambda count: None
             return
@@ -159,8 +153,8 @@ class Screen:
             task = progress.add_task(what, total=None)
             yield lambda count: progress.update(task, completed=count)
 
-    def scored(self, result: Scored) -> None:
-        """What a prediction did."""
+    def prediction(self, result: Prediction) -> None:
+        """Print what `fraud predict` did."""
         share = result.flagged / result.rows
         self.out.print(
             f"{result.rows:,} rows scored by version {result.version}, {result.flagged:,} flagged "

@@ -1,4 +1,4 @@
-"""What the environment says: servers, bucket, experiment."""
+"""Settings from the environment: servers, bucket, experiment."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from fraud.errors import ServiceError
 
 HINT = 'On the VM `fraud` has it set; elsewhere run `eval "$(make -s env)"` first.'
 
-#: The files with certificate authorities that MLflow's and S3's clients are told to trust.
+#: Variables that name files of trusted certificate authorities for the clients of MLflow and S3.
 CA_VARIABLES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "AWS_CA_BUNDLE")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are. Passwords stay in the environment, where the clients read them."""
+    """Addresses and names. Passwords are not here: the clients read them from the environment.
+
+    Attributes:
+        tracking_uri: of the tracking server, without a slash at the end.
+        s3_endpoint: of the object store; None means AWS.
+        bucket: of the data sets.
+        experiment: name in MLflow, unless `--experiment` is given.
+        ui_url: address of MLflow's user interface, for links.
+
+    """
 
     tracking_uri: str
     s3_endpoint: str | None
@@ -26,10 +35,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read the variables.
+        """Read the settings from environment variables.
 
         Raises:
-            ServiceError: `MLFLOW_TRACKING_URI` is not set, or a file of CAs does not exist.
+            ServiceError: `MLFLOW_TRACKING_URI` is not set, or a CA file does not exist.
 
         """
         uri = env.get("MLFLOW_TRACKING_URI", "").rstrip("/")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets the open runs be closed, the second ends the process."""
+"""Handle Ctrl-C and SIGTERM: the first signal closes the open runs, a second ends the process."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ ERRORS: dict[int, type[KeyboardInterrupt]] = {
 
 
 def install() -> None:
-    """Handle the signals; one that the caller ignores, as `nohup` does, stays ignored."""
+    """Install the handlers; a signal that is ignored already, as under `nohup`, stays ignored."""
     for number in ERRORS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, first)
+            signal.signal(number, raise_error)
 
 
-def first(number: int, _: object) -> None:
-    """Raise the signal's error in the main thread."""
-    signal.signal(number, second)
+def raise_error(number: int, _: object) -> None:
+    """Handle the first signal: raise its error in the main thread."""
+    signal.signal(number, exit_now)
     raise ERRORS[number]
 
 
-def second(number: int, _: object) -> None:
-    """End the process, whatever it does."""
+def exit_now(number: int, _: object) -> None:
+    """Handle the second signal: end the process without clean-up."""
     os._exit(128 + number)
 
 
-def raise_lost() -> None:
-    """Raise the error of a signal again whose handler has run.
+def raise_pending() -> None:
+    """Raise a signal's error again if `raise_error` has handled the signal.
 
-    Python drops what a handler raises while a weak reference's callback or a `__del__` runs, and
-    the command would go on. Whoever waits for long calls this now and then: the table of handlers
-    remembers.
+    Python drops an exception that a handler raises during a `__del__` or the callback of a weak
+    reference, and the command would go on. Long waits therefore call this function every second;
+    that `exit_now` is the signal's handler shows that the first signal has arrived.
     """
     for number, error in ERRORS.items():
-        if signal.getsignal(number) is second:
+        if signal.getsignal(number) is exit_now:
             raise error

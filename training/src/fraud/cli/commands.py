@@ -1,0 +1,155 @@
+"""The command `fraud`: its subcommands and their options."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fraud.screen import Screen
+from fraud.settings import Settings
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fraud")
+@click.option("--debug", is_flag=True, help="Show tracebacks and the libraries' own logs.")
+def cli(debug: bool) -> None:
+    """Train fraud models, compare and track them, and score transactions with the best.
+
+    \b
+    fraud data push creditcard.csv     store a data set
+    fraud train                        train and compare the models on it
+    """
+
+
+@cli.group()
+def data() -> None:
+    """Data sets in the object store."""
+
+
+positive = click.FloatRange(min=0, min_open=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
+
+
+@data.command("push")
+@click.argument("file")
+@json_option
+@quiet_option
+def push(file: str, as_json: bool, quiet: bool) -> None:
+    """Check FILE (CSV, gzipped CSV, Parquet or openml:ID) and store it in the bucket.
+
+    The data set is named by a hash of its content: to push it again changes nothing.
+    """
+    from fraud.data.dataset import from_name
+    from fraud.data.store import Store
+
+    settings, screen = Settings.from_env(os.environ), Screen(quiet)
+    dataset = from_name(file)
+    screen.dataset(dataset)
+    fresh = Store(settings).push(dataset.frame, dataset.manifest)
+    screen.note("Stored." if fresh else "It is there already: nothing to do.")
+    if as_json:
+        emit({**asdict(dataset.manifest), "new": fresh})
+
+
+@data.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Show the data sets in the bucket, the newest first."""
+    from fraud.data.store import Store
+
+    found = Store(Settings.from_env(os.environ)).manifests()
+    emit([asdict(item) for item in found]) if as_json else Screen().manifests(found)
+
+
+@cli.command()
+@click.option("--data", help="A hash, `latest`, `synthetic` or a file.  [default: latest, if any]")
+@click.option(
+    "--profile", type=click.Choice(["default", "seed"]), default="default", show_default=True
+)
+@click.option("--models", help="Only these of the profile, separated by commas.")
+@click.option("--split", type=click.Choice(["time", "random"]), default="time", show_default=True)
+@click.option("--jobs", type=click.IntRange(1), help="Models at a time.  [default: one per core]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--experiment", help="In MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
+@click.option(
+    "--cost-fn", type=positive, default=120.0, show_default=True, help="Of a missed fraud."
+)
+@click.option("--cost-fp", type=positive, default=5.0, show_default=True, help="Of a false alarm.")
+@json_option
+@quiet_option
+def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
+    """Train and compare the models of a profile; every one becomes a run in MLflow."""
+    from fraud.train import train as run
+    from fraud.types import Cost, Options
+
+    settings, screen = Settings.from_env(os.environ), Screen(quiet)
+    comparison = run(Options(cost=Cost(cost_fn, cost_fp), **chosen), settings, screen)
+    emit(asdict(comparison)) if as_json else screen.comparison(comparison)
+
+
+@cli.command()
+@click.argument("comparison", required=False)
+@click.option("--dry-run", is_flag=True, help="Compare only; register and move nothing.")
+@click.option("--force", is_flag=True, help="Make it the champion even if it is not better.")
+@json_option
+def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -> None:
+    """Make the best model of a comparison the champion, if it beats today's.
+
+    COMPARISON is the identifier of a comparison's run; without it the newest one counts. The
+    two models are compared on the same test rows by a paired bootstrap of average precision.
+    """
+    from fraud.promote import promote as run
+    from fraud.tracking.probe import probe
+
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    decision = run(settings, comparison, dry_run, force)
+    emit(asdict(decision)) if as_json else Screen().decision(decision)
+
+
+@cli.command()
+def rollback() -> None:
+    """Make the previous champion the champion again, and the other way round."""
+    from fraud.tracking.probe import probe
+    from fraud.tracking.registry import rollback as run
+
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    now, before = run(settings)
+    click.echo(f"Version {now} is the champion again, version {before} the previous one.")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path),
+    help="A .csv or .parquet file.  [default: FILE.scores.csv in this directory]",
+)  # fmt: skip
+@json_option
+@quiet_option
+def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None:
+    """Score the transactions in FILE (CSV or Parquet, of any size) with the champion.
+
+    The output has a row for each of FILE's, in the same order: score, decision (1 is flagged)
+    and the model's version. It appears when it is complete.
+    """
+    from fraud.predict import predict as run
+    from fraud.tracking.probe import probe
+
+    settings, screen = Settings.from_env(os.environ), Screen(quiet)
+    probe(settings)
+    with screen.counting("rows") as progress:
+        target = output or Path(file.name.split(".")[0] + ".scores.csv")
+        result = run(file, target, settings, progress)
+    emit(asdict(result)) if as_json else screen.prediction(result)
+
+
+def emit(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,1 @@
+"""Models: the recipes, how they are fitted, and how they are saved and loaded."""

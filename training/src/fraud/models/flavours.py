@@ -1,0 +1,140 @@
+"""Save models in MLflow's format, and read scores from the output of each flavour.
+
+`mlflow.pyfunc.load_model(…).predict(frame)` returns scores, never labels. scikit-learn's models
+return two columns, of which the second is P(fraud); XGBoost's booster returns P(fraud) alone; the
+isolation forest returns its anomaly score. `fraud_scores` makes one column of each. The threshold
+that was chosen on the validation part is stored in the model's metadata.
+
+A saved model names no module of this package, so it loads where the package is not installed, and
+still loads after a module here was moved or renamed.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import mlflow.sklearn
+import mlflow.xgboost
+import numpy as np
+import pandas as pd
+import skops.io
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from sklearn.ensemble import IsolationForest
+from xgboost import XGBClassifier
+
+from fraud.data.schema import FEATURES
+
+#: Types in the models that are safe to load, but are not on skops' own list.
+TRUSTED = [
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.loss.HalfBinomialLoss",
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+]
+
+SKLEARN_NEEDS = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
+XGBOOST_NEEDS = ("mlflow-skinny", "numpy", "pandas", "xgboost-cpu")
+
+
+def pinned(names: tuple[str, ...]) -> list[str]:
+    """Requirements for pip that pin packages to their installed versions."""
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def fraud_scores(output: Any) -> np.ndarray:
+    """The scores in the output of a model.
+
+    Args:
+        output: (n,) or (n, 2), what `predict` or `predict_proba` returned for n rows.
+
+    Returns:
+        (n,) float64, higher is more suspect.
+
+    """
+    values = np.asarray(output, dtype=np.float64)
+    scores: np.ndarray = values[:, -1] if values.ndim == 2 else values
+    return scores
+
+
+def predict_scores(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
+    """Score rows with a fitted estimator of `fraud.models.recipes`.
+
+    Args:
+        estimator: fitted.
+        frame: n rows with at least the columns `FEATURES`.
+
+    Returns:
+        (n,) float64, higher is more suspect.
+
+    """
+    if isinstance(estimator, IsolationForest):
+        return fraud_scores(-estimator.score_samples(frame[FEATURES]))
+    return fraud_scores(estimator.predict_proba(frame[FEATURES]))
+
+
+def signature(output: np.ndarray) -> ModelSignature:
+    """A signature with the features (float64) as input and scores like `output` as output."""
+    inputs = Schema([ColSpec(DataType.double, name) for name in FEATURES])
+    outputs = Schema([TensorSpec(output.dtype, (-1, *output.shape[1:]))])
+    return ModelSignature(inputs=inputs, outputs=outputs)
+
+
+def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> None:
+    """Save a fitted estimator with its signature, example and pinned requirements.
+
+    Args:
+        estimator: of `fraud.models.recipes`, fitted.
+        path: a directory that does not exist yet.
+        model: MLflow's description with the model's identifier and metadata; it is completed.
+        example: some rows with at least the columns `FEATURES`.
+
+    """
+    rows = example[FEATURES]
+    common = {"mlflow_model": model, "input_example": rows}
+    if isinstance(estimator, IsolationForest):
+        _save_isolation(estimator, path, common, rows)
+    elif isinstance(estimator, XGBClassifier):
+        mlflow.xgboost.save_model(
+            estimator.get_booster(),
+            path,
+            model_format="ubj",
+            signature=signature(estimator.predict_proba(rows)[:, 1]),
+            pip_requirements=pinned(XGBOOST_NEEDS),
+            **common,
+        )
+    else:
+        mlflow.sklearn.save_model(
+            estimator,
+            path,
+            pyfunc_predict_fn="predict_proba",
+            skops_trusted_types=TRUSTED,
+            signature=signature(estimator.predict_proba(rows)),
+            pip_requirements=pinned(SKLEARN_NEEDS),
+            **common,
+        )
+
+
+def _save_isolation(
+    forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
+) -> None:
+    """Save as a Python model with the code of `anomaly.py`.
+
+    MLflow's flavour for scikit-learn cannot be told to call `score_samples`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder, "forest.skops")
+        skops.io.dump(forest, stored)
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(Path(__file__).with_name("anomaly.py")),
+            artifacts={"forest": str(stored)},
+            signature=signature(-forest.score_samples(rows)),
+            pip_requirements=pinned(SKLEARN_NEEDS),
+            **common,
+        )

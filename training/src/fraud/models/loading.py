@@ -1,0 +1,80 @@
+"""Download a tracked or registered model and load it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mlflow.artifacts
+import mlflow.pyfunc
+import mlflow.xgboost
+import numpy as np
+import pandas as pd
+from mlflow.models import Model
+
+from fraud.errors import RegistryError
+from fraud.models.flavours import fraud_scores
+
+#: From n rows to (n,) scores.
+Predict = Callable[[pd.DataFrame], np.ndarray]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that scores rows.
+
+    Attributes:
+        predict: from n rows with at least `columns`, all finite numbers, to (n,) float64, higher
+            is more suspect.
+        columns: of the model's signature, in its order.
+        metadata: stored with the model: threshold, cost, and the data and split of its training.
+
+    """
+
+    predict: Predict
+    columns: list[str]
+    metadata: dict[str, Any]
+
+    @property
+    def threshold(self) -> float:
+        """Rows with at least this score are flagged."""
+        return float(self.metadata["threshold"])
+
+
+def load_model(uri: str, tracking_uri: str) -> LoadedModel:
+    """Download and load a model.
+
+    Args:
+        uri: `models:/NAME/VERSION`, `models:/NAME@ALIAS` or `models:/MODEL-ID`.
+        tracking_uri: address of the tracking server.
+
+    Raises:
+        RegistryError: the model has no signature or no threshold: `fraud` did not save it.
+
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = mlflow.artifacts.download_artifacts(
+            artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri
+        )
+        description = Model.load(path)
+        metadata = description.metadata or {}
+        if description.signature is None or "threshold" not in metadata:
+            raise RegistryError(
+                f"The model {uri} has no signature or no threshold",
+                "Train and promote one with `fraud`.",
+            )
+        columns = description.signature.inputs.input_names()
+        return LoadedModel(_predict_of(path, description, columns), columns, metadata)
+
+
+def _predict_of(path: str, description: Model, columns: list[str]) -> Predict:
+    if "xgboost" in description.flavors:
+        # Twice as fast as pyfunc, which copies the rows into a DMatrix first.
+        booster = mlflow.xgboost.load_model(path)
+        return lambda frame: fraud_scores(
+            booster.inplace_predict(frame[columns].to_numpy(), validate_features=False)
+        )
+    loaded = mlflow.pyfunc.load_model(path)
+    return lambda frame: fraud_scores(loaded.predict(frame[columns]))

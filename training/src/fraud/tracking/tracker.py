@@ -1,0 +1,155 @@
+"""The runs of one comparison on the tracking server; none is left open, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import time_ns
+from typing import Any
+
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, Metric, Param, RunTag
+from mlflow.models import Model
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
+
+from fraud.models import flavours
+from fraud.settings import Settings
+
+
+class Tracker:
+    """Opens, fills and closes runs. Its methods may be called from several threads.
+
+    Args:
+        settings: name the tracking server.
+        experiment: name of the experiment, which is created if it is missing.
+        tags: set on every run.
+
+    """
+
+    def __init__(self, settings: Settings, experiment: str, tags: Mapping[str, str]) -> None:
+        self.settings = settings
+        self.client = MlflowClient(settings.tracking_uri)
+        found = self.client.get_experiment_by_name(experiment)
+        self.experiment = str(
+            found.experiment_id if found else self.client.create_experiment(experiment)
+        )
+        self._tags = {**tags, MLFLOW_USER: os.environ.get("USER", "fraud")}
+        self._open: set[str] = set()
+        self._final_status: str | None = None
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def run(self, name: str, role: str, parent: str = "") -> Iterator[str]:
+        """A run that is open while the block runs; yields its identifier.
+
+        At the end its status is FINISHED, after an error FAILED, after Ctrl-C or SIGTERM KILLED.
+        If a run without a parent fails, all runs that are still open get the same status.
+
+        Args:
+            name: of the run.
+            role: value of the tag `role`, `comparison` or `model`.
+            parent: identifier of the run above it.
+
+        """
+        run = self._start(name, role, parent)
+        try:
+            yield run
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            if parent:
+                with suppress(Exception):  # the block's own error is the one to report
+                    self._end(run, status)
+            else:
+                self._end_all(status)
+            raise
+        self._end(run, "FINISHED")
+
+    def _start(self, name: str, role: str, parent: str) -> str:
+        tags = {**self._tags, "role": role}
+        if parent:
+            tags[MLFLOW_PARENT_RUN_ID] = parent
+        run: str = self.client.create_run(self.experiment, run_name=name, tags=tags).info.run_id
+        with self._lock:
+            status = self._final_status
+            self._open.add(run)
+        if status:  # another thread called _end_all in the meantime
+            self._end(run, status)
+            raise RuntimeError("the comparison is over")
+        return run
+
+    def _end(self, run: str, status: str) -> None:
+        """Set the final status of a run, unless it has one."""
+        with self._lock:
+            if run not in self._open:
+                return
+            self._open.remove(run)
+        self.client.set_terminated(run, status)
+
+    def _end_all(self, status: str) -> None:
+        """Close all open runs that the server still accepts, and every run started later."""
+        with self._lock:
+            self._final_status = status
+            still_open = list(self._open)
+        for run in still_open:
+            with suppress(Exception):
+                self._end(run, status)
+
+    def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Log parameters and metrics in one request, 30 to 50 times as fast as one by one."""
+        now = time_ns() // 1_000_000
+        self.client.log_batch(
+            run,
+            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Set tags in one request."""
+        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+        """Upload artifacts, given by file name."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.write_bytes(content)
+                self.client.log_artifact(run, str(path))
+
+    def log_model(
+        self, run: str, name: str, estimator: Any, metadata: Mapping[str, Any],
+        example: pd.DataFrame,
+    ) -> tuple[str, int]:  # fmt: skip
+        """Save a fitted model, upload it and make it an output of the run.
+
+        This is `mlflow.sklearn.log_model`, except that the run is an argument and not a property
+        of the thread, and that the model is not loaded again for a check.
+
+        Returns:
+            The model's identifier and its size in bytes.
+
+        """
+        logged = self.client.create_logged_model(self.experiment, name=name, source_run_id=run)
+        description = Model(
+            artifact_path=logged.artifact_location,
+            run_id=run,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+            metadata=dict(metadata),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model")
+            flavours.save(estimator, path, description, example)
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            self.client.log_model_artifacts(logged.model_id, str(path))
+        self.client.finalize_logged_model(logged.model_id, "READY")
+        self.client.log_outputs(run, [LoggedModelOutput(logged.model_id, step=0)])
+        return logged.model_id, size
+
+    def link(self, run: str) -> str:
+        """Address of a run's page in MLflow's user interface."""
+        return f"{self.settings.ui_url}/#/experiments/{self.experiment}/runs/{run}"

@@ -1,0 +1,222 @@
+"""The types that more than one sub-package uses. This module imports nothing of `fraud`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a missed fraud (`fn`) and of a false alarm (`fp`), in the same currency.
+
+    The default of `fn` is near the mean amount of a fraud in the full file, 122; the default of
+    `fp` stands for some minutes of an employee's time.
+    """
+
+    fn: float = 120.0
+    fp: float = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `fraud train`; None means the default.
+
+    Attributes:
+        profile: a key of `fraud.models.recipes.PROFILES`.
+        models: names of recipes, separated by commas; None trains all of the profile.
+        data: see `fraud.data.dataset.resolve`.
+        split: `time` or `random`.
+        jobs: models that are fitted at the same time; None means one per core.
+        seed: of the split, the models and the bootstrap.
+        experiment: name in MLflow; None means that of the settings.
+        cost: chooses the thresholds.
+
+    """
+
+    profile: str = "default"
+    models: str | None = None
+    data: str | None = None
+    split: str = "time"
+    jobs: int | None = None
+    seed: int = 0
+    experiment: str | None = None
+    cost: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The description of a data set; it is stored beside the rows.
+
+    Attributes:
+        hash: SHA-256 of the values, which is the data set's name.
+        kind: `real` or `synthetic`.
+        source: file name or `openml:ID`.
+        source_sha256: SHA-256 of the source file; empty if there was none.
+        time_range: first and last value of `Time`, in seconds.
+        notes: the changes that cleaning made, a sentence each.
+        pushed: time in UTC, ISO 8601.
+
+    """
+
+    hash: str
+    kind: str
+    source: str
+    source_sha256: str
+    rows: int
+    frauds: int
+    columns: list[str]
+    time_range: list[float]
+    notes: list[str]
+    pushed: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Clean rows, their manifest, and notes for the user, a sentence each."""
+
+    frame: pd.DataFrame
+    manifest: Manifest
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Three disjoint parts of a data set: for fitting, for choosing and for the final test."""
+
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Context:
+    """The input of a comparison, which all its steps share."""
+
+    options: Options
+    dataset: Dataset
+    parts: Split
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build and fit one model of a profile.
+
+    Attributes:
+        name: of the model and of its run.
+        build: from seed and number of threads to an unfitted scikit-learn estimator.
+        undersample: share of frauds among the rows for fitting; None uses all training rows.
+        probability: whether the scores are P(fraud); otherwise they only rank.
+        duration: estimated share of the profile's time; the longest is started first.
+
+    """
+
+    name: str
+    build: Callable[[int, int], Any]
+    undersample: float | None = None
+    probability: bool = True
+    duration: float = 1.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % bootstrap interval (the 2.5 % and 97.5 % quantiles)."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model with its evaluation.
+
+    Attributes:
+        estimator: of scikit-learn's interface.
+        scores: (n_test,) of the test part, which is scored once.
+        threshold: the one of least cost on the validation part.
+        metrics: of the test part; `valid_average_precision` is of the validation part and ranks
+            the models.
+        interval: average precision on the test part.
+        importance: (n_features,) permutation importance on the validation part, largest first.
+
+    """
+
+    recipe: Recipe
+    estimator: Any
+    scores: np.ndarray
+    threshold: float
+    metrics: dict[str, float]
+    interval: Interval
+    importance: pd.Series
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One tracked model of a comparison: its identifiers in MLflow and its metrics."""
+
+    name: str
+    run: str
+    model: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison.
+
+    Attributes:
+        experiment, run: identifiers in MLflow.
+        data: the data set's hash.
+        kind: of the data set, `real` or `synthetic`.
+        link: page of the run in MLflow's user interface.
+        outcomes: ordered by average precision on the validation part, best first.
+
+    """
+
+    experiment: str
+    run: str
+    data: str
+    kind: str
+    link: str
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The result of `fraud promote`.
+
+    Attributes:
+        model: name of the challenger's recipe.
+        version: of the challenger in the registry; None after a dry run.
+        against: version of the champion that it was compared with; None if there was none.
+        gain: difference of average precision, challenger less champion.
+        notes: what limits the comparison, a sentence each.
+
+    """
+
+    model: str
+    version: str | None
+    promoted: bool
+    reason: str
+    against: str | None = None
+    gain: Interval | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The result of `fraud predict`: rows scored and flagged, by which version, into which file."""
+
+    rows: int
+    flagged: int
+    version: str
+    threshold: float
+    output: str
