@@ -24,6 +24,7 @@ import testinfra
 from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "training/.venv/bin/python"
 
 
 class StayHere(urllib.request.HTTPRedirectHandler):
@@ -136,7 +137,10 @@ class Machine:
 
     def run_client(self, script: str, *args: str, **other: str) -> str:
         """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""
-        python = ROOT / "training/.venv/bin/python"
+        return self.run_python(CLIENT, script, *args, **other)
+
+    def run_python(self, python: Path, script: str, *args: str, **other: str) -> str:
+        """Do the same by the Python of another environment."""
         command = [str(python), str(Path(__file__).parent / script), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)

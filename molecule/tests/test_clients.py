@@ -1,9 +1,29 @@
 """Clients from outside, unchanged, with what `make env` prints."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from machine import Machine
+
+
+@pytest.fixture(scope="module")
+def oldest_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the oldest MLflow client that docs/clients.md names."""
+    uv, folder = str(Path(sys.executable).with_name("uv")), str(tmp_path_factory.mktemp("oldest"))
+    lock = str(Path(__file__).with_name("old-client.txt"))
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True, timeout=60)
+    install = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", folder, "--requirement", lock]
+    subprocess.run(install, check=True, timeout=120)
+    return Path(folder, "bin/python")
+
+
+def test_the_oldest_mlflow_client_logs_a_run_with_an_artifact(machine: Machine, oldest_client: Path) -> None:
+    read = json.loads(machine.run_python(oldest_client, "client_mlflow.py").splitlines()[-1])
+    assert (read["params"], read["metrics"]) == ({"colour": "blue"}, {"Loss": 0.5, "loss": 0.25})
+    assert (read["status"], read["artifact"]) == ("FINISHED", "an artifact")
 
 
 def test_an_mlflow_client_logs_a_run_with_an_artifact(machine: Machine) -> None:

@@ -1,0 +1,45 @@
+"""The documentation: each relative link leads to a file and a heading, and each page of docs/ is in its index."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LISTED = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+PAGES = [ROOT / name for name in subprocess.check_output(LISTED, cwd=ROOT, text=True).splitlines()]
+
+
+def prose(page: Path) -> str:
+    """Return the page's text without code."""
+    text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
+    return re.sub(r"(?m)^ {4}.*$|`[^`\n]*`", "", text)
+
+
+def links(page: Path) -> Iterator[str]:
+    """Yield the target of each link that leads to no other host."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    yield from (target for target in targets if not re.match(r"\w+:", target))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of the page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def missing(page: Path, target: str) -> bool:
+    """Return whether there is no such file, or the file has no such heading."""
+    name, _, anchor = target.partition("#")
+    file = page.parent / name if name else page
+    return not file.exists() or bool(anchor and anchor not in anchors(file))
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    wrong = [f"{page.relative_to(ROOT)}: {target}" for page in PAGES for target in links(page) if missing(page, target)]
+    assert wrong == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    pages = {page.name for page in PAGES if page.parent == ROOT / "docs"} - {"README.md"}
+    assert pages == {target for target in links(ROOT / "docs/README.md") if "/" not in target}
