@@ -62,7 +62,7 @@ def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
     ]
 
 
-def folder_problems(seen: Seen, host: str) -> list[str]:
+def foreign_path_problems(seen: Seen, host: str) -> list[str]:
     """Return a sentence for what lies where Trackbox puts its own files; the dumps of upgrades are Trackbox's."""
     if installed(seen):
         return []
@@ -119,7 +119,7 @@ class FilterModule:
         return {
             "account_problems": account_problems,
             "database_problems": database_problems,
-            "folder_problems": folder_problems,
+            "foreign_path_problems": foreign_path_problems,
             "group_problems": group_problems,
             "site_problems": site_problems,
         }

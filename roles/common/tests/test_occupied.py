@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from lifecycle import seen
-from occupied import account_problems, database_problems, folder_problems, group_problems, site_problems
+from occupied import account_problems, database_problems, foreign_path_problems, group_problems, site_problems
 
 LOOK = Path(__file__).parents[1] / "files/look"
 HOMES = {"minio": "/srv/objects", "mlflow": "/nonexistent", "mlflow-migrate": "/nonexistent"}
@@ -75,10 +75,10 @@ def test_a_group_alone_is_refused() -> None:
 
 def test_folders_and_units_of_somebody_else_are_refused() -> None:
     lines = ["own:/opt/trackbox/theirs", "own:/var/lib/trackbox/dumps", "path:/etc/systemd/system/minio.service"]
-    [said] = folder_problems(seen("\n".join(lines)), "box")
+    [said] = foreign_path_problems(seen("\n".join(lines)), "box")
     assert said.startswith("box has /opt/trackbox/theirs, /etc/systemd/system/minio.service, which Trackbox did not")
-    assert folder_problems(seen("\n".join([*lines, INSTALLED])), "box") == []
-    assert folder_problems(seen("own:/var/lib/trackbox/dumps"), "box") == []
+    assert foreign_path_problems(seen("\n".join([*lines, INSTALLED])), "box") == []
+    assert foreign_path_problems(seen("own:/var/lib/trackbox/dumps"), "box") == []
 
 
 def test_the_sites_of_an_nginx_are_named() -> None:
