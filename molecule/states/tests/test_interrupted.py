@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,33 @@ def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
     if killed == "upgrade.yml":
         # Back to what the inventory says: another binary is an upgrade, too.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
+
+
+def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_request(
+    machine: Machine, host: Host, folder: Path, work: bytes
+) -> None:
+    given = options("rotate-secrets.yml", folder)
+    # MLflow has restarted with the second user's key by then, and uses it until the rotation that is typed again.
+    started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
+    moment = f"[ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
+    kill(machine, host, "rotate-secrets.yml", given, f"{MOMENTS['rotate-secrets.yml']} && {moment}")
+    admin = {"user": "admin", "password": machine.secret("admin_password")}
+    answers, ended = [], threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(0.1):
+            answers.append(machine.ask(f"{ARTIFACTS}/before.bin", **admin).status)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        machine.play(*given, playbook="playbooks/rotate-secrets.yml")
+    finally:
+        ended.set()
+        thread.join()
+    assert len(answers) > 10
+    assert set(answers) == {200}
+    is_whole(machine, folder, work)
 
 
 def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
