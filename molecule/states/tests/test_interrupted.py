@@ -119,6 +119,18 @@ def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_reque
     is_whole(machine, folder, work)
 
 
+def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
+    machine: Machine, host: Host, folder: Path, work: bytes
+) -> None:
+    given = ["--extra-vars=nginx_hsts_seconds=4711"]
+    kill(machine, host, "site.yml", given, "grep -q max-age=4711 /etc/nginx/nginx.conf")
+    assert machine.ask("/healthz").headers["Strict-Transport-Security"] != "max-age=4711"
+    machine.play(*given)
+    assert machine.ask("/healthz").headers["Strict-Transport-Security"] == "max-age=4711"
+    machine.play()
+    is_whole(machine, folder, work)
+
+
 def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:

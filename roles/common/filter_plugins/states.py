@@ -55,18 +55,19 @@ def lock_is_stale(description: str) -> bool:
 def machine_states(text: str) -> dict[str, Any]:
     """Return what files/states printed.
 
-    held, installed: whether the lock is held, and Trackbox was installed. left: files that say which playbook did not
-    end. objects: the folder where objects are, or "". wanted: what is in the folder that the inventory names.
+    held, installed, unfinished: whether the lock is held, Trackbox was installed, and a site.yml did not end. left:
+    files that say which other playbook did not end. objects: the folder where objects are, or "". wanted: what is in the folder that the inventory names.
     units: properties of the services that run, by name.
     """
-    found: dict[str, Any] = {"held": False, "installed": False, "left": [], "objects": "", "wanted": "", "units": {}}
+    found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
+    found |= {"objects": "", "wanted": ""}
     lines, _, rest = text.partition("Id=") if not text.startswith("Id=") else ("", "", text[3:])
     for name, _, value in (line.partition(":") for line in lines.splitlines()):
         if name == "left":
             found["left"].append(value)
         elif name in ("objects", "wanted"):
             found[name] = value
-        elif name in ("lock", "installed"):
+        elif name in ("lock", "installed", "unfinished"):
             found["held" if name == "lock" else name] = True
     for block in f"Id={rest}".split("\n\n"):
         unit = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
