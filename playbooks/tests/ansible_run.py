@@ -65,7 +65,7 @@ def play(
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     outcome = Outcome(done.returncode, done.stdout + done.stderr)
     answer = json.loads(done.stdout[done.stdout.index("{") :])
