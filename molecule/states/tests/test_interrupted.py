@@ -18,7 +18,8 @@ BEFORE = "/opt/trackbox/minio/minio.service.before"
 MOMENTS = {
     "site.yml": "systemctl is-active --quiet trackbox-lock",
     "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",
-    "restore.yml": "[ -e /var/lib/trackbox/half-restored ]",
+    # Its unit is held there, and goes on when it is told to.
+    "restore.yml": "[ -e /var/lib/trackbox/half-restored ] && systemctl kill --signal=STOP trackbox-restore",
     "upgrade.yml": "[ -e $OLD ] && ! cmp -s $OLD /etc/systemd/system/minio.service".replace("$OLD", BEFORE),
     "rotate-secrets.yml": "grep -q mlflow-next /etc/trackbox/mlflow/aws",
     "uninstall.yml": "systemctl is-active --quiet ssh",
@@ -56,15 +57,12 @@ def work(machine: Machine, folder: Path) -> bytes:
     return content.encode()
 
 
-def stop_what_goes_on(machine: Machine, host: Host, folder: Path, killed: str) -> None:
-    """See that what a killed playbook left running refuses others by name, and stop it."""
-    unit = {"restore.yml": "trackbox-restore"}.get(killed)
-    if not unit or host.run(f"systemctl is-active --quiet {unit}").rc:
-        return
-    output = said(machine.play(playbook="site.yml", status=2))
-    if f"its unit {unit} still runs there" not in output:
-        assert RESTORE in output  # it has just ended
-    host.run(f"systemctl stop {unit}")
+def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
+    """See that a playbook is refused while the unit of a killed restore runs, by the unit's name and with a way out."""
+    output = said(machine.play(*given, playbook=path_of(playbook), status=2))
+    assert "has ended, and its unit trackbox-restore still runs there, since" in output
+    assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
+    assert "changed=0 " in output
 
 
 @pytest.mark.parametrize("killed", AFTERWARDS)
@@ -72,7 +70,9 @@ def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
     machine: Machine, host: Host, folder: Path, work: bytes, killed: str
 ) -> None:
     kill(machine, host, killed, options(killed, folder), MOMENTS[killed])
-    stop_what_goes_on(machine, host, folder, killed)
+    if killed == "restore.yml":
+        refused_by_its_unit(machine, "site.yml", [])
+        host.check_output("systemctl stop trackbox-restore")
     for playbook, sentence in AFTERWARDS[killed].items():
         if not sentence:
             host.run(
@@ -134,12 +134,13 @@ def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
 def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
-    kill(machine, host, "restore.yml", options("restore.yml", folder), MOMENTS["restore.yml"], signal.SIGINT)
-    output = said(machine.play(*options("restore.yml", folder), playbook="playbooks/restore.yml", status=2))
-    assert "has ended, and its unit trackbox-restore still runs there" in output or "changed=0 " in output
+    given = options("restore.yml", folder)
+    kill(machine, host, "restore.yml", given, MOMENTS["restore.yml"], signal.SIGINT)
+    refused_by_its_unit(machine, "restore.yml", given)
+    host.check_output("systemctl kill --signal=CONT trackbox-restore")
     host.check_output("timeout 300 sh -c %s", "while systemctl is-active --quiet trackbox-restore; do sleep 1; done")
     assert RESTORE in said(machine.play(status=2))
-    machine.play(*options("restore.yml", folder), playbook="playbooks/restore.yml")
+    machine.play(*given, playbook="playbooks/restore.yml")
     is_whole(machine, folder, work)
 
 
