@@ -78,6 +78,27 @@ def test_a_better_model_is_promoted_a_worse_one_is_not_and_rollback_swaps(
     check_prediction(small_csv, tmp_path, capsys)
 
 
+def test_a_comparison_is_promoted_by_its_run(
+    own_model: str,
+    settings: Settings,
+    client: MlflowClient,
+    small_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for model in ("logistic", "dummy"):
+        train(small_csv, model)
+    experiment = client.get_experiment_by_name(settings.experiment)
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    older, model = (run.info.run_id for run in runs[:2])
+    capsys.readouterr()
+    assert run(["promote", older, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "logistic"
+    assert run(["promote", model]) == 5
+    assert "is no finished comparison" in capsys.readouterr().err
+    assert run(["promote", "0" * 32]) == 5
+    assert "There is no run 000" in capsys.readouterr().err
+
+
 def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """CSV and Parquet output have the same score for every row, and the model's version."""
     capsys.readouterr()
