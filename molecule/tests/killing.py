@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from machine import ROOT, Machine
@@ -48,14 +49,24 @@ def path_of(playbook: str) -> str:
     return playbook if playbook == "site.yml" else f"playbooks/{playbook}"
 
 
-def kill(machine: Machine, host: Host, playbook: str, given: list[str], when: str, by: int = signal.SIGKILL) -> None:
-    """Run a playbook, and end it by a signal once a command succeeds on the machine."""
+def kill(
+    machine: Machine,
+    host: Host,
+    playbook: str,
+    given: list[str],
+    when: str,
+    by: int = signal.SIGKILL,
+    gone: Path = Path("/nonexistent"),
+) -> None:
+    """Run a playbook, and end it by a signal once a command succeeds on the machine and a file here is gone."""
     command, environment = machine.ansible(path_of(playbook), *given)
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
     ) as running:
         try:
             host.check_output("timeout 400 sh -c %s", f"until {when}; do sleep 0.05; done")
+            while gone.exists() and running.poll() is None:
+                time.sleep(0.02)
             assert running.poll() is None, "it had ended before it could be killed"
         finally:
             os.killpg(running.pid, by)

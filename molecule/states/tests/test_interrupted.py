@@ -96,10 +96,10 @@ def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_reque
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("rotate-secrets.yml", folder)
-    # MLflow has restarted with the second user's key by then, and uses it until the rotation that is typed again.
+    # MLflow uses the second user, and the controller has adopted its key: the next rotation makes another.
     started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
-    moment = f"[ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
-    kill(machine, host, "rotate-secrets.yml", given, f"{MOMENTS['rotate-secrets.yml']} && {moment}")
+    moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
+    kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     answers, ended = [], threading.Event()
 
