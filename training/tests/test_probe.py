@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from fraud.errors import ServiceError
-from fraud.probe import probe
+from fraud.tracking.probe import probe
 from fraud.settings import Settings
 
 USER = "training"
