@@ -56,8 +56,8 @@ def machine_states(text: str) -> dict[str, Any]:
     """Return what files/states printed.
 
     held, installed, unfinished: whether the lock is held, Trackbox was installed, and a site.yml did not end. left:
-    files that say which other playbook did not end. objects: the folder where objects are, or "". wanted: what is in the folder that the inventory names.
-    units: properties of the services that run, by name.
+    files that say which other playbook did not end. objects: the folder where objects are, or "". wanted: what is in
+    the folder that the inventory names. units: properties of the services that run, by name.
     """
     found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
     found |= {"objects": "", "wanted": ""}
