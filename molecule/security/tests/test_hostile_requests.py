@@ -246,9 +246,10 @@ def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine
 
 def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "POST") -> tuple[int, str]:
     """Send a file as admin; return status and body of the answer."""
-    command = ["curl", "--silent", "--max-time=60", f"--cacert={machine.secrets}/ca.crt", f"--request={method}"]
-    command += [f"--header={header}" for header in ("x-mlflow-experiment-id: 0", *headers)]
-    command += ["--config=-", f"--data-binary=@{body}", "--write-out=\n%{http_code}", machine.url + path]
+    command = ["curl", "--silent", "--max-time", "60", "--cacert", f"{machine.secrets}/ca.crt", "--request", method]
+    for header in ("x-mlflow-experiment-id: 0", *headers):
+        command += ["--header", header]
+    command += ["--config", "-", "--data-binary", f"@{body}", "--write-out", "\n%{http_code}", machine.url + path]
     login = f'user = "admin:{machine.secret("admin_password")}"\n'
     said = subprocess.run(command, input=login, cwd=ROOT, capture_output=True, text=True, timeout=90, check=True).stdout
     text, _, status = said.rpartition("\n")

@@ -138,11 +138,21 @@ def leave() -> None:
 
 
 def answer_memory_errors(application: Any) -> None:
-    """Let a Flask application answer a lack of memory by 503, in MLflow's form: its own answer would be a page."""
+    """Let a Flask application answer a lack of memory by a server's error: its own answer would be a page.
+
+    A statement that lacks memory would be the client's fault (400) for MLflow, which cannot tell it from a bad value.
+    """
     from flask import Response
+    from sqlalchemy import Engine, ExceptionContext, event
 
     def answered(_: MemoryError) -> Any:
         leave()
         return Response(body(503, FULL), 503, mimetype="application/json")
 
+    def raise_as_it_was(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, MemoryError):
+            leave()
+            raise MemoryError(FULL)
+
     application.register_error_handler(MemoryError, answered)
+    event.listen(Engine, "handle_error", raise_as_it_was)
