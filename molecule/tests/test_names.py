@@ -145,7 +145,9 @@ def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, co
     convert(host, copy, collation)
     # MariaDB's JSON is a LONGTEXT with a check, in a collation of its own, until it is converted.
     read = f"{DUMP} --no-data --skip-triggers"
-    own = "sed -E 's/ AUTO_INCREMENT=[0-9]+//; s/CHARACTER SET utf8mb4 (COLLATE)/\\1/; /json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //; /^--/d'"
+    rules = ["s/ AUTO_INCREMENT=[0-9]+//", "s/CHARACTER SET utf8mb4 (COLLATE)/\\1/"]
+    rules += ["/json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //", "/^--/d"]
+    own = f"sed -E '{'; '.join(rules)}'"
     [new, converted] = [
         sorted(line.strip(", ") for line in host.check_output(f"{read} {schema} | {own}").splitlines())
         for schema in ("mlflow", copy)
