@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from machine import ROOT, Machine, host, machine
+from machine import ROOT, Machine, host, machine, viewer
 from power_supply import Power
 
-__all__ = ["Machine", "host", "machine", "power"]
+__all__ = ["Machine", "host", "machine", "power", "viewer"]
 
 
 @pytest.fixture(scope="session")
