@@ -1,4 +1,4 @@
-"""What the tests of interrupted playbooks share: they kill one at a moment, and look whether the machine is whole."""
+"""Helpers of the tests of interrupted playbooks: kill a playbook at a moment, and check that the machine is whole."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_an_artifact_comes_back_as_it_went(door: Door, name: str) -> None:
         assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
         assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert "sandbox" in whole.headers["Content-Security-Policy"]
-        # What the object store would say beside it.
+        # Headers of the object store, which MLflow does not send.
         assert not [
             name
             for name in whole.headers

@@ -83,7 +83,7 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
-        # What tasks/look.yml would have seen: a bare machine, whatever this one is.
+        # The result of tasks/look.yml on a bare machine, whatever the controller has.
         "__trackbox_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}

@@ -122,7 +122,7 @@ def latencies(machine: Machine, until: threading.Event, least: int) -> list[floa
 
 
 def p95(taken: list[float]) -> float:
-    """What 95 % of them stay below."""
+    """The 95th percentile, in seconds."""
     return sorted(taken)[int(len(taken) * 0.95)]
 
 
