@@ -56,7 +56,7 @@ def kill(
     given: list[str],
     when: str,
     by: int = signal.SIGKILL,
-    gone: Path = Path("/nonexistent"),
+    gone: Path | None = None,
 ) -> None:
     """Run a playbook, and end it by a signal once a command succeeds on the machine and a file here is gone."""
     command, environment = machine.ansible(path_of(playbook), *given)
@@ -65,7 +65,7 @@ def kill(
     ) as running:
         try:
             host.check_output("timeout 400 sh -c %s", f"until {when}; do sleep 0.05; done")
-            while gone.exists() and running.poll() is None:
+            while gone and gone.exists() and running.poll() is None:
                 time.sleep(0.02)
             assert running.poll() is None, "it had ended before it could be killed"
         finally:
