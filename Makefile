@@ -53,13 +53,13 @@ down: .venv/done  ## the local VM, its secrets and its network, gone
 	ansible-playbook -i inventory/local playbooks/local-vm.yml -e local_vm_state=absent
 
 # Python's venv is a package of its own on Debian.
-.venv/done: requirements.txt roles/common/files/uv.txt
+.venv/done: requirements.txt roles/machine/files/uv.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv; } \
 	  || { echo "Python's venv is missing: install python3-venv, or name another Python: make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else \
 	  "Trackbox needs Python 3.11 or newer on the controller, and this is %d.%d: name another one, make PYTHON=python3.13" % sys.version_info[:2])'
 	$(PYTHON) -m venv --clear .venv
-	.venv/bin/pip install --quiet --require-hashes --requirement roles/common/files/uv.txt
+	.venv/bin/pip install --quiet --require-hashes --requirement roles/machine/files/uv.txt
 	uv pip install --quiet --require-hashes --compile-bytecode --python .venv --requirement requirements.txt
 	@touch $@
 

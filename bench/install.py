@@ -19,7 +19,7 @@ from bare import Bare, bare
 from harness import ROOT, Bench
 from report import Reach, Result, spread
 
-sys.path.insert(0, str(ROOT / "roles/minio/library"))
+sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
 # What site.yml writes and a script would, too; commands make the rest: packages, environments, the certificate.
@@ -72,7 +72,7 @@ def script(bench: Bench) -> dict[str, str]:
         "training": (secret("training_s3_secret"), policy([], ["datasets"])),
     }
     root = {"root_user": "trackbox-root", "root_password": secret("minio_root_password")}
-    locks = {"uv": "roles/common/files/uv.txt", "sdk": "roles/minio/files/sdk.txt"}
+    locks = {"uv": "roles/machine/files/uv.txt", "sdk": "roles/minio/files/sdk.txt"}
     locks |= {"mlflow": "roles/mlflow/files/requirements.txt", "training": "training/requirements.txt"}
     return {
         "script": names + (ROOT / "bench/install.sh").read_text().replace("\n@FILES@\n", "\n".join(["", *texts, ""])),

@@ -6,7 +6,7 @@ import pytest
 from machine import ROOT, Machine
 from testinfra.host import Host
 
-sys.path.insert(0, str(ROOT / "roles/verify/filter_plugins"))
+sys.path.insert(0, str(ROOT / "plugins/filter"))
 import verify
 
 

@@ -84,7 +84,7 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
         # The result of tasks/look.yml on a bare machine, whatever the controller has.
-        "__trackbox_look": {"stdout": ""},
+        "machine_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}
     groups = {group: {"hosts": members} for group in GROUPS}

@@ -14,7 +14,7 @@ import yaml
 from machine import ROOT, Machine
 from testinfra.host import Host
 
-sys.path.insert(0, str(ROOT / "roles/verify/filter_plugins"))
+sys.path.insert(0, str(ROOT / "plugins/filter"))
 import verify
 
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(Path(__file__).with_name("breakings.yml").read_text())

@@ -23,7 +23,7 @@ from seen import NAME, NAMED, Seen
 from surroundings import acme_server, ocsp_responder, tls_proxy
 from testinfra.host import Host
 
-sys.path.insert(0, str(ROOT / "roles/verify/filter_plugins"))
+sys.path.insert(0, str(ROOT / "plugins/filter"))
 import verify
 
 RENEW = "systemctl start trackbox-certificate"

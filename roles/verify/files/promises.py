@@ -1,4 +1,6 @@
-"""What a promise is, and how all of them are looked at. The functions in inside/ and outside/ are the promises.
+"""What a promise is, and how all of them are looked at.
+
+The functions in inside/ and outside/, and those in files/promises of each service's role, are the promises.
 
 A promise is a function whose docstring says it in one sentence. It gets the facts of its service (what the settings
 want), and yields what it finds to be otherwise: nothing, if the promise is held. It changes nothing.
@@ -14,18 +16,6 @@ from typing import Any
 
 Facts = dict[str, Any]
 Check = Callable[[Facts], Iterable[str]]
-
-TITLES = {
-    "host": "The machine",
-    "mysql": "The database",
-    "minio": "MinIO",
-    "mlflow": "MLflow",
-    "nginx": "NGINX",
-    "training": "Training",
-    "system": "The system",
-    "firewall": "The firewall",
-    "backup": "Backups",
-}
 
 # Findings that one line of the table shows.
 SHOWN = 4
@@ -46,21 +36,46 @@ class Promise:
 
 
 PROMISES: dict[str, Promise] = {}
+# By the fact that a service must have, and the function's name: promises that several services make.
+SHARED: dict[tuple[str, str], Check] = {}
 
 
-def promise(*services: str) -> Callable[[Check], Check]:
-    """Make a function a promise of the service; with several, one of each, `{}` in its sentence being the title."""
+def promise(service: str) -> Callable[[Check], Check]:
+    """Make a function a promise of the service."""
 
     def register(check: Check) -> Check:
-        sentence = (check.__doc__ or "").split("\n")[0].rstrip(".")
-        for service in services:
-            name = check.__name__ if len(services) == 1 else f"{service}_{check.__name__}"
-            if name in PROMISES:
-                raise ValueError(f"two promises are called {name}")
-            PROMISES[name] = Promise(name, service, sentence.format(TITLES[service]), check)
+        if check.__name__ in PROMISES:
+            raise ValueError(f"two promises are called {check.__name__}")
+        PROMISES[check.__name__] = Promise(check.__name__, service, sentence(check), check)
         return check
 
     return register
+
+
+def promise_of_each(fact: str) -> Callable[[Check], Check]:
+    """Make a function a promise of each service that has this fact; `{}` in its sentence is the service's title."""
+
+    def register(check: Check) -> Check:
+        SHARED[fact, check.__name__] = check
+        return check
+
+    return register
+
+
+def sentence(check: Check) -> str:
+    """Return the first line of a promise's docstring."""
+    return (check.__doc__ or "").split("\n")[0].rstrip(".")
+
+
+def promises_of(facts: Facts) -> list[Promise]:
+    """Return the promises of the services that have facts; each service's own ones, then those that it shares."""
+    made = [promised for promised in PROMISES.values() if promised.service in facts]
+    for (fact, name), check in SHARED.items():
+        for service, its in facts.items():
+            if isinstance(its, dict) and fact in its:
+                title = its.get("title", service)
+                made.append(Promise(f"{service}_{name}", service, sentence(check).format(title), check))
+    return made
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
@@ -96,7 +111,7 @@ def look(facts: Facts, only: Sequence[str] = ()) -> list[dict[str, Any]]:
 
     facts: of each service, by name; `secrets` beside them is what may never be shown.
     """
-    chosen = [made for made in PROMISES.values() if made.service in facts and (not only or made.name in only)]
+    chosen = [made for made in promises_of(facts) if not only or made.name in only]
     secrets = sorted(facts.get("secrets", []), key=len, reverse=True)
     with ThreadPoolExecutor(6) as pool:
         return list(pool.map(lambda made: outcome(made, facts, secrets), chosen))

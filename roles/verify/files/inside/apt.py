@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from promises import Facts, Off, promise
+from promises import Facts, promise
 from tools import output
 
 UNSIGNED = re.compile(
@@ -26,13 +26,3 @@ def packages_signed(_: Facts) -> Iterator[str]:
         value = re.search(rf'^{name} "(.*)";', settings, re.MULTILINE)
         if value and value[1].lower() in ("1", "true", "yes"):
             yield f"{name} is {value[1]}"
-
-
-@promise("mysql")
-def mysql_source_pinned(its: Facts) -> Iterator[str]:
-    """The database's own source of packages serves nothing else."""
-    if not its["source"]:
-        raise Off("the database comes from the distribution")
-    [first, *_] = re.findall(r"^ *(-?\d+) (?=.*" + re.escape(its["source"]) + ")", output("apt-cache", "policy"), re.M)
-    if int(first) > 100:
-        yield f"its priority is {first}, and so it may replace any package"

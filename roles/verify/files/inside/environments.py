@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution
 from pathlib import Path
 
-from promises import Facts, promise
+from promises import Facts, promise_of_each
 
 # uv puts them into every environment.
 UVS = {"_virtualenv.py", "_virtualenv.pth"}
@@ -43,7 +43,7 @@ def differing(folder: Path) -> tuple[list[str], set[str]]:
     return bad, named
 
 
-@promise("minio", "mlflow", "training")
+@promise_of_each("environments")
 def packages_locked(its: Facts) -> Iterator[str]:
     """{} has the Python packages of its lock, in their versions, and no other."""
     for environment in its["environments"]:
@@ -68,7 +68,7 @@ def packages_locked(its: Facts) -> Iterator[str]:
             yield f"{environment['path']} was made from another lock"
 
 
-@promise("minio", "mlflow", "training")
+@promise_of_each("environments")
 def packages_intact(its: Facts) -> Iterator[str]:
     """{} has its Python packages byte for byte as they were published, and no module beside them."""
     for environment in its["environments"]:

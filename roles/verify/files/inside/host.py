@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from promises import Facts, Off, promise
+from promises import Facts, Off, promise, promise_of_each
 from tools import output, show, walk
 
 
@@ -42,7 +42,7 @@ def ports_open(its: Facts) -> Iterator[str]:
             yield f"{program} waits at {address}:{port} (UDP)"
 
 
-@promise("minio", "mlflow")
+@promise_of_each("addresses")
 def port_its_own(its: Facts) -> Iterator[str]:
     """{} alone holds its ports, at the addresses that were set."""
     uid = output("id", "--user", its["user"]).strip()

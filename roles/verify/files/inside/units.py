@@ -6,13 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from promises import Facts, promise
+from promises import Facts, promise_of_each
 from tools import family, output, sha256, show, status
 
-SERVERS = ("mysql", "minio", "mlflow", "nginx")
-
-
-@promise(*SERVERS)
+@promise_of_each("exposure")
 def runs(its: Facts) -> Iterator[str]:
     """{} runs with what watches over it, and starts at boot."""
     for unit in (its["unit"], *its.get("helpers", [])):
@@ -23,7 +20,7 @@ def runs(its: Facts) -> Iterator[str]:
             yield f"{unit} is {found['UnitFileState'] or 'not installed'}"
 
 
-@promise(*SERVERS)
+@promise_of_each("exposure")
 def hardened(its: Facts) -> Iterator[str]:
     """{} stays within what systemd-analyze security may rate its unit."""
     said = output("systemd-analyze", "security", "--no-pager", its["unit"])
@@ -32,12 +29,12 @@ def hardened(its: Facts) -> Iterator[str]:
         yield f"{its['unit']} is rated {rated[1] if rated else 'nothing'}, above {its['exposure']}"
 
 
-@promise(*SERVERS)
+@promise_of_each("exposure")
 def unit_unchanged(its: Facts) -> Iterator[str]:
     """{} has the unit that was written for it, and no later drop-in changes it."""
     found = show(its["unit"], "FragmentPath", "DropInPaths", "NeedDaemonReload")
     fragment = found["FragmentPath"]
-    ours = [path for path in its["files"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
+    ours = [path for path in its["as_written"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
     if fragment not in ours and not fragment.startswith(("/lib/", "/usr/lib/")):
         yield f"its unit is {fragment}"
     # Those of the distribution lie under /usr/lib; a `systemctl set-property --runtime` writes into /run.
@@ -50,17 +47,17 @@ def unit_unchanged(its: Facts) -> Iterator[str]:
         yield "systemd has not read its files again: systemctl daemon-reload"
 
 
-@promise(*SERVERS, "training")
+@promise_of_each("as_written")
 def files_as_written(its: Facts) -> Iterator[str]:
     """{} has its files as the settings make them."""
-    for path, wanted in its["files"].items():
+    for path, wanted in its["as_written"].items():
         if not Path(path).is_file():
             yield f"{path} is missing"
         elif sha256(path) != wanted:
             yield f"{path} is another"
 
 
-@promise("minio", "mlflow")
+@promise_of_each("confined")
 def confined(its: Facts) -> Iterator[str]:
     """{} runs as its own user, without capabilities, behind a filter of system calls."""
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
@@ -72,17 +69,7 @@ def confined(its: Facts) -> Iterator[str]:
             yield f"process {process} runs as {found['Uid'].split()[0]}"
 
 
-@promise("mlflow")
-def mlflow_memory_limited(its: Facts) -> Iterator[str]:
-    """MLflow's processes may each take the memory that was set, and not more."""
-    for process in family(its["unit"]):
-        lines = Path(f"/proc/{process}/limits").read_text().splitlines()
-        [limit] = [line.split()[3] for line in lines if line.startswith("Max data size ")]
-        if limit != str(its["memory"]):
-            yield f"process {process} may take {limit} bytes"
-
-
-@promise(*SERVERS)
+@promise_of_each("exposure")
 def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the program and the libraries that are installed, none that was replaced since its start."""
     for process in family(its["unit"]):
@@ -93,7 +80,7 @@ def binary_current(its: Facts) -> Iterator[str]:
             yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
 
 
-@promise("mysql", "nginx")
+@promise_of_each("packaged")
 def package_intact(its: Facts) -> Iterator[str]:
     """{} runs a program that is as its package brought it."""
     [main, *_] = family(its["unit"])
@@ -106,7 +93,7 @@ def package_intact(its: Facts) -> Iterator[str]:
             yield f"{package}: {line.split()[-1]} is another"
 
 
-@promise("mysql", "minio", "mlflow", "nginx")
+@promise_of_each("exposure")
 def user_cannot_log_in(its: Facts) -> Iterator[str]:
     """{} has a system user who cannot log in."""
     for name in its.get("users_of_the_system", [its["user"]]):

@@ -22,10 +22,3 @@ def ports_closed(its: Facts) -> Iterator[str]:
     """From outside nothing answers but SSH and the front door."""
     tried = sorted({*WELL_KNOWN, *its["inner"]} - set(its["ports"]))
     yield from (f"port {port} is open" for port in open_ports(its["address"], tried))
-
-
-@promise("nginx")
-def door_open(its: Facts) -> Iterator[str]:
-    """NGINX's ports answer from outside."""
-    answering = open_ports(its["host"], its["ports"])
-    yield from (f"port {port} does not answer" for port in its["ports"] if port not in answering)

@@ -1,0 +1,126 @@
+"""Filters of the preflight: what stands on a machine that belongs to somebody else, a sentence for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+Seen = Mapping[str, Sequence[str]]
+
+# A package that brings a database server, such as mysql-server-core-8.0 or percona-xtradb-cluster-server.
+SERVER = re.compile(r"(mysql|mariadb|percona)(-[a-z]+)*-server(-core)?(-[0-9.]+)?")
+TITLES = {"mysql": "MySQL", "mariadb": "MariaDB"}
+# What the user database says of an account that Trackbox made, and how far system accounts are numbered.
+MARK, LAST_SYSTEM_ID = "Trackbox", 999
+
+
+def installed(seen: Seen) -> bool:
+    """Return whether an installation of Trackbox is on the machine, be it half-way."""
+    return any(path == "/var/lib/trackbox/before" or path.startswith("/opt/trackbox/uv/") for path in seen["path"])
+
+
+def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each account, and each group, that Trackbox needs and somebody else has.
+
+    seen: what tasks/look.yml saw. accounts: by its name, the home that Trackbox gives it. A system account that nobody
+    can log in to counts as Trackbox's if Trackbox is installed, or if the object store lives in it: an uninstallation
+    by an earlier version left it unmarked.
+    """
+    problems, named = [], set()
+    for name, uid, comment, home, shell in (line.split(":") for line in seen["account"]):
+        if name not in accounts:
+            continue
+        named.add(name)
+        unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
+        kept = home == accounts[name] != "/nonexistent"
+        # An earlier version may have taken the account over. It works, and uninstall.yml leaves the account.
+        taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
+        if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
+            problems.append(
+                f"{host} has an account {name} that Trackbox did not make (number {uid}, home {home}, shell {shell}), "
+                f"and a service needs the name: rename the account by usermod --login NEW {name}, and its group by "
+                f"groupmod --new-name NEW {name}."
+            )
+    for name in accounts:
+        if name in seen["group"] and name not in named and not installed(seen):
+            problems.append(
+                f"{host} has a group {name} that Trackbox did not make, and a service needs the name: rename the group "
+                f"by groupmod --new-name NEW {name}."
+            )
+    return problems
+
+
+def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
+    """Return a sentence for each group that somebody else made, and whose members would read Trackbox's credentials."""
+    return [
+        f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
+        f"training package: rename the group by groupmod --new-name NEW {name}."
+        for name in groups
+        if name in seen["group"] and not installed(seen)
+    ]
+
+
+def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> list[str]:
+    """Return a sentence for what lies where Trackbox puts its own files; the dumps of upgrades are Trackbox's.
+
+    files: those of the services outside of Trackbox's folders, such as their units.
+    """
+    if installed(seen):
+        return []
+    found = [path for path in seen["own"] if not path.startswith("/var/lib/trackbox/d")]
+    found += [path for path in (line.split(" -> ")[0] for line in seen["path"]) if path in files]
+    return [
+        f"{host} has {', '.join(found)}, which Trackbox did not make and would overwrite: move that away, or install "
+        "on another machine."
+    ] * bool(found)
+
+
+def site_problems(seen: Seen, host: str) -> list[str]:
+    """Return a sentence for the sites of an NGINX that was there before: it would serve them no longer."""
+    return [
+        f"{host} has an NGINX with sites of its own ({', '.join(seen['site'])}), which would be served no longer: "
+        "Trackbox replaces /etc/nginx/nginx.conf. Move the sites to another machine, or remove these files."
+    ] * bool(seen["site"] and not installed(seen))
+
+
+def database_problems(seen: Seen, host: str, flavor: str, socket: str) -> list[str]:
+    """Return a sentence for a database server, or the data of one, that is not of the flavor `mysql` or `mariadb`.
+
+    The same flavor is welcome: it keeps its databases.
+    """
+    servers = [name for name in seen["installed"] if SERVER.fullmatch(name)]
+    others = [name for name in servers if not name.startswith(flavor)]
+    remedy = {"mysql": "mysql_flavor: mariadb", "mariadb": "mysql_flavor: mysql"}[flavor]
+    if others:
+        percona = any(name.startswith("percona") for name in others)
+        choice = "install on another machine" if percona else f"set {remedy}"
+        return [
+            f"{host} has the packages {', '.join(others)}, and mysql_flavor is {flavor}: {choice}, or remove that "
+            f"server, if nobody needs it (apt purge {' '.join(others)}; then move /var/lib/mysql away)."
+        ]
+    if data := [name for name in seen["database"] if name != flavor]:
+        return [
+            f"{host} has data of {TITLES[data[0]]} in /var/lib/mysql, and mysql_flavor is {flavor}: set {remedy}, or "
+            "move /var/lib/mysql away."
+        ]
+    if socket in seen["listens"] and not servers:
+        return [
+            f"{host} has a database server at {socket} that came with no package of a server: stop it and disable it, "
+            "or give Trackbox another socket by trackbox_database_socket."
+        ]
+    return []
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "account_problems": account_problems,
+            "database_problems": database_problems,
+            "foreign_path_problems": foreign_path_problems,
+            "group_problems": group_problems,
+            "site_problems": site_problems,
+        }

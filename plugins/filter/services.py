@@ -1,0 +1,43 @@
+"""Filters over the list of services: which are on a machine, which have a file such as an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROLES = Path(__file__).parents[2] / "roles"
+
+
+def services_in(services: Mapping[str, str], groups: Iterable[str]) -> list[str]:
+    """Return the names of the services whose group is one of these, in the order of the list.
+
+    services: the group of each service, by name.
+    """
+    known = set(groups)
+    return [name for name, group in services.items() if group in known]
+
+
+def offering(services: Iterable[str], path: str, roles: str = "") -> list[str]:
+    """Return those services whose role has this file, such as tasks/upgrade.yml or templates/door.j2.
+
+    roles: the folder of the roles; by default that of this checkout or collection.
+    """
+    return [name for name in services if (Path(roles or ROLES) / name / path).is_file()]
+
+
+def role_files(services: Iterable[str], path: str, without: str = "") -> list[str]:
+    """Return the absolute paths of those files that the roles of the services have; without: a service to leave out."""
+    return [str(ROLES / name / path) for name in offering(services, path) if name != without]
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "offering": offering,
+            "role_files": role_files,
+            "services_in": services_in,
+        }

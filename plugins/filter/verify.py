@@ -1,0 +1,206 @@
+"""Filters of the role: what is sent to be run, and the table of what came back."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import hashlib
+import json
+import secrets
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROLES = Path(__file__).parents[2] / "roles"
+FILES = ROLES / "verify/files"
+MARKS = {"held": "✔", "broken": "✘", "off": "–"}
+# What both sides begin with, in the order in which they import one another.
+FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
+# Of a secret so short nothing can be said: it would be found by chance.
+SHORT = 8
+NAME, WIDTH = 28, 120
+
+Result = Mapping[str, Any]
+Promised = Mapping[str, Mapping[str, Any]]
+
+
+def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
+    """Return what files/load.py reads: the modules of a side (inside or outside), the facts, and which promises."""
+    shared = [FILES / f"{name}.py" for name in FIRST[side]] + sorted((FILES / side).glob("*.py"))
+    sources = [[".".join(path.relative_to(FILES).with_suffix("").parts), path.read_text()] for path in shared]
+    for service in facts:
+        for path in sorted((ROLES / service / "files/promises").glob(f"{side}*.py")):
+            sources.append([f"{path.stem}.{service}", path.read_text()])
+    return json.dumps({"sources": sources, "facts": facts, "only": wanted(only)})
+
+
+def flat(promised: Promised, *keys: str) -> list[Any]:
+    """Return what the services have under a key, or under a key within another, in one list."""
+    found: list[Any] = []
+    for each in promised.values():
+        value: Any = each
+        for key in keys:
+            value = value.get(key, {}) if isinstance(value, Mapping) else {}
+        found += value if isinstance(value, list) else [value] if value else []
+    return found
+
+
+def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
+    """Return the ports at which something may wait for the network."""
+    addresses = [str(address).rpartition(":") for address in flat(promised, "inside", "addresses")]
+    outer = [int(port) for address, _, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
+    return [*settings["ports"], *flat(promised, "inside", "ports"), *outer]
+
+
+def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of the promises inside the machine, by service, with `host` for the machine itself.
+
+    promised: what roles/verify/vars/main.yml describes. settings: those of the role, with the services' titles.
+    """
+    known: dict[str, str] = {}
+    members: dict[str, Any] = {}
+    for each in promised.values():
+        known |= each.get("secrets", {})
+        members |= each.get("inside", {}).get("members", {})
+    host = {
+        "ports": ports(promised, settings),
+        "folders": flat(promised, "inside", "data"),
+        "free": settings["free"],
+        "container": promised.get("system", {}).get("inside", {}).get("container", False),
+        "groups": {name: each["reader"] for name, each in promised.items() if "reader" in each},
+        "public": ["/etc/trackbox", *flat(promised, "public")],
+        "root_only": ["/etc/trackbox/*/*.key", *flat(promised, "root_only")],
+        "members": members,
+    } | fingerprints(known)
+    facts = {name: {**each["inside"], "title": settings["titles"][name]} for name, each in promised.items()}
+    if "backup" in facts:
+        facts["backup"]["days"] = settings["backup_days"]
+    return {"host": host, **facts}
+
+
+def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts of the promises outside the machine, as inside_facts does; they hold secrets."""
+    inner = [int(str(address).rpartition(":")[2]) for address in flat(promised, "inside", "addresses")]
+    facts: dict[str, Any] = {
+        "host": {"address": settings["address"], "ports": ports(promised, settings), "inner": inner},
+        "secrets": [secret for each in promised.values() for secret in each.get("secrets", {}).values()],
+    }
+    for name, each in promised.items():
+        if "outside" in each:
+            # What several services promise is looked at inside.
+            own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
+            facts[name] = {**own, **settings["door"], **each["outside"]}
+    return facts
+
+
+def wanted(only: str) -> list[str]:
+    """Return the names in a text that separates them by commas."""
+    return [name.strip() for name in only.split(",") if name.strip()]
+
+
+def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
+    """Return how a machine knows a secret when it sees it, without being told: names by salted digests.
+
+    As it is, and as `base64` writes it, alone or with the end of its line; the padding is left away.
+    """
+    salt = secrets.token_hex(16)
+    digests = {}
+    for name, value in known.items():
+        coded = [base64.b64encode((value + end).encode()).decode() for end in ("", "\n")]
+        for word in (value, *coded) if len(value) >= SHORT else ():
+            digests[hashlib.sha256((salt + word.rstrip("=")).encode()).hexdigest()] = name
+    return {"salt": salt, "fingerprints": digests}
+
+
+def promise_names(texts: Iterable[str]) -> list[str]:
+    """Return the names of all promises. texts: what files/load.py reads of each side."""
+    names: list[str] = []
+    for text in texts:
+        question = json.dumps({**json.loads(text), "names": True})
+        command = [sys.executable, "-I", "-c", (FILES / "load.py").read_text()]
+        done = subprocess.run(command, input=question, capture_output=True, text=True, check=True, timeout=30)
+        names += json.loads(done.stdout)
+    return names
+
+
+def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each name that is no promise's. given: by side, what files/load.py reads."""
+    if not wanted(only):
+        return []
+    problems, names = [], promise_names(given.values())
+    for name in wanted(only):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]}?" if near else "the names stand at the left of the table."
+            problems.append(f"verify_only names {name}, which is no promise: {meant}")
+    return problems
+
+
+def promise_results(variables: Mapping[str, Any]) -> list[Result]:
+    """Return what was found on a host: first inside, then outside; one broken promise where it could not be reached.
+
+    variables: the host's.
+    """
+    found: list[Result] = []
+    for side in ("inside", "outside"):
+        text = variables.get(f"__verify_found_{side}", {}).get("stdout")
+        if not text:
+            unreached = {
+                "name": f"seen_from_{side}",
+                "service": "host",
+                "promise": f"The machine can be looked at from {side}",
+            }
+            return [*found, {**unreached, "state": "broken", "detail": "Ansible's own error stands above"}]
+        found += json.loads(text)
+    order = ["host", *variables.get("wiring_promised", {})]
+    return sorted(found, key=lambda line: order.index(line["service"]))
+
+
+def named(results: Mapping[str, Sequence[Result]]) -> Iterator[tuple[str, Result]]:
+    """Yield each result with the name of its host, which stays empty where there is only one."""
+    for host, lines in results.items():
+        yield from ((host if len(results) > 1 else "", line) for line in lines)
+
+
+def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
+    """Return the table of promises, by host a list of results: one line for each, and below it what was found."""
+    text, before = [], ""
+    for host, line in named(results):
+        title = f"{host} {line['service']}".strip()
+        text += ["", title] if title != before else []
+        before = title
+        text.append(f"  {MARKS[line['state']]} {line['name']:<{NAME}} {line['promise']}")
+        text += textwrap.wrap(
+            line["detail"], WIDTH, initial_indent=" " * (NAME + 5), subsequent_indent=" " * (NAME + 5)
+        )
+    counts = Counter(line["state"] for _, line in named(results))
+    many = sum(counts.values())
+    total = f"{many} promise{'' if many == 1 else 's'}: " + ", ".join(f"{counts[state]} {state}" for state in MARKS)
+    return "\n".join([*text, "", total])
+
+
+def broken_promises(results: Mapping[str, Sequence[Result]]) -> list[str]:
+    """Return the names of the broken promises, with their host where there are several."""
+    return [
+        f"{line['name']} {host and f'on {host}'}".strip() for host, line in named(results) if line["state"] == "broken"
+    ]
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "broken_promises": broken_promises,
+            "inside_facts": inside_facts,
+            "outside_facts": outside_facts,
+            "promise_results": promise_results,
+            "promise_table": promise_table,
+            "promises_given": given,
+            "unknown_promises": unknown_promises,
+        }

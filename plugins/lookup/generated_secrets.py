@@ -1,0 +1,45 @@
+"""The lookup `generated_secrets`: which secrets this controller generated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = """
+name: generated_secrets
+author: Trackbox
+short_description: Which secrets this controller generated
+description: Return the names of those secrets whose file is there, and whose variable does not say otherwise.
+options:
+  _terms:
+    description: The folder of the secrets, and a mapping from the name of each file to the variable that would supply it.
+    required: true
+"""
+
+EXAMPLES = """
+- ansible.builtin.debug:
+    msg: "{{ query('generated_secrets', trackbox_secrets, {'admin_password': 'trackbox_admin_password'}) }}"
+"""
+
+RETURN = """
+_raw: {description: The names., type: list}
+"""
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """What Ansible looks for."""
+
+    def run(self, terms: list[Any], variables: Mapping[str, Any], **_: Any) -> list[str]:
+        """Return the names. terms: the folder, and the variables by file."""
+        folder, known = terms
+        found = []
+        for name, variable in known.items():
+            path = Path(folder, name)
+            if path.is_file():
+                generated = path.read_text().rstrip()
+                given = self._templar.template(variables[variable]) if variable in variables else generated
+                found += [name] * (given == generated)
+        return found

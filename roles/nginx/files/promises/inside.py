@@ -1,0 +1,109 @@
+"""The front door's own machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from promises import Facts, promise
+from tools import family, output, show, status
+
+
+@promise("nginx")
+def nginx_users_exact(its: Facts) -> Iterator[str]:
+    """NGINX lets in the users that were set, and nobody else."""
+    lines = Path(its["htpasswd"]).read_text().splitlines()
+    found = [line.partition(":")[0] for line in lines if line.strip()]
+    yield from (f"{name} is in {its['htpasswd']}" for name in sorted(set(found) - set(its["names"])))
+    yield from (f"{name} is missing in {its['htpasswd']}" for name in sorted(set(its["names"]) - set(found)))
+    yield from (
+        f"{name} is in {its['htpasswd']} {found.count(name)} times" for name in its["names"] if found.count(name) > 1
+    )
+
+
+@promise("nginx")
+def nginx_hashes_strong(its: Facts) -> Iterator[str]:
+    """NGINX keeps passwords as bcrypt hashes."""
+    for line in Path(its["htpasswd"]).read_text().splitlines():
+        name, _, hashed = line.partition(":")
+        kept = re.fullmatch(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", hashed)
+        if name and (not kept or int(kept[1]) < its["cost"]):
+            yield f"{name} has {'a cheap hash' if kept else 'something else'}"
+
+
+def settings(shown: str) -> list[str]:
+    """Return the files that `nginx -T` shows."""
+    return re.findall(r"^# configuration file (.+):$", shown, re.MULTILINE)
+
+
+@promise("nginx")
+def nginx_settings_ours(its: Facts) -> Iterator[str]:
+    """NGINX reads Trackbox's settings and the distribution's modules, and nothing else."""
+    for path in settings(output("nginx", "-T", "-q")):
+        if path not in its["as_written"] and path != "/etc/nginx/mime.types" and "/modules-enabled/" not in path:
+            yield f"{path} is read too"
+
+
+@promise("nginx")
+def nginx_settings_run(its: Facts) -> Iterator[str]:
+    """NGINX runs the settings and the certificate that are on the disk, and they are right."""
+    output("nginx", "-t", "-q")
+    shown = output("nginx", "-T", "-q")
+    files = settings(shown)
+    files += re.findall(r"^\s*ssl_certificate(?:_key)?\s+([^$;]+);", shown, re.MULTILINE)
+    tick, up = os.sysconf("SC_CLK_TCK"), float(Path("/proc/uptime").read_text().split()[0])
+    [_, *workers] = family(its["unit"])
+    for worker in workers:
+        # Its start, in ticks after the boot, is the 20th field behind the program's name.
+        ticks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[19])
+        started = time.time() - (up - ticks / tick)
+        for path in sorted(set(files)):
+            if os.stat(path).st_mtime > started + 1:
+                yield f"{path} is newer than the worker {worker}: systemctl reload nginx"
+
+
+@promise("nginx")
+def nginx_workers_unprivileged(its: Facts) -> Iterator[str]:
+    """NGINX answers requests as an unprivileged user."""
+    uid = output("id", "--user", its["user"]).strip()
+    [_, *workers] = family(its["unit"])
+    for worker in workers:
+        if set(status(worker)["Uid"].split()) != {uid} or int(status(worker)["CapEff"], 16):
+            yield f"the worker {worker} runs as {status(worker)['Uid'].split()[0]}"
+
+
+@promise("nginx")
+def nginx_key_fits(its: Facts) -> Iterator[str]:
+    """NGINX's keys belong to its certificates."""
+    for path in dict.fromkeys(its["certificates"]):
+        certificate = output("openssl", "x509", "-in", path, "-noout", "-pubkey")
+        if certificate != output("openssl", "pkey", "-in", path, "-pubout"):
+            yield f"the key in {path} belongs to another certificate"
+
+
+@promise("nginx")
+def nginx_without_authority(its: Facts) -> Iterator[str]:
+    """NGINX does not see the key of the installation's own authority."""
+    for process in family(its["unit"]):
+        if os.path.samefile(its["authority_key"], f"/proc/{process}/root{its['authority_key']}"):
+            yield f"process {process} can open {its['authority_key']}"
+
+
+@promise("nginx")
+def nginx_renewal(its: Facts) -> Iterator[str]:
+    """NGINX's certificates are renewed by themselves."""
+    found = show(its["renewal"], "ActiveState", "UnitFileState")
+    if found["ActiveState"] != "active" or found["UnitFileState"] != "enabled":
+        yield f"{its['renewal']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
+
+
+@promise("nginx")
+def nginx_log_private(its: Facts) -> Iterator[str]:
+    """NGINX's logs, which name people and addresses, are not for everybody."""
+    for path in Path("/var/log/nginx").iterdir():
+        if path.stat().st_mode & 0o007:
+            yield f"{path} has mode {stat.S_IMODE(path.stat().st_mode):04o}"
