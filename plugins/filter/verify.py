@@ -33,7 +33,7 @@ def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
     shared = [FILES / f"{name}.py" for name in FIRST[side]] + sorted((FILES / side).glob("*.py"))
     sources = [[".".join(path.relative_to(FILES).with_suffix("").parts), path.read_text()] for path in shared]
     for service in facts:
-        for path in sorted((ROLES / service / "files/promises").glob(f"{side}*.py")):
+        for path in sorted((ROLES / service / "promises").glob(f"{side}*.py")):
             sources.append([f"{path.stem}.{service}", path.read_text()])
     return json.dumps({"sources": sources, "facts": facts, "only": wanted(only)})
 

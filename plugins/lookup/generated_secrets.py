@@ -15,7 +15,7 @@ short_description: Which secrets this controller generated
 description: Return the names of those secrets whose file is there, and whose variable does not say otherwise.
 options:
   _terms:
-    description: The folder of the secrets, and a mapping from the name of each file to the variable that would supply it.
+    description: The folder of the secrets, and by the name of each file the variable that would supply the secret.
     required: true
 """
 

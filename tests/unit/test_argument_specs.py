@@ -40,9 +40,9 @@ def parts(options: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, A
         yield from parts(option.get("options", {}))
 
 
-def test_every_role_has_both_files() -> None:
-    folders = {path.name for path in (ROOT / "roles").iterdir() if (path / "tasks").is_dir()}
-    assert folders == {*ROLES} == {role for role, path in ROLES.items() if (path / "meta/argument_specs.yml").exists()}
+def test_a_role_with_variables_has_both_files() -> None:
+    services = yaml.safe_load((ROOT / "roles/wiring/vars/main/services.yml").read_text())["wiring_services"]
+    assert {*services} <= {*ROLES} == {path.parts[-3] for path in ROOT.glob("roles/*/meta/argument_specs.yml")}
 
 
 @every_role

@@ -68,18 +68,21 @@ def test_a_name_is_given_once() -> None:
         promises.PROMISES.pop("name_of_a_test")
 
 
-def test_several_services_make_a_promise_each() -> None:
+def test_each_service_with_a_fact_makes_the_promise() -> None:
     def kept(_: Facts) -> Iterator[str]:
         """{} is kept."""
         yield from ()
 
+    facts = {"mysql": {"keeps": 1, "title": "The database"}, "nginx": {"keeps": 0, "title": "NGINX"}, "training": {}}
     try:
-        promises.promise("mysql", "nginx")(kept)
-        sentences = {name: made.sentence for name, made in promises.PROMISES.items() if name.endswith("_kept")}
-        assert sentences == {"mysql_kept": "The database is kept", "nginx_kept": "NGINX is kept"}
+        promises.promise_of_each("keeps")(kept)
+        made = promises.promises_of({**facts, "secrets": ["keeps"]})
+        assert {each.name: each.sentence for each in made if each.name.endswith("_kept")} == {
+            "mysql_kept": "The database is kept",
+            "nginx_kept": "NGINX is kept",
+        }
     finally:
-        for name in ("mysql_kept", "nginx_kept"):
-            promises.PROMISES.pop(name, None)
+        promises.SHARED.pop(("keeps", "kept"), None)
 
 
 def test_the_modules_run_where_no_file_of_them_lies() -> None:

@@ -75,7 +75,7 @@ def test_a_group_alone_is_refused() -> None:
 
 def test_folders_and_units_of_somebody_else_are_refused() -> None:
     lines = ["own:/opt/trackbox/theirs", "own:/var/lib/trackbox/dumps", "path:/etc/systemd/system/minio.service"]
-    [said] = foreign_path_problems(seen("\n".join(lines)), "box")
+    [said] = foreign_path_problems(seen("\n".join(lines)), "box", ["/etc/systemd/system/minio.service"])
     assert said.startswith("box has /opt/trackbox/theirs, /etc/systemd/system/minio.service, which Trackbox did not")
     assert foreign_path_problems(seen("\n".join([*lines, INSTALLED])), "box") == []
     assert foreign_path_problems(seen("own:/var/lib/trackbox/dumps"), "box") == []

@@ -58,7 +58,7 @@ def test_a_value_that_does_not_fit_gets_a_sentence(name: str, value: Any, said: 
 
 def test_the_remedy_is_the_comment_in_the_defaults_of_the_role_that_has_the_variable() -> None:
     [problem] = variable_problems({"trackbox_host": []}, ROLES)
-    assert problem.endswith(": the comment above it in roles/common/defaults/main.yml says what fits.")
+    assert problem.endswith(": the comment above it in roles/wiring/defaults/main.yml says what fits.")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The filters that tell whether a package has to be built, and installed."""
 
 import os
-import sys
 from pathlib import Path
 
 from wheels import folder_state

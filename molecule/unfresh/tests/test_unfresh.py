@@ -17,14 +17,14 @@ import pytest
 from machine import ROOT, Machine
 from testinfra.host import Host
 
-REMOVE = (ROOT / "roles/common/files/remove").read_text()
+REMOVE = (ROOT / "roles/machine/files/remove").read_text()
 
 
 def refused(machine: Machine, **variables: Any) -> str:
     """Return the sentence by which site.yml refuses these variables; fails unless nothing was changed."""
     said = machine.play("--extra-vars", json.dumps(variables), status=2)
     assert " changed=0 " in said
-    assert "TASK [common : Packages" not in said
+    assert "TASK [machine : Packages" not in said
     return " ".join(said.split())
 
 

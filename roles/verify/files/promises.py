@@ -1,6 +1,6 @@
 """What a promise is, and how all of them are looked at.
 
-The functions in inside/ and outside/, and those in files/promises of each service's role, are the promises.
+The functions in inside/ and outside/, and those in promises of each service's role, are the promises.
 
 A promise is a function whose docstring says it in one sentence. It gets the facts of its service (what the settings
 want), and yields what it finds to be otherwise: nothing, if the promise is held. It changes nothing.

@@ -9,6 +9,7 @@ from pathlib import Path
 from promises import Facts, promise_of_each
 from tools import family, output, sha256, show, status
 
+
 @promise_of_each("exposure")
 def runs(its: Facts) -> Iterator[str]:
     """{} runs with what watches over it, and starts at boot."""
