@@ -204,10 +204,11 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     kept = max(60, *(seconds(value) for value in re.findall(r"\skeepalive_timeout (\w+);", settings)), 0)
     minio = host.check_output("systemctl show --property=Environment --value minio")
     minio_waits = seconds(re.findall(r"MINIO_IDLE_TIMEOUT=(\w+)", minio)[0])
-    mlflow = host.check_output("cat /opt/trackbox/mlflow/serve.py")
-    mlflow_keeps = int(re.findall(r"timeout_keep_alive=(\d+)", mlflow)[0])
+    program = host.check_output("systemctl show --property=WorkingDirectory --value mlflow") + "/trackbox_mlflow"
+    server, signing = (host.check_output(f"cat {program}/{name}.py") for name in ("server", "signing"))
+    mlflow_keeps = int(re.findall(r"timeout_keep_alive=(\d+)", server)[0])
     patience = int(host.check_output("systemctl cat mlflow-away | grep -oE '/run/mlflow/ready [0-9]+'").split()[1])
-    signed = int(re.findall(r"(?m)^LIFE = (\d+)", host.check_output("cat /opt/trackbox/mlflow/signing.py"))[0])
+    signed = int(re.findall(r"(?m)^LIFE = (\d+)", signing)[0])
     read = seconds(nginx["proxy_read_timeout"])
     # A client that does nothing is cut off by NGINX, which can say why, before the server behind it hangs up on NGINX.
     assert max(client) < min(minio_waits, read)

@@ -13,6 +13,7 @@ from machine import ROOT, Machine
 from testinfra.host import Host
 
 COPY = "trackbox_test_copy"
+COLLATION = ROOT / "roles/mlflow/files/trackbox_mlflow/maintenance/collation.py"
 SOCKET = "/run/mysqld/mysqld.sock"
 PYTHON = "/opt/trackbox/mlflow/current/bin/python"
 CLIENT = "$(command -v mariadb || command -v mysql)"
@@ -108,7 +109,7 @@ def run_inside(host: Host, script: Path, *args: str) -> str:
 def convert(host: Host, schema: str, collation: str) -> str:
     """Convert a schema as upgrade.yml and restore.yml do; return what it says."""
     uri = f"mysql+pymysql://root@localhost/{schema}?unix_socket={SOCKET}"
-    return run_inside(host, ROOT / "roles/mlflow/files/collation.py", uri, collation)
+    return run_inside(host, COLLATION, uri, collation)
 
 
 @pytest.fixture
@@ -158,7 +159,7 @@ def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, co
 def test_a_conversion_that_breaks_off_leaves_a_schema_that_no_mlflow_takes_for_its_own(
     host: Host, copy: str, collation: str
 ) -> None:
-    broken = (ROOT / "roles/mlflow/files/collation.py").read_text().replace("ADD {line}", "ADD nonsense")
+    broken = (COLLATION).read_text().replace("ADD {line}", "ADD nonsense")
     uri = f"mysql+pymysql://root@localhost/{copy}?unix_socket={SOCKET}"
     assert host.run(f"{PYTHON} -c {shlex.quote(broken)} {uri} {collation}").rc != 0
     assert host.check_output(f"{CLIENT} {copy} -N -e 'SELECT version_num FROM alembic_version'") == (

@@ -1,4 +1,4 @@
-"""Pages of runs by a metric have the runs that they should: roles/mlflow/files/shortcuts.py takes a short way."""
+"""Pages of runs by a metric have the runs that they should: trackbox_mlflow/search.py takes a short way."""
 
 import json
 import math

@@ -11,7 +11,7 @@ from ansible_run import FACTS, ROOT, inventory_of, play
 # Of a row: the profile, the memory in MB, the cores; then workers, buffer pool and connections.
 ROW = re.compile(r"^\| `(auto|small)` \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+M) \| (\d+) \|$", re.MULTILINE)
 ASKED = "{{ mlflow_workers }} {{ mysql_innodb_buffer_pool_size }} {{ mysql_max_connections }}"
-FILES = ["common/vars/main.yml", "mlflow/defaults/main.yml", "mysql/defaults/main.yml"]
+FILES = ["wiring/vars/main/main.yml", "mlflow/defaults/main.yml", "mysql/defaults/main.yml"]
 
 
 def test_the_page_on_tuning_says_what_the_defaults_give(tmp_path: Path) -> None:

@@ -1,10 +1,9 @@
-"""Filters of the role: what is wrong with its settings, and the text of its program."""
+"""The filter `backup_problems`, which says what is wrong with the role's settings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 FORMS = {
@@ -62,14 +61,9 @@ def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[
     return problems
 
 
-def backup_file(path: str) -> str:
-    """Return the text of a file."""
-    return Path(path).read_text()
-
-
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"backup_file": backup_file, "backup_problems": backup_problems}
+        return {"backup_problems": backup_problems}

@@ -96,9 +96,8 @@ def test_while_a_part_is_down_clients_are_told_so_at_once(machine: Machine, host
 def test_who_waits_for_a_server_that_cannot_start_is_told_so(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
-    host.check_output(
-        "mv /opt/trackbox/mlflow/serve.py /opt/trackbox/mlflow/serve.kept; systemctl kill --signal=KILL mlflow"
-    )
+    program = host.check_output("systemctl show --property=WorkingDirectory --value mlflow") + "/trackbox_mlflow"
+    host.check_output(f"mv {program}/server.py {program}/server.kept; systemctl kill --signal=KILL mlflow")
     try:
         time.sleep(22)
         for _ in range(3):
@@ -107,6 +106,6 @@ def test_who_waits_for_a_server_that_cannot_start_is_told_so(machine: Machine, h
             assert (said.status, said.headers["Retry-After"]) == (503, "3")
             assert time.monotonic() - start < 2
     finally:
-        host.check_output("mv /opt/trackbox/mlflow/serve.kept /opt/trackbox/mlflow/serve.py")
+        host.check_output(f"mv {program}/server.kept {program}/server.py")
     machine.wait_for_health(200, BACK)
     assert machine.ask(path, **admin).status == 200

@@ -71,7 +71,7 @@ def test_a_worker_that_lacks_memory_says_so_and_goes_on(machine: Machine, host: 
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     # The limit of each worker is what it has taken, and a little.
     host.check_output(
-        "for p in $(pgrep -u mlflow -f serve.py); do kb=$(awk '/^VmData/ {print $2}' /proc/$p/status); "
+        "for p in $(pgrep -u mlflow -f trackbox_mlflow.server); do kb=$(awk '/^VmData/ {print $2}' /proc/$p/status); "
         "prlimit --pid $p --data=$(((kb + 20000) * 1024)):; done"
     )
     try:

@@ -38,7 +38,7 @@ def state(host: Host) -> tuple[str, str, str]:
     revision = host.check_output("mysql -Ne 'SELECT version_num FROM mlflow.alembic_version'")
     files = host.check_output(
         "cd /; ls -d opt/trackbox/mlflow/* var/lib/trackbox/dumps/* 2>/dev/null; "
-        "sha256sum opt/trackbox/mlflow/serve.py etc/systemd/system/mlflow.*; mysql -Ne 'SHOW TABLES IN mlflow'"
+        "sha256sum opt/trackbox/mlflow/program-*/*/*.py etc/systemd/system/mlflow.*; mysql -Ne 'SHOW TABLES IN mlflow'"
     )
     return host.check_output("readlink /opt/trackbox/mlflow/current"), revision, files
 

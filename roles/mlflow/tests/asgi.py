@@ -1,4 +1,4 @@
-"""MLflow's own application behind the guard, and requests to it, without a server.
+"""MLflow's own application in the middlewares, and requests to it, without a server.
 
 Where MLflow is not installed there is nothing to test. training/.venv has it: training/.venv/bin/pytest roles/mlflow
 """
@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 pytest.importorskip("mlflow")
-import signing
+from trackbox_mlflow import signing
 
 __all__ = ["signing"]
 
@@ -101,13 +101,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
 
 
 @pytest.fixture(scope="session")
-def guard(settings: dict[str, str]) -> Any:
-    """The guard before MLflow's own application, as serve.py puts it there."""
-    from guard import Guard
+def application(settings: dict[str, str]) -> Any:
+    """MLflow's own application in its middlewares, as server.py serves it."""
     from mlflow.server.fastapi_app import app
+    from trackbox_mlflow.asgi import wrap
 
     signing.install()
-    return Guard(app, settings)
+    return wrap(app, settings)
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ import zlib
 from typing import Any
 
 import pytest
-from answers import Message, Receive, Send
-from limits import Limits, TooLargeError, decompress
+from trackbox_mlflow.asgi.limits import Limits, TooLargeError, decompress
+from trackbox_mlflow.asgi.types import Message, Receive, Send
 
-SETTINGS = {"TRACKBOX_MAX_REQUEST": str(2**20)}
+MAX_REQUEST = 2**20
 
 
 def raw(data: bytes) -> bytes:
@@ -78,7 +78,7 @@ async def echo(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 def test_mlflow_gets_the_body_without_its_compression() -> None:
     bomb = gzip.compress(b"s" * 100)
-    assert ask(Limits(echo, SETTINGS), bomb, (b"content-encoding", b"GZIP"), (b"content-length", b"1")) == (
+    assert ask(Limits(echo, MAX_REQUEST), bomb, (b"content-encoding", b"GZIP"), (b"content-length", b"1")) == (
         200,
         b"s" * 100 + b"[(b'content-length', b'100')]",
     )
@@ -87,28 +87,28 @@ def test_mlflow_gets_the_body_without_its_compression() -> None:
 @pytest.mark.parametrize("headers", [[b"gzip"], [b"identity", b"gzip"], [b"gzip", b"identity"]])
 def test_a_bomb_is_refused_whatever_stands_beside_it(headers: list[bytes]) -> None:
     status, body = ask(
-        Limits(echo, SETTINGS), gzip.compress(bytes(2**21)), *((b"content-encoding", one) for one in headers)
+        Limits(echo, MAX_REQUEST), gzip.compress(bytes(2**21)), *((b"content-encoding", one) for one in headers)
     )
     assert (status, b"this request is larger than 1 MB" in body) == (413, True)
 
 
 def test_what_mlflow_would_not_decompress_stays_as_it_is() -> None:
     body = gzip.compress(bytes(2**21))
-    assert ask(Limits(echo, SETTINGS), body, (b"content-encoding", b"gzip"), path="/graphql")[1].startswith(body)
+    assert ask(Limits(echo, MAX_REQUEST), body, (b"content-encoding", b"gzip"), path="/graphql")[1].startswith(body)
 
 
 def test_a_broken_body_is_the_clients_fault() -> None:
-    assert ask(Limits(echo, SETTINGS), b"no gzip at all", (b"content-encoding", b"gzip"))[0] == 400
+    assert ask(Limits(echo, MAX_REQUEST), b"no gzip at all", (b"content-encoding", b"gzip"))[0] == 400
 
 
 def test_a_lack_of_memory_is_answered_and_the_worker_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[bool] = []
-    monkeypatch.setattr("limits.leave", lambda: left.append(True))
+    monkeypatch.setattr("trackbox_mlflow.asgi.limits.stop_worker", lambda: left.append(True))
 
     async def hungry(*_: object) -> None:
         raise MemoryError
 
-    status, body = ask(Limits(hungry, SETTINGS), b"")
+    status, body = ask(Limits(hungry, MAX_REQUEST), b"")
     assert (status, b"more memory" in body, left) == (503, True, [True])
 
 
@@ -126,7 +126,7 @@ def test_large_requests_are_answered_one_at_a_time_and_a_slow_reader_holds_up_no
         await send({"type": "http.response.body", "body": b""})
 
     async def all_of_them() -> float:
-        limits, loop = Limits(slow, SETTINGS, at_once=1), asyncio.get_running_loop()
+        limits, loop = Limits(slow, MAX_REQUEST, at_once=1), asyncio.get_running_loop()
         began = loop.time()
 
         async def nothing(*_: object) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgi import STORE, object_of, settings, signing
+from mlflow.utils.uri import validate_path_is_safe
 from werkzeug.http import parse_options_header
 
 __all__ = ["settings"]
@@ -25,14 +26,14 @@ NAMES = [
 
 
 @pytest.fixture
-def shortcut(settings: dict[str, str]) -> Any:
-    return signing.Shortcut(signing.Signer(STORE), "s3://mlflow/kept here")
+def paths(settings: dict[str, str]) -> Any:
+    return signing.ArtifactPaths(signing.Signer(STORE), "s3://mlflow/kept here", validate_path_is_safe)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_name_that_mlflow_takes_has_an_address(shortcut: Any, method: str, name: str) -> None:
-    address = shortcut.address(method, f"7/{name}")
+def test_every_name_that_mlflow_takes_has_an_address(paths: Any, method: str, name: str) -> None:
+    address = paths.address(method, f"7/{name}")
     assert object_of(address) == f"mlflow/kept here/7/{name}"
     assert address.isascii()
     assert "X-Amz-Signature=" in address
@@ -41,13 +42,13 @@ def test_every_name_that_mlflow_takes_has_an_address(shortcut: Any, method: str,
 @pytest.mark.parametrize(
     "name", ["", "7/", "../x", "7/../x", "7/%2e%2e/x", "7/%252e%252e/x", "/x", "7/a#b", "C:/x", "file:///etc/passwd"]
 )
-def test_what_is_no_file_of_the_store_is_left_to_mlflow(shortcut: Any, name: str) -> None:
-    assert {shortcut.address(method, name) for method in ("GET", "HEAD", "PUT")} == {""}
+def test_what_is_no_file_of_the_store_is_left_to_mlflow(paths: Any, name: str) -> None:
+    assert {paths.address(method, name) for method in ("GET", "HEAD", "PUT")} == {""}
 
 
 @pytest.mark.parametrize("method", ["DELETE", "POST", "OPTIONS", "get", ""])
-def test_other_methods_are_left_to_mlflow(shortcut: Any, method: str) -> None:
-    assert shortcut.address(method, "7/x") == ""
+def test_other_methods_are_left_to_mlflow(paths: Any, method: str) -> None:
+    assert paths.address(method, "7/x") == ""
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "/" not in name])
@@ -69,5 +70,5 @@ def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -
                 called.add(node.attr)
     # The archive of traces is parsed, not sent, and off unless somebody turns it on.
     assert called - {"download_archived_trace_data"} == {
-        name for name in vars(signing.SignedStore) if "download" in name
+        name for name in vars(signing.signed_store(object, "")) if "download" in name
     }

@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trackbox_backup import backup, lock, settings
+from trackbox_backup import backup, settings
+from trackbox_backup.lock import locked
 from trackbox_backup.refused import Refused
 from trackbox_backup.restore import Restore
 
@@ -31,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()
         if command == "backup":
-            with lock.held(float((rest or ["0"])[0])):
+            with locked(float((rest or ["0"])[0])):
                 print(backup.make(known, Path(folder)))
             return
         name = rest.pop(0) if command == "secret" else ""

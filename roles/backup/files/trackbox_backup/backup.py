@@ -11,14 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from trackbox_backup import state
+from trackbox_host.status import Status, timestamp
+
 from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Database, Rows
 from trackbox_backup.objects import Hashing, Packed, pack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository, newest
-from trackbox_backup.settings import HALF, SECRETS, UPGRADING, Settings
+from trackbox_backup.settings import HALF, SECRETS, STATE, UPGRADING, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
+STATUS = Status(
+    STATE,
+    "backup",
+    {
+        "duration_seconds": ("seconds", "How long the last successful one took."),
+        "bytes": ("bytes", "What it holds, before deduplication."),
+    },
+)
 # Of what a backup consists; a restore refuses a later one.
 FORMAT = 1
 TRIES = 5
@@ -77,7 +86,7 @@ class Backup:
         self.added += summary.get("data_added", 0)
         return result
 
-    def see(self, name: str) -> None:
+    def verify_part(self, name: str) -> None:
         """Read a part back from the repository, and see that it is what was written."""
         with self.repository.read(self.parts[name]["snapshot"], name) as file:
             read = Hashing(file)
@@ -108,7 +117,7 @@ class Backup:
             "format": FORMAT,
             "run": self.run,
             "host": self.settings.host,
-            "began": state.stamp(self.start),
+            "began": timestamp(self.start),
             "flavor": self.settings.flavor,
             "revision": self.database.query(REVISION)[0][0],
             "parts": self.parts,
@@ -120,7 +129,7 @@ class Backup:
             "gone": packed.gone,
         }
 
-    def refuse_nothing(self) -> None:
+    def refuse_empty_machine(self) -> None:
         """Refuse to put a machine without work after the backups of one that had some: it waits for its restore."""
         whole = self.repository.snapshots(TAG, WHOLE)
         if not whole or int(self.database.query(WORK)[0][0]):
@@ -132,7 +141,7 @@ class Backup:
                 f"{made['host']}, has some: type restore.yml first, or name another backup_target."
             )
 
-    def dumped(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
+    def dump_consistently(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
         """Store a dump; return its rows, and the models and aliases in it: where they changed meanwhile, dump again."""
         named = self.database.models(), self.database.query(ALIASES)
         for _ in range(TRIES):
@@ -144,7 +153,7 @@ class Backup:
             f"Registered models or aliases changed during each of {TRIES} dumps: type it again at another time."
         )
 
-    def make(self) -> dict[str, Any]:
+    def create(self) -> dict[str, Any]:
         """Make it, see that it can be read, and close it; return the manifest."""
         if HALF.exists():
             raise Refused(
@@ -155,31 +164,31 @@ class Backup:
                 "An upgrade of this machine did not end, so nothing whole is here to back up: type upgrade.yml again."
             )
         self.repository.open(make=True)
-        self.refuse_nothing()
-        rows, models, aliases = self.dumped()
+        self.refuse_empty_machine()
+        rows, models, aliases = self.dump_consistently()
         self.save(SECRET, lambda out: pack_settings(self.store, out))
         packed: Packed = self.save(OBJECTS, lambda out: pack(self.store, out))
         self.forget()
-        self.see(DATABASE)
-        self.see(SECRET)
+        self.verify_part(DATABASE)
+        self.verify_part(SECRET)
         self.repository.run("check", f"--read-data-subset={self.settings.read_data}")
         manifest = self.manifest(rows, packed, models, aliases)
         self.save(MANIFEST, lambda out: out.write(json.dumps(manifest).encode()), WHOLE)
-        self.see(MANIFEST)
+        self.verify_part(MANIFEST)
         return manifest
 
-    def whole(self) -> dict[str, Any]:
+    def create_and_report(self) -> dict[str, Any]:
         """Make it, and tell monitoring what came of it."""
         try:
-            manifest = self.make()
+            manifest = self.create()
         except Refused as refused:
-            state.note(error=str(refused))
+            STATUS.record(str(refused))
             if isinstance(refused, Full):
                 with suppress(Refused):
                     self.forget()  # what was stored of this one takes room for nothing
             raise
         except BaseException as error:
-            state.note(error=f"It broke off: {type(error).__name__} {error}".strip())
+            STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())
             raise
         size = sum(part["bytes"] for part in self.parts.values())
         seconds = round(time.time() - self.start, 1)
@@ -188,13 +197,13 @@ class Backup:
             "objects": sum(b["versions"] for b in manifest["buckets"].values()),
         }
         told = {"run": self.run, "seconds": seconds, "bytes": size, "added": self.added, "missing": manifest["missing"]}
-        state.note(error="", **told, **counts)
+        STATUS.record("", **told, **counts)
         return {**told, **counts}
 
 
 def make(settings: Settings, folder: Path) -> str:
     """Make a backup; return the sentence for the log."""
-    told = Backup(settings, folder).whole()
+    told = Backup(settings, folder).create_and_report()
     lacks = f" Missing before it began: files of {', '.join(told['missing'])}." if told["missing"] else ""
     return (
         f"Backup {told['run']} is whole and was read back: {told['rows']} rows and {told['objects']} versions of "

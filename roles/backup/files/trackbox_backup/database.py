@@ -35,7 +35,7 @@ MODELS = (
     "WHERE v.source <> 'dummy-source' AND v.current_stage <> 'Deleted_Internal'"
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
-# Stands before the revision while roles/mlflow/files/collation.py is at work, and stays there where it broke off.
+# Stands before the revision while trackbox_mlflow.maintenance.collation is at work, and stays there where it broke off.
 CONVERTING = "converting:"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
 TABLES_OF_WORK = ("runs", "registered_models", "trace_info")

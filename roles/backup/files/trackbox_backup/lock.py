@@ -1,16 +1,15 @@
-"""The lock that one of site, backup, restore, upgrade, rotation, garbage collection and removal holds at a time."""
+"""Waits for the machine's lock, and tells monitoring who held it where that was in vain."""
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from trackbox_backup import state
+from trackbox_host.lock import Busy, held
+
+from trackbox_backup.backup import STATUS
 from trackbox_backup.refused import Refused
-from trackbox_backup.settings import LOCK
 
 
 def holder() -> str:
@@ -27,18 +26,13 @@ def holder() -> str:
 
 
 @contextmanager
-def held(seconds: float) -> Iterator[None]:
-    """Hold the lock; wait for it for so long, and tell monitoring if that was in vain."""
-    end = time.monotonic() + seconds
-    with LOCK.open() as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    refused = f"Nothing was backed up, for the lock of this machine was not free: {holder()}"
-                    state.note(error=refused)
-                    raise Refused(refused) from None
-                time.sleep(min(1, seconds))
+def locked(seconds: float) -> Iterator[None]:
+    """Hold the lock; wait for it up to `seconds`."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(seconds))
+        except Busy:
+            refused = f"Nothing was backed up, for the lock of this machine was not free: {holder()}"
+            STATUS.record(refused)
+            raise Refused(refused) from None
         yield

@@ -14,7 +14,6 @@ SECRETS = Path("/etc/trackbox")
 # The first is there while a restore has not ended, the others while an upgrade has not.
 HALF = Path("/var/lib/trackbox/half-restored")
 UPGRADING = (Path("/var/lib/trackbox/upgrading"), Path("/var/lib/trackbox/dumps/unfinished"))
-LOCK = Path("/run/trackbox.lock")
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,28 @@
-"""The guard before MLflow's own server: who gets the address of an artifact, and by which routes."""
+"""The middleware `Artifacts` around MLflow's application: who gets an address, and by which routes."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import ask, guard, object_of, settings, spool
+from asgi import application, ask, object_of, settings, spool
 
-__all__ = ["guard", "settings", "spool"]
+__all__ = ["application", "settings", "spool"]
 
 SIGN = "/-/artifact/7/model.pkl"
 ATTACHMENT = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 NGINX = {"x_sendfile_type": "X-Accel-Redirect"}
 
 
-def signed(guard: Any, method: str = "GET", length: str = "", **headers: str) -> bool:
+def signed(application: Any, method: str = "GET", length: str = "", **headers: str) -> bool:
     headers |= {"x_trackbox_method": method} | ({"x_trackbox_length": length} if length else {})
-    reply = ask(guard, "GET", SIGN, **headers)
+    reply = ask(application, "GET", SIGN, **headers)
     assert (reply.status, "x-trackbox-address" in reply.headers) in ((204, True), (403, False))
     return reply.status == 204
 
 
 @pytest.fixture(scope="session")
-def run(guard: Any) -> Any:
+def run(application: Any) -> Any:
     """A run, with a logged model, a version of a registered model, and a trace."""
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
     from mlflow.server.handlers import _get_model_registry_store, _get_tracking_store
@@ -51,10 +51,10 @@ def routes(run: dict[str, str], path: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("number", range(6))
 def test_every_route_gives_nginx_the_address_and_spools_nothing(
-    guard: Any, run: dict[str, str], spool: Path, method: str, number: int
+    application: Any, run: dict[str, str], spool: Path, method: str, number: int
 ) -> None:
     path, query = routes(run, "a/b (1).txt")[number]
-    reply = ask(guard, method, path, query.replace(" ", "%20"), **NGINX)
+    reply = ask(application, method, path, query.replace(" ", "%20"), **NGINX)
     assert (reply.status, reply.headers.get("x-accel-redirect")) == (200, "@store"), reply.body
     key = object_of(reply.headers["x-trackbox-address"])
     assert key.startswith("mlflow/kept here/")
@@ -69,51 +69,51 @@ def test_every_route_gives_nginx_the_address_and_spools_nothing(
     [("", "traces.json"), (f"&path={ATTACHMENT}", f"attachments/{ATTACHMENT}")],
 )
 def test_a_trace_gives_nginx_the_address_and_spools_nothing(
-    guard: Any, run: dict[str, str], spool: Path, method: str, api: str, path: str, file: str
+    application: Any, run: dict[str, str], spool: Path, method: str, api: str, path: str, file: str
 ) -> None:
     assert run
-    reply = ask(guard, method, f"/ajax-api/{api}/mlflow/get-trace-artifact", f"request_id=tr-1{path}", **NGINX)
+    reply = ask(application, method, f"/ajax-api/{api}/mlflow/get-trace-artifact", f"request_id=tr-1{path}", **NGINX)
     assert (reply.status, reply.headers.get("x-accel-redirect")) == (200, "@store"), reply.body
     assert object_of(reply.headers["x-trackbox-address"]) == f"mlflow/kept here/0/traces/tr-1/artifacts/{file}"
     assert (reply.body, list(spool.iterdir())) == (b"", [])
 
 
 @pytest.mark.parametrize("number", range(6))
-def test_a_folder_is_no_artifact(guard: Any, run: dict[str, str], number: int) -> None:
+def test_a_folder_is_no_artifact(application: Any, run: dict[str, str], number: int) -> None:
     path, query = routes(run, "a/")[number]
-    reply = ask(guard, "GET", path, query, **NGINX)
+    reply = ask(application, "GET", path, query, **NGINX)
     assert (reply.status, json.loads(reply.body)["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
 
 
 @pytest.mark.parametrize("path", ["/api/2.0/mlflow-artifacts/artifacts/", "/ajax-api/2.0/mlflow-artifacts/artifacts/"])
-def test_the_root_of_the_store_is_no_artifact(guard: Any, path: str) -> None:
-    assert ask(guard, "GET", path, **NGINX).status == 404
+def test_the_root_of_the_store_is_no_artifact(application: Any, path: str) -> None:
+    assert ask(application, "GET", path, **NGINX).status == 404
 
 
-def test_a_browser_of_an_allowed_origin_may_read_an_artifact(guard: Any, run: dict[str, str]) -> None:
+def test_a_browser_of_an_allowed_origin_may_read_an_artifact(application: Any, run: dict[str, str]) -> None:
     for path, query in routes(run, "x"):
-        reply = ask(guard, "GET", path, query, origin="https://ml.example", **NGINX)
+        reply = ask(application, "GET", path, query, origin="https://ml.example", **NGINX)
         assert reply.headers["access-control-allow-origin"] == "https://ml.example"
-        reply = ask(guard, "GET", path, query, origin="https://evil.example", **NGINX)
+        reply = ask(application, "GET", path, query, origin="https://evil.example", **NGINX)
         assert "access-control-allow-origin" not in reply.headers
 
 
-def test_only_a_request_for_an_allowed_host_gets_an_address(guard: Any) -> None:
-    assert signed(guard)
-    assert signed(guard, host="ml.example")
-    assert not signed(guard, host="evil.example")
-    assert not signed(guard, host="ml.example.evil.example")
-    assert not signed(guard, host="")
+def test_only_a_request_for_an_allowed_host_gets_an_address(application: Any) -> None:
+    assert signed(application)
+    assert signed(application, host="ml.example")
+    assert not signed(application, host="evil.example")
+    assert not signed(application, host="ml.example.evil.example")
+    assert not signed(application, host="")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-def test_mlflow_decides_about_origins(guard: Any, method: str) -> None:
-    assert signed(guard, method, "5")
+def test_mlflow_decides_about_origins(application: Any, method: str) -> None:
+    assert signed(application, method, "5")
     for origin in ("https://evil.example", "https://ml.example", "null", ""):
-        assert not signed(guard, method, "5", origin=origin)
+        assert not signed(application, method, "5", origin=origin)
 
 
-def test_an_upload_without_a_length_or_a_place_is_watched(guard: Any) -> None:
-    assert signed(guard, "PUT", "0")
-    assert not signed(guard, "PUT")
-    assert not signed(guard, "PUT", str(2**60))
+def test_an_upload_without_a_length_or_a_place_is_watched(application: Any) -> None:
+    assert signed(application, "PUT", "0")
+    assert not signed(application, "PUT")
+    assert not signed(application, "PUT", str(2**60))

@@ -1,8 +1,8 @@
 """Convert MLflow's schema to another collation, while MLflow is stopped and after a dump.
 
-collation.py URI COLLATION
+    python -m trackbox_mlflow.maintenance.collation URI COLLATION
 
-Prints `ready` where the schema has it already, else the tables that were converted. Neither server converts a column
+Prints `ready` if the schema has it already, else the tables that were converted. Neither server converts a column
 that a foreign key uses (error 3780 or 1833), MariaDB not even with foreign_key_checks=0: all foreign keys are dropped
 first and added again, in the server's own words. Meanwhile the schema has no revision that MLflow knows, so that no
 MLflow starts on it after a crash: upgrade.yml and restore.yml then load the dump again.
@@ -23,7 +23,7 @@ TABLES = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
 )
 # MariaDB's JSON is a LONGTEXT in utf8mb4_bin, whatever the table has: keys are VARCHAR.
-OTHERS = """
+DIFFERING = """
     SELECT '' FROM information_schema.schemata WHERE schema_name = DATABASE() AND default_collation_name <> :wanted
     UNION SELECT table_name FROM information_schema.tables
     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND table_collation <> :wanted
@@ -32,9 +32,9 @@ OTHERS = """
 """
 
 
-def others(connection: Connection, collation: str) -> set[str]:
-    """Return the tables that have another collation, or a column with one; '' is the schema itself."""
-    return {str(name) for name in connection.scalars(text(OTHERS), {"wanted": collation})}
+def differing_tables(connection: Connection, collation: str) -> set[str]:
+    """Return the tables with another collation, their own or that of a column; '' stands for the schema itself."""
+    return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 
 def foreign_keys(connection: Connection) -> dict[tuple[str, str], str]:
@@ -49,7 +49,7 @@ def foreign_keys(connection: Connection) -> dict[tuple[str, str], str]:
 def convert(connection: Connection, collation: str) -> set[str]:
     """Convert every table that has another collation, then the schema; return the tables."""
     run = connection.exec_driver_sql
-    if not (tables := others(connection, collation)):
+    if not (tables := differing_tables(connection, collation)):
         return set()
     keys = foreign_keys(connection)
     run("SET SESSION foreign_key_checks = 0")
@@ -62,7 +62,7 @@ def convert(connection: Connection, collation: str) -> set[str]:
     for (table, _), line in keys.items():
         run(f"ALTER TABLE `{table}` ADD {line}")
     run(f"ALTER DATABASE CHARACTER SET utf8mb4 COLLATE {collation}")
-    if (left := others(connection, collation)) or foreign_keys(connection) != keys:
+    if (left := differing_tables(connection, collation)) or foreign_keys(connection) != keys:
         problem = ", ".join(sorted(left)) or "its foreign keys are not what they were"
         sys.exit(f"the schema was not converted to {collation}: {problem}")
     run(f"UPDATE alembic_version SET version_num = REPLACE(version_num, '{CONVERTING}', '')")
@@ -71,7 +71,7 @@ def convert(connection: Connection, collation: str) -> set[str]:
 
 
 def main(uri: str, collation: str) -> None:
-    """Convert, and say what."""
+    """Convert the schema, and print which tables were converted."""
     with sqlalchemy.create_engine(uri).connect() as connection:
         print(*sorted(convert(connection, collation)) or ["ready"])
 

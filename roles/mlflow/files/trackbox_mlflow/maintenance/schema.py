@@ -1,32 +1,33 @@
 """Create MLflow's schema in an empty database, and refuse one of another version.
 
-schema.py PLAYBOOK URI REVISION OLDEST
+    python -m trackbox_mlflow.maintenance.schema PLAYBOOK URI REVISION OLDEST
 
 REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
-`created`, `indexed` or `ready`, for upgrade.yml also `older`, and the schema's collation. Imports MLflow, for seconds,
-only where it has work.
+`created`, `indexed` or `ready`, for upgrade.yml also `older`, and the schema's collation. Importing MLflow takes
+seconds, so that it is imported only where the schema has to change.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import sqlalchemy
-from sqlalchemy.exc import ProgrammingError
 
-NO_SUCH_TABLE = 1146
+from trackbox_mlflow import patches
+from trackbox_mlflow.maintenance.collation import CONVERTING
+
 COLLATION = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = DATABASE()"
 
 
-def first(engine: sqlalchemy.Engine, query: str) -> str | None:
-    """Return the query's first value, or None where there is no row or no such table."""
+def first_value(engine: sqlalchemy.Engine, query: str, table: str = "") -> str | None:
+    """Return the query's first value, or None where there is no row, or no such table in this database."""
+    if table and not sqlalchemy.inspect(engine).has_table(table):
+        return None
     with engine.connect() as connection:
-        try:
-            return connection.scalar(sqlalchemy.text(query))
-        except ProgrammingError as error:
-            if error.orig is None or error.orig.args[0] != NO_SUCH_TABLE:
-                raise
-            return None
+        return connection.scalar(sqlalchemy.text(query))
 
 
 def history(revision: str) -> list[str]:
@@ -42,8 +43,8 @@ def history(revision: str) -> list[str]:
     return [step.revision for step in ScriptDirectory.from_config(config).iterate_revisions(revision, "base")]
 
 
-def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
-    """Return why a schema with data in it is refused, or nothing where the upgrade may go on."""
+def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
+    """Return why a schema with data in it is refused; empty where the upgrade may go on."""
     known = history(wanted)
     has = f"the database's schema has the revision {found}, and this MLflow works with {wanted}, so it was left alone:"
     if found is None:
@@ -51,7 +52,7 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
             "the database's schema has no revision, so it is from before MLflow 1.0 or foreign, and was left alone: "
             "bring it up to MLflow 3.6.0 by that version's `mlflow db upgrade`, after a dump, and try again."
         )
-    if found.startswith("converting:"):
+    if found.startswith(CONVERTING):
         return (
             "the conversion of the schema's collation broke off, so the schema was left alone: type again the playbook "
             "that was at work, upgrade.yml or restore.yml, which loads the dump or the backup and converts it anew."
@@ -71,8 +72,8 @@ def judge(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
     return ""
 
 
-def index(engine: sqlalchemy.Engine) -> bool:
-    """Add the index that shortcuts.py lives on; return whether it was missing. Writers go on meanwhile."""
+def add_index(engine: sqlalchemy.Engine) -> bool:
+    """Add the index that search.py uses; return whether it was missing. MySQL makes it without blocking writers."""
     name = "trackbox_metrics_in_order"
     table = sqlalchemy.Table("latest_metrics", sqlalchemy.MetaData(), autoload_with=engine)
     if name in {one.name for one in table.indexes}:
@@ -81,31 +82,41 @@ def index(engine: sqlalchemy.Engine) -> bool:
     return True
 
 
-def main() -> None:
-    """Look, and create."""
-    playbook, uri, wanted, oldest = sys.argv[1:]
-    engine = sqlalchemy.create_engine(uri)
-    found = first(engine, "SELECT version_num FROM alembic_version")
-    if found == wanted:
-        print("indexed" if playbook != "upgrade.yml" and index(engine) else "ready", first(engine, COLLATION))
-        return
-    if any(first(engine, f"SELECT 1 FROM {table} LIMIT 1") for table in ("experiments", "runs", "registered_models")):
-        if problem := judge(found, wanted, oldest, playbook):
-            sys.exit(problem)
-        print("older", first(engine, COLLATION))
-        return
-    if playbook == "upgrade.yml":
-        sys.exit("the database has no experiments, so there is nothing to upgrade: run site.yml.")
-    # What an interrupted creation left behind: MySQL cannot roll DDL back, and a second try would fail on it.
+def create(engine: sqlalchemy.Engine, uri: str) -> None:
+    """Create MLflow's tables in a database without any of its data."""
+    # MySQL cannot roll DDL back: a creation that was interrupted left tables, on which another one would fail.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
     left.drop_all(engine)
+    if initialize := patches.CREATE_TABLES.get():
+        initialize(engine)
+    else:
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    from mlflow.store.db.utils import _initialize_tables
-
-    _initialize_tables(engine)
-    index(engine)
-    print("created", first(engine, COLLATION))
+        SqlAlchemyStore(uri, "mlflow-artifacts:/")
 
 
-main()
+def main(arguments: Sequence[str]) -> None:
+    """Look at the schema, and create it where there is none."""
+    playbook, uri, wanted, oldest = arguments
+    engine = sqlalchemy.create_engine(uri)
+    found = first_value(engine, "SELECT version_num FROM alembic_version", "alembic_version")
+    if found == wanted:
+        indexed = playbook != "upgrade.yml" and add_index(engine)
+        print("indexed" if indexed else "ready", first_value(engine, COLLATION))
+        return
+    tables = ("experiments", "runs", "registered_models")
+    if any(first_value(engine, f"SELECT 1 FROM {table} LIMIT 1", table) for table in tables):
+        if problem := refuse(found, wanted, oldest, playbook):
+            sys.exit(problem)
+        print("older", first_value(engine, COLLATION))
+        return
+    if playbook == "upgrade.yml":
+        sys.exit("the database has no experiments, so there is nothing to upgrade: run site.yml.")
+    create(engine, uri)
+    add_index(engine)
+    print("created", first_value(engine, COLLATION))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

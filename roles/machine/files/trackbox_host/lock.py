@@ -1,0 +1,31 @@
+"""The lock that one of site, backup, restore, upgrade, rotation, garbage collection and removal holds at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = Path("/run/trackbox.lock")
+
+
+class Busy(Exception):  # noqa: N818 - it is a state, not a fault
+    """Another program holds the lock."""
+
+
+@contextmanager
+def held(seconds: float = 0) -> Iterator[None]:
+    """Hold the lock. Busy: another program still held it after `seconds`."""
+    end = time.monotonic() + seconds
+    with LOCK.open() as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise Busy from None
+                time.sleep(min(1, seconds))
+        yield

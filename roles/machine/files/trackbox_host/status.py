@@ -1,0 +1,59 @@
+"""A job's status for monitoring: one file of JSON, and the numbers in it for Prometheus' textfile collector."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FAILED = {"failed": ("failed", "Whether the last try failed.")}
+SUCCESS = {"last_success_timestamp_seconds": ("last_success_unix", "When the last successful one ended.")}
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace a file that every user may read. Readers see the old text or the new one, never a part."""
+    new = path.with_name(f".{path.name}")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.replace(path)
+
+
+def timestamp(seconds: float) -> str:
+    """Return a Unix time as ISO 8601, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+@dataclass(frozen=True)
+class Status:
+    """The files `last.json` and `trackbox_NAME.prom` in a folder.
+
+    metrics: what Prometheus gets beside the time of the last success: by the metric's name its key in the JSON, and
+    its help text.
+    """
+
+    folder: Path
+    name: str
+    metrics: Mapping[str, tuple[str, str]]
+
+    def record(self, error: str, **facts: Any) -> None:
+        """Add a job's outcome to what is known. error: empty after a success. A key of a metric must be a number."""
+        path, now = self.folder / "last.json", int(time.time())
+        shown = SUCCESS | FAILED | dict(self.metrics)
+        known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}
+        known |= json.loads(path.read_text()) if path.exists() else {}
+        known |= facts | {"error": error, "last_try": timestamp(now)}
+        if not error:
+            known |= {"last_success": timestamp(now), "last_success_unix": now}
+        replace(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        values = known | {"failed": int(bool(error))}
+        replace(
+            self.folder / f"trackbox_{self.name}.prom",
+            "".join(
+                f"# HELP trackbox_{self.name}_{metric} {text}\n# TYPE trackbox_{self.name}_{metric} gauge\n"
+                f"trackbox_{self.name}_{metric} {values[key]}\n"
+                for metric, (key, text) in shown.items()
+            ),
+        )

@@ -1,0 +1,89 @@
+"""Lets NGINX transfer artifacts to and from the object store itself, by signed addresses.
+
+Through MLflow an artifact would be spooled to the disk, and pass Python. NGINX gets the address in two ways:
+
+- for `/api/2.0/mlflow-artifacts/artifacts/PATH` it first asks `/-/artifact/PATH` here (NGINX's auth_request), with
+  the method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The answer is 204 with
+  X-Trackbox-Address, or 403 if MLflow itself must answer;
+- on every other route MLflow looks up the artifact, and `signing.SignedStore` ends the request with the address, which
+  goes to NGINX by X-Accel-Redirect and X-Trackbox-Address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trackbox_mlflow import patches
+from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Receive, Scope, Send
+from trackbox_mlflow.disks import Disks
+from trackbox_mlflow.signing import ArtifactPaths, Download, Signer
+
+# An upload bypasses MLflow only if the disk could hold 8 of its size: nothing re-checks free space on that path.
+UPLOADS_THAT_FIT = 8
+SIGN = "/-/artifact/"
+# The proxy announces that it can fetch a file itself (Rack's convention), and is told to: see door.j2.
+CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
+FETCH = (b"x-accel-redirect", b"@store")
+
+
+class Artifacts:
+    """Middleware: answers NGINX's requests for addresses. settings: variables as the unit sets them."""
+
+    def __init__(self, application: Application, disks: Disks, settings: Mapping[str, str]) -> None:
+        self.application, self.disks = application, disks
+        # NGINX reaches this machine's MinIO, and no other store.
+        local = settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
+        self.signer = Signer(settings["TRACKBOX_STORE"]) if local else None
+        bucket = settings["MLFLOW_ARTIFACTS_DESTINATION"]
+        # With workspaces each one has a folder of its own, which only MLflow knows.
+        workspaces = settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in ("true", "1")
+        self.paths: ArtifactPaths | None = None
+        fits = bucket.startswith("s3://") and not workspaces
+        if self.signer and fits and (checks := patches.REQUEST_CHECKS.get()):
+            hosts_of_environment, default_hosts, self.host_is_allowed, check_path = checks
+            self.hosts = hosts_of_environment() or default_hosts()
+            self.paths = ArtifactPaths(self.signer, bucket, check_path)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+        elif scope["path"].startswith(SIGN):
+            headers = self.signed_headers(scope)
+            await send({"type": "http.response.start", "status": 204 if headers else 403, "headers": headers})
+            await send({"type": "http.response.body"})
+        elif self.signer and scope["method"] in READ_METHODS and CAN_FETCH in scope["headers"]:
+            await self.application(scope, receive, self.redirecting(self.signer, scope["method"], send))
+        else:
+            await self.application(scope, receive, send)
+
+    def signed_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Return the header with the artifact's address; none if MLflow must answer, or the upload must be watched."""
+        headers = dict(scope["headers"])
+        method, size = headers.get(b"x-trackbox-method", b"").decode(), headers.get(b"x-trackbox-length", b"")
+        # MLflow itself refuses foreign origins, and tells a browser which origins may read its answer.
+        if not self.paths or b"origin" in headers:
+            return []
+        if not self.host_is_allowed(self.hosts, headers.get(b"host", b"").decode("latin-1")):
+            return []
+        if method == "PUT" and (not size or self.disks.refuse_upload(UPLOADS_THAT_FIT * int(size))):
+            return []
+        address = self.paths.address(method, scope["path"].removeprefix(SIGN))
+        return [(b"x-trackbox-address", address.encode())] if address else []
+
+    def redirecting(self, signer: Signer, method: str, send: Send) -> Send:
+        """Return a `send` that lets NGINX fetch the file which MLflow would have downloaded and sent."""
+        download = Download(signer, method)
+        # The threads in which MLflow's handlers run get a copy of the context, with this very object.
+        Download.current.set(download)
+
+        async def sent(message: Message) -> None:
+            if not download.address:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                allowed = [header for header in message["headers"] if header[0].startswith(b"access-control-")]
+                headers = [FETCH, (b"x-trackbox-address", download.address.encode()), *allowed]
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body"})
+
+        return sent

@@ -1,0 +1,75 @@
+"""Refuses changes that the disk cannot hold, by 507, before they begin.
+
+MySQL waits for free space without an answer, and MLflow answers 500 to a full disk, which its client repeats for four
+minutes.
+"""
+
+from __future__ import annotations
+
+from trackbox_mlflow.asgi.answers import send_error
+from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Receive, Scope, Send
+from trackbox_mlflow.disks import Disks, free_bytes
+
+# The ends of the paths of POST requests that change nothing.
+READ_POSTS = (
+    "/search",
+    "/graphql",
+    "/get-latest-versions",
+    "/batchGetInfos",
+    "/metrics",
+    "/search-datasets",
+    "/calculate-filter-correlation",
+)
+DATABASE_MINIMUM = 64 * 2**20  # bytes; more than the redo log and the dirty pages of any transaction
+CHECK_INTERVAL = 64 * 2**20  # bytes of an upload between two looks at the disk
+ARTIFACTS = "/mlflow-artifacts/"
+
+
+class DiskSpace:
+    """Middleware: 507 for a change that does not fit, and for an upload that fills the disk on its way."""
+
+    def __init__(self, application: Application, disks: Disks) -> None:
+        self.application, self.disks = application, disks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] in READ_METHODS:
+            await self.application(scope, receive, send)
+        elif refused := self.refuse(scope):
+            await send_error(send, 507, refused)
+        elif ARTIFACTS in scope["path"]:
+            await self.watch(scope, receive, send)
+        else:
+            await self.application(scope, receive, send)
+
+    def refuse(self, scope: Scope) -> str:
+        """Return why this change cannot be made now; empty if it can."""
+        if ARTIFACTS in scope["path"]:
+            if scope["method"] == "DELETE":
+                return ""
+            return self.disks.refuse_upload(int(dict(scope["headers"]).get(b"content-length") or 0))
+        if not scope["path"].endswith(READ_POSTS) and free_bytes(self.disks.database) < DATABASE_MINIMUM:
+            return "The disk of this Trackbox is full, and nothing can be written: free some space, and try again."
+        return ""
+
+    async def watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Cut off an upload whose space others took meanwhile, or that did not announce its length."""
+        since_check, full, replaced = 0, "", False
+
+        async def received() -> Message:
+            nonlocal since_check, full
+            message = await receive()
+            since_check += len(message.get("body", b""))
+            if since_check >= CHECK_INTERVAL:
+                since_check, full = 0, self.disks.refuse_upload(0)
+            return {"type": "http.disconnect"} if full else message
+
+        async def sent(message: Message) -> None:
+            nonlocal replaced
+            if full and message["type"] == "http.response.start" and message["status"] >= 400:
+                replaced = True
+                await send_error(send, 507, full)
+            if not replaced:
+                await send(message)
+
+        await self.application(scope, received, sent)

@@ -1,0 +1,156 @@
+"""Limits of what one request may cost a worker of MLflow.
+
+- OpenTelemetry's clients may send traces compressed. MLflow decompresses without a limit: 300 kB can become 300 MB.
+- A large search takes 150 times its size in memory, and a core for seconds: the worker for large requests answers one
+  at a time.
+- A worker that has reached its limit of memory (LimitDATA in its unit) answers 503, and is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from trackbox_mlflow.asgi.answers import error_body, send_error
+from trackbox_mlflow.asgi.types import Application, Message, Receive, Scope, Send
+
+TRACES = "/v1/traces"
+GZIP, ZLIB, RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
+OUT_OF_MEMORY = (
+    "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
+)
+UNLIMITED = 1_000_000
+
+
+class TooLargeError(Exception):
+    """A body is larger than the limit once it is decompressed."""
+
+
+class Limits:
+    """Middleware. max_request: bytes of a decompressed body. at_once: requests that are answered at a time; 0: any."""
+
+    def __init__(self, application: Application, max_request: int, at_once: int = 0) -> None:
+        self.application, self.max_request = application, max_request
+        self.slots = asyncio.Semaphore(at_once or UNLIMITED)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the server's start and end."""
+        if scope["type"] != "http":
+            await self.application(scope, receive, send)
+            return
+        await self.slots.acquire()
+        started = False
+
+        async def sent(message: Message) -> None:
+            nonlocal started
+            if not started:
+                # The answer is computed: a client that reads it slowly must not keep the slot.
+                started = True
+                self.slots.release()
+            await send(message)
+
+        try:
+            if encoding := compression(scope):
+                scope, receive = await self.decompressed(scope, receive, encoding)
+            await self.application(scope, receive, sent)
+        except TooLargeError:
+            why = f"Once it is decompressed, this request is larger than {self.max_request >> 20} MB"
+            await send_error(sent, 413, f"{why} (trackbox_max_request_mb).")
+        except zlib.error as error:
+            await send_error(sent, 400, f"The body cannot be decompressed: {error}")
+        except MemoryError:
+            stop_worker()
+            if started:
+                raise
+            await send_error(sent, 503, OUT_OF_MEMORY)
+        finally:
+            if not started:
+                self.slots.release()
+
+    async def decompressed(self, scope: Scope, receive: Receive, encoding: bytes) -> tuple[Scope, Receive]:
+        """Read a compressed body; return the request as if it had come without compression."""
+        parts = []
+        more = True
+        while more:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = await asyncio.to_thread(decompress, b"".join(parts), encoding, self.max_request)
+        left = [header for header in scope["headers"] if header[0] not in (b"content-encoding", b"content-length")]
+        given = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def received() -> Message:
+            return next(given, None) or await receive()
+
+        return {**scope, "headers": [*left, (b"content-length", str(len(body)).encode())]}, received
+
+
+def compression(scope: Mapping[str, Any]) -> bytes:
+    """Return the compression of a body that MLflow would decompress; empty for any other."""
+    if not scope["path"].startswith(TRACES):
+        return b""
+    encodings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
+    return next((encoding for encoding in encodings if encoding in (b"gzip", b"deflate")), b"")
+
+
+def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
+    """Return the decompressed body. Like MLflow it takes several members of gzip, and deflate without zlib's header.
+
+    TooLargeError: it has more than `limit` bytes. zlib.error: the body is not compressed in this way.
+    """
+    if encoding == b"deflate":
+        try:
+            return inflate(body, ZLIB, limit)
+        except zlib.error:
+            return inflate(body, RAW, limit)
+    return inflate(body, GZIP, limit)
+
+
+def inflate(body: bytes, form: int, limit: int) -> bytes:
+    """Return all members of the body, decompressed. form: zlib's `wbits`."""
+    found: list[bytes] = []
+    size = 0
+    while body:
+        stream = zlib.decompressobj(form)
+        found.append(stream.decompress(body, limit - size + 1))
+        size += len(found[-1])
+        if size > limit:
+            raise TooLargeError
+        if not stream.eof:
+            raise zlib.error("it is cut off")
+        # Gzip files may be padded with zeros after the last member.
+        body = stream.unused_data.lstrip(b"\0") if form == GZIP else b""
+    return b"".join(found)
+
+
+def stop_worker() -> None:
+    """Stop this worker after its current requests: the supervisor starts another one."""
+    print("this worker has reached its limit of memory, and is replaced", file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def answer_memory_errors(application: Any) -> None:
+    """Let a Flask application answer a lack of memory by 503, in JSON: its own answer would be an HTML page.
+
+    MLflow takes a statement that fails for lack of memory for a bad value of the client's (400), so that the error is
+    raised past MLflow's handler.
+    """
+    from flask import Response
+    from sqlalchemy import Engine, ExceptionContext, event
+
+    def out_of_memory(_: MemoryError) -> Any:
+        stop_worker()
+        return Response(error_body(503, OUT_OF_MEMORY), 503, mimetype="application/json")
+
+    def reraise(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, MemoryError):
+            stop_worker()
+            raise MemoryError(OUT_OF_MEMORY)
+
+    application.register_error_handler(MemoryError, out_of_memory)
+    event.listen(Engine, "handle_error", reraise)

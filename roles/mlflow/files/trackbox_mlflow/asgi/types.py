@@ -1,0 +1,14 @@
+"""The types of ASGI, and what a middleware is here: an application around another one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+READ_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -1,0 +1,45 @@
+"""Free space on the disks of the database, of the upload spool and of the artifact store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class Disks:
+    """The disks that a request may fill. settings: TRACKBOX_* variables, as the unit sets them."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self.reserve = settings["TRACKBOX_DISK_RESERVE"]
+        self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
+
+    def refuse_upload(self, size: int) -> str:
+        """Return why an artifact of `size` bytes does not fit; empty if it does."""
+        # MinIO itself reports what is wrong with a missing folder.
+        folders = [folder for folder in self.upload if folder.is_dir()]
+        devices = [folder.stat().st_dev for folder in folders]
+        for folder, device in zip(folders, devices, strict=True):
+            # Spool and artifact store hold a copy at the same time, perhaps on one disk.
+            need, left = size * devices.count(device), free_bytes(folder) - self.reserved_bytes(folder)
+            if left <= need:
+                needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""
+                return (
+                    "The disk of this Trackbox has no place for artifacts on their way: "
+                    f"{max(left, 0) / 2**20:,.0f} MB are left above the database's reserve{needed}. "
+                    "Searching and logging metrics go on; ask an admin to free space or to enlarge the disk."
+                )
+        return ""
+
+    def reserved_bytes(self, folder: Path) -> int:
+        """Return the bytes that uploads must leave free: `5%` of the disk, or a number of bytes."""
+        if not self.reserve.endswith("%"):
+            return int(self.reserve)
+        disk = os.statvfs(folder)
+        return int(disk.f_blocks * disk.f_frsize * float(self.reserve[:-1]) / 100)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the bytes that users other than root may still write on the folder's disk."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize

@@ -1,0 +1,49 @@
+"""Ends kept-alive connections at a stop without losing a request.
+
+uvicorn closes an idle connection at once, on which a request may be on its way. Here the next answer announces
+`Connection: close`, and a connection that stays idle is closed after GRACE.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trackbox_mlflow import patches
+
+GRACE = 0.5  # seconds
+
+
+def drain_connections() -> Any:
+    """Return the protocol for uvicorn's setting `http`: a class that drains, or uvicorn's own by its name."""
+    if not (found := patches.DRAIN.get()):
+        return "httptools"
+
+    base: Any = found[0]
+
+    class DrainingProtocol(base):  # type: ignore[misc]
+        draining = False
+
+        def shutdown(self) -> None:
+            """Begin to drain: uvicorn calls it once for each connection when it stops."""
+            self.draining = True
+            if self.cycle is None or self.cycle.response_complete:
+                self.loop.call_later(GRACE, super().shutdown)
+            elif self.cycle.response_started:
+                # The headers that were sent promise that the connection stays: wait for the next request.
+                self.loop.call_later(GRACE, self.shutdown)
+            else:
+                self.announce_close()
+
+        def on_headers_complete(self) -> None:
+            """Begin a request. Its answer is the connection's last one while it drains."""
+            super().on_headers_complete()
+            if self.draining and self.cycle is not None:
+                self.announce_close()
+
+        def announce_close(self) -> None:
+            """Let the answer to the current request announce that the connection closes."""
+            self.cycle.keep_alive = False
+            # A request with this header gets an answer with it: uvicorn reads it only there.
+            self.cycle.scope["headers"].append((b"connection", b"close"))
+
+    return DrainingProtocol

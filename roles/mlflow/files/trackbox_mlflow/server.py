@@ -1,0 +1,155 @@
+"""Run MLflow's server so that a restart fails no request, and so that its workers share memory and load.
+
+    python -m trackbox_mlflow.server OPTIONS      the options of `mlflow server`, on systemd's sockets
+
+It is the command `mlflow server`, but that it replaces uvicorn's start:
+
+- systemd's sockets stay open while the server restarts, and requests wait in their queues;
+- a worker is a fork of a parent that has imported MLflow: half the memory, and one that dies is replaced at once;
+- each worker listens at the common address and at a socket of its own, by which NGINX chooses the worker with the
+  fewest requests: at a common socket the worker that wakes up first takes every connection that is kept alive;
+- large requests, which NGINX sends to a socket of their own, have a worker of a lower priority: while Python parses
+  one, it answers nothing else;
+- a stop drains connections: draining.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import socket
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NoReturn
+
+from trackbox_mlflow import metrics, patches, search, signing
+from trackbox_mlflow.asgi import wrap
+from trackbox_mlflow.asgi.limits import Limits, answer_memory_errors
+from trackbox_mlflow.draining import drain_connections
+from trackbox_mlflow.supervisor import supervise
+
+FIRST_FD = 3  # of systemd's sockets
+LARGE_NICE = 10  # the lower priority of the worker for large requests
+# The layers of MLflow's application that drop_unused_middleware may remove.
+UNUSED_LAYERS = ("workspace_context_middleware", "gateway_timing_middleware")
+APPLICATION = "mlflow.server.fastapi_app:app"
+
+engines: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def track_engines() -> None:
+    """Remember every engine of SQLAlchemy that connects."""
+    from sqlalchemy import Engine, event
+
+    event.listen(Engine, "engine_connect", lambda connection: engines.add(connection.engine))
+
+
+def replace_server(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
+    """Serve in place of MLflow's `_exec_cmd`, which would run uvicorn's command; its last word is the application."""
+    os.environ.update(extra_env)
+    words = list(map(str, command))
+    options = dict(pairwise(words))
+    serve(words[-1], int(options["--workers"]), options.get("--log-config"))
+
+
+def serve_without_command(arguments: Sequence[str]) -> NoReturn:
+    """Serve where MLflow's command cannot be used: its application reads the environment."""
+    import mlflow.server as names
+    from mlflow.server.handlers import initialize_backend_stores
+
+    uri, destination = os.environ["MLFLOW_BACKEND_STORE_URI"], os.environ["MLFLOW_ARTIFACTS_DESTINATION"]
+    os.environ |= {
+        names.BACKEND_STORE_URI_ENV_VAR: uri,
+        names.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+        names.ARTIFACTS_DESTINATION_ENV_VAR: destination,
+        names.SERVE_ARTIFACTS_ENV_VAR: "true",
+    }
+    initialize_backend_stores(uri, uri, "mlflow-artifacts:/")
+    serve(APPLICATION, int(dict(pairwise(arguments)).get("--workers", 2)), None)
+
+
+def serve(application_name: str, workers: int, log_config: str | None) -> NoReturn:
+    """Serve MLflow's application by so many workers, and one for large requests where it has a socket."""
+    from mlflow.server import app
+
+    module, _, attribute = application_name.partition(":")
+    application = getattr(importlib.import_module(module), attribute)
+    drop_unused_middleware(application)
+    # MLflow's command has connected to the database, and a connection must not be shared by forks.
+    for engine in list(engines):
+        engine.dispose()
+    common, *own = [socket.socket(fileno=FIRST_FD + number) for number in range(int(os.environ["LISTEN_FDS"]))]
+    search.install()
+    metrics.install()
+    signing.install()
+    answer_memory_errors(app)
+    protocol, wrapped = drain_connections(), wrap(application, os.environ)
+    # Freeze objects so that the garbage collector never writes to, and so copies, pages that are shared after fork.
+    gc.collect()
+    gc.freeze()
+
+    def run(number: int) -> None:
+        large = number == workers
+        if large:
+            os.nice(LARGE_NICE)
+        sockets = own[number:] if large else [common, *own[number : number + 1]]
+        limited = Limits(wrapped, int(os.environ["TRACKBOX_MAX_REQUEST"]), at_once=1 if large else 0)
+        answer_requests(limited, sockets, protocol, log_config)
+
+    # Without NGINX on this machine there is the common socket only.
+    supervise(workers + (len(own) > workers), run)
+    sys.exit()
+
+
+def drop_unused_middleware(application: Any) -> None:
+    """Remove the layers for workspaces and for the AI gateway where both are off."""
+    if not (found := patches.UNUSED_MIDDLEWARE.get()):
+        return
+    *switches, layer = found
+    if not any(switch.get() for switch in switches):
+        application.user_middleware = [
+            one
+            for one in application.user_middleware
+            if one.cls is not layer or getattr(one.kwargs.get("dispatch"), "__name__", "") not in UNUSED_LAYERS
+        ]
+
+
+def answer_requests(application: Any, sockets: list[socket.socket], protocol: Any, log_config: str | None) -> None:
+    """Answer requests until a signal. log_config: a file of logging's settings for uvicorn; None: uvicorn's own."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        loop="uvloop",
+        http=protocol,
+        lifespan="on",
+        log_config=log_config or uvicorn.config.LOGGING_CONFIG,
+        # NGINX writes one, with names.
+        access_log=False,
+        # Only NGINX and root can open these sockets, so X-Forwarded-For is trusted.
+        forwarded_allow_ips="*",
+        # As in mlflow.socket: listen(2) sets it anew.
+        backlog=4096,
+        # Longer than NGINX keeps connections (60 s): the side that sends requests must close first.
+        timeout_keep_alive=75,
+    )
+    uvicorn.Server(config).run(sockets)
+
+
+def main() -> None:
+    """Start MLflow's command, which ends in `replace_server`."""
+    track_engines()
+    if patches.PREFORK.get():
+        import mlflow.server
+        from mlflow.cli import cli
+
+        mlflow.server._exec_cmd = replace_server
+        cli(["server", *sys.argv[1:]])
+    serve_without_command(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Signed addresses, at which NGINX fetches an artifact from the object store or puts it there: asgi/artifacts.py."""
+
+from __future__ import annotations
+
+import mimetypes
+import posixpath
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import boto3
+from botocore.config import Config
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from werkzeug.http import quote_header_value
+
+from trackbox_mlflow import patches
+
+CALLS = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}
+LIFE = 300  # seconds; a request may wait while the object store restarts
+
+
+class Signer:
+    """Signs addresses with the S3 key of MLflow's server. endpoint: URL of the object store."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.s3 = boto3.client(
+            "s3", endpoint_url=endpoint, config=Config(signature_version="s3v4", s3={"addressing_style": "path"})
+        )
+        self.mime_type: Callable[[str], str] = patches.MIME_TYPE.get() or guess_type
+
+    def address(self, method: str, bucket: str, key: str) -> str:
+        """Return path and query of an object's address. method: GET, HEAD or PUT."""
+        parameters = {"Bucket": bucket, "Key": key}
+        if method != "PUT":
+            # The headers that MLflow would send.
+            parameters["ResponseContentType"] = self.mime_type(key)
+            parameters["ResponseContentDisposition"] = attachment(posixpath.basename(key))
+        return self.s3.generate_presigned_url(CALLS[method], parameters, LIFE).removeprefix(self.endpoint)
+
+
+class ArtifactPaths:
+    """Signs the artifacts of `/api/2.0/mlflow-artifacts/artifacts/PATH`, without asking MLflow where they are.
+
+    destination: s3://BUCKET/FOLDER. check_path: MLflow's validate_path_is_safe.
+    """
+
+    def __init__(self, signer: Signer, destination: str, check_path: Callable[[str], str]) -> None:
+        self.signer, self.check_path = signer, check_path
+        place = urlsplit(destination)
+        self.bucket, self.folder = place.netloc, place.path.strip("/")
+
+    def address(self, method: str, path: str) -> str:
+        """Return path and query of the artifact's address; empty if MLflow itself must answer."""
+        try:
+            path = self.check_path(path)
+        except (MlflowException, ValueError):
+            return ""
+        if method not in CALLS or not path or path.endswith("/"):
+            return ""
+        return self.signer.address(method, self.bucket, posixpath.join(self.folder, path))
+
+
+class Download:
+    """A request of NGINX that can be answered by an address. address: empty until MLflow has found the artifact."""
+
+    current: ContextVar[Download | None] = ContextVar("current", default=None)
+
+    def __init__(self, signer: Signer, method: str) -> None:
+        self.signer, self.method, self.address = signer, method, ""
+
+
+class FoundError(MlflowException):  # type: ignore[misc]
+    """Ends the handler of a route. asgi/artifacts.py replaces the answer by the artifact's address."""
+
+    def get_http_status_code(self) -> int:
+        """Return 200, so that MLflow logs no failure."""
+        return 200
+
+
+def signed_store(base: Any, trace_file: str) -> Any:
+    """Return a subclass of MLflow's S3 store that answers a download by the artifact's address, if NGINX asked.
+
+    Its methods are those by which the handlers of MLflow 3.17 get a file that they send.
+    """
+
+    class SignedStore(base):  # type: ignore[misc]
+        def download_artifacts(self, artifact_path: str, dst_path: str | None = None) -> Any:
+            """Download a file or a folder."""
+            self.redirect(artifact_path)
+            return super().download_artifacts(artifact_path, dst_path)
+
+        def download_trace_data_to_file(self, dst_path: Path) -> Any:
+            """Download the spans of the trace whose folder this is."""
+            self.redirect(trace_file)
+            return super().download_trace_data_to_file(dst_path)
+
+        def download_trace_attachment_to_file(self, path: str, dst_path: Path) -> Any:
+            """Download an attachment of the trace whose folder this is."""
+            self.redirect(posixpath.join("attachments", path))
+            return super().download_trace_attachment_to_file(path, dst_path)
+
+        def redirect(self, path: str) -> None:
+            """End the request with the address of a file, if NGINX can fetch it."""
+            download = Download.current.get()
+            if download is None:
+                return
+            if not path or path.endswith("/"):
+                raise MlflowException("This is a folder: only files can be read.", error_code=RESOURCE_DOES_NOT_EXIST)
+            bucket, folder = self.parse_s3_compliant_uri(self.artifact_uri)
+            download.address = download.signer.address(download.method, bucket, posixpath.join(folder, path))
+            raise FoundError("NGINX fetches this artifact.")
+
+    return SignedStore
+
+
+def install() -> None:
+    """Let MLflow open artifacts at s3:// by a SignedStore."""
+    if found := patches.SIGNED_STORE.get():
+        registered, base, trace_file = found
+        registered()["s3"] = signed_store(base, trace_file)
+
+
+def guess_type(path: str) -> str:
+    """Return the MIME type of a file by its name, from Python's own table."""
+    return mimetypes.guess_type(path)[0] or "application/octet-stream"
+
+
+def attachment(name: str) -> str:
+    """Return Content-Disposition for a file of this name, by RFC 6266."""
+    if name.isascii():
+        return f"attachment; filename={quote_header_value(name)}"
+    plain = quote_header_value(name.encode("ascii", "ignore").decode() or "download")
+    return f"attachment; filename={plain}; filename*=UTF-8''{quote(name, safe='')}"
