@@ -1,4 +1,4 @@
-"""Filters about the Python packages of ours that run on the machines: their modules, and a name for what they are now."""
+"""Filters about our Python packages for the machines: their modules, and a name that changes with them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BASE = "machine/files/trackbox_host"
 
 
 def python_modules(package: str, role: str) -> dict[str, str]:
-    """Return the text of every module of a role's package, and of the shared one, by its path from the folder of both."""
+    """Return the text of each module of a role's package and of the shared one, by its path from their folder."""
     found: dict[str, str] = {}
     for folder in (ROLES / role / "files" / package, ROLES / BASE):
         found |= {str(path.relative_to(folder.parent)): path.read_text() for path in sorted(folder.rglob("*.py"))}

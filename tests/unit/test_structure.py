@@ -1,4 +1,4 @@
-"""The five rules of docs/architecture.md that a machine can check: a role is a room, and the list of services stands in one place."""
+"""The rules of docs/architecture.md: a role is a room, and the list of services stands in one place."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_role_sets_its_own_variables_and_the_shared_ones(role: str) -> None:
         if "/defaults/" in path:
             names |= set(loaded)
         else:
-            names |= {found for found in re.findall(r"^\s+register: (\w+)", text, re.MULTILINE)}
+            names |= set(re.findall(r"^\s+register: (\w+)", text, re.MULTILINE))
             for task in loaded:
                 names |= set(task.get("ansible.builtin.set_fact", {}))
     assert {name for name in names if not name.startswith((f"{role}_", f"__{role}_", *SHARED))} == set()
