@@ -14,7 +14,7 @@ from trackbox_backup.database import ALIASES, CONVERTING, REVISION, WORK, Databa
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Repository, newest
-from trackbox_backup.settings import HALF, Settings
+from trackbox_backup.settings import DATABASE_FOLDER, HALF, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
 
@@ -86,7 +86,7 @@ class Restore:
         disks: dict[int, list[Any]] = {}
         gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
         for folder, name, leaves in (
-            (Path("/var/lib/mysql"), DATABASE, 0),
+            (DATABASE_FOLDER, DATABASE, 0),
             (Path(self.settings.objects), OBJECTS, gone),
         ):
             disk = disks.setdefault(folder.stat().st_dev, [folder, 0, shutil.disk_usage(folder).free])
