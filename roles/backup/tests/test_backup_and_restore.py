@@ -343,7 +343,7 @@ def test_a_dump_that_breaks_off_and_a_database_that_is_away_are_refused(machine:
 def test_an_object_that_goes_while_it_is_packed_is_counted(machine: Settings) -> None:
     store = Store(machine)
     assert store.get(Version("mlflow", "never", "null", "2026-01-01T00:00:00.000000Z")) is None
-    with pytest.raises(Refused, match="MinIO did not give nowhere/x+: 400"):
+    with pytest.raises(Refused, match=r"MinIO did not give nowhere/x+: 400"):
         store.get(Version("nowhere", "x" * 2000, "null", ""))
 
 
