@@ -11,9 +11,9 @@ CLIENTS, CALLS, BATCH = 4, 6, 500
 
 WHY = (
     "both cores are full. A batch of 500 takes 39 ms of CPU in MLflow, 21 in MySQL and 3 in NGINX (systemd's "
-    "accounts of the units). Before trackbox_mlflow/metrics.py MLflow's were 70 to 100, of which 28 % were "
-    "SQLAlchemy's account of each metric as an object (py-spy, 12 s); what is left is MLflow's: its JSON, its "
-    "checks, an object for each metric, and MySQL's three indexes."
+    "accounts of the units). Before roles/mlflow/files/trackbox_mlflow/metrics.py MLflow's were 70 to 100, of which "
+    "28 % were SQLAlchemy's account of each metric as an object (py-spy, 12 s); what is left is MLflow's: its JSON, "
+    "its checks, an object for each metric, and MySQL's three indexes."
 )
 
 

@@ -26,8 +26,8 @@ METRIC = """INSERT INTO latest_metrics (`key`, value, timestamp, step, is_nan, r
 WORD = "INSERT INTO {table} (`key`, value, run_uuid) SELECT '{key}', n, {uuid} FROM numbers;\n"
 
 BENDS = (
-    "by a metric an index gives the first runs, however many there are (`trackbox_mlflow/search.py`); by a "
-    "parameter MySQL joins and sorts all runs of the experiment, as it did by a metric."
+    "by a metric an index gives the first runs, however many there are (`trackbox_mlflow/search.py` of roles/mlflow); "
+    "by a parameter MySQL joins and sorts all runs of the experiment, as it did by a metric."
 )
 BY_PARAMETER = "ordered by a parameter"
 

@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +33,8 @@ FORMAT = 1
 TRIES = 5
 TAG, WHOLE = "trackbox", "complete"
 DATABASE, OBJECTS, SECRET, MANIFEST = "database.sql", "objects.tar", "settings.tar", "manifest.json"
+# Only where a role declares folders.
+FOLDERS = "folders.tar"
 
 
 def pack_settings(store: Store, out: IO[bytes]) -> None:
@@ -47,6 +49,14 @@ def pack_settings(store: Store, out: IO[bytes]) -> None:
             # The repository's own password opens nothing from within.
             if path.is_file() and not path.is_relative_to(SECRETS / "backup"):
                 tar.add(path, str(path).lstrip("/"))
+
+
+def pack_folders(folders: Sequence[str], out: IO[bytes]) -> None:
+    """Write what lies in the folders that exist, with the names of the owners."""
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        for folder in folders:
+            if Path(folder).is_dir():
+                tar.add(folder)
 
 
 def newest_manifest(repository: Repository, whole: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -168,9 +178,13 @@ class Backup:
         rows, models, aliases = self.dump_consistently()
         self.save(SECRET, lambda out: pack_settings(self.store, out))
         packed: Packed = self.save(OBJECTS, lambda out: pack(self.store, out))
+        if self.settings.folders:
+            self.save(FOLDERS, lambda out: pack_folders(self.settings.folders, out))
         self.forget()
         self.verify_part(DATABASE)
         self.verify_part(SECRET)
+        if FOLDERS in self.parts:
+            self.verify_part(FOLDERS)
         self.repository.run("check", f"--read-data-subset={self.settings.read_data}")
         manifest = self.manifest(rows, packed, models, aliases)
         self.save(MANIFEST, lambda out: out.write(json.dumps(manifest).encode()), WHOLE)

@@ -5,21 +5,34 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from trackbox_backup.backup import DATABASE, FORMAT, OBJECTS, SECRET, TAG, WHOLE, newest_manifest
+from trackbox_backup.backup import DATABASE, FOLDERS, FORMAT, OBJECTS, SECRET, TAG, WHOLE, newest_manifest
 from trackbox_backup.database import ALIASES, CONVERTING, REVISION, WORK, Database
 from trackbox_backup.objects import Identity, unpack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Repository, newest
-from trackbox_backup.settings import HALF, Settings
+from trackbox_backup.settings import DATABASE_FOLDER, HALF, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
 
 def nothing(_: Version, __: IO[bytes]) -> None:
     """Take a version, and do nothing with it."""
+
+
+def unpack_folders(file: IO[bytes], folders: Sequence[str], root: str = "/") -> None:
+    """Replace what lies in the folders by what the tar holds of them; what else it holds is passed over."""
+    for folder in folders:
+        shutil.rmtree(Path(root, folder.lstrip("/")), ignore_errors=True)
+    kept = tuple(f"{folder.strip('/')}/" for folder in folders)
+    with tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            if f"{member.name}/".startswith(kept) and ".." not in Path(member.name).parts:
+                tar.extract(member, root)
+        while file.read(1 << 16):
+            pass
 
 
 class Restore:
@@ -86,7 +99,7 @@ class Restore:
         disks: dict[int, list[Any]] = {}
         gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
         for folder, name, leaves in (
-            (Path("/var/lib/mysql"), DATABASE, 0),
+            (DATABASE_FOLDER, DATABASE, 0),
             (Path(self.settings.objects), OBJECTS, gone),
         ):
             disk = disks.setdefault(folder.stat().st_dev, [folder, 0, shutil.disk_usage(folder).free])
@@ -136,6 +149,9 @@ class Restore:
         with self.part(OBJECTS) as file:
             digests, whole = unpack(file, self.store.put)
         self.same(OBJECTS, whole)
+        if FOLDERS in self.manifest["parts"]:
+            with self.part(FOLDERS) as file:
+                unpack_folders(file, self.settings.folders)
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:

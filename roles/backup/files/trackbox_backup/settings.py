@@ -13,6 +13,8 @@ STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
 # The first is there while a restore has not ended, the others while an upgrade has not.
 HALF = Path("/var/lib/trackbox/half-restored")
+MINIO_UNIT = Path("/etc/systemd/system/minio.service")
+DATABASE_FOLDER = Path("/var/lib/mysql")
 UPGRADING = (Path("/var/lib/trackbox/upgrading"), Path("/var/lib/trackbox/dumps/unfinished"))
 
 
@@ -37,6 +39,8 @@ class Settings:
     endpoint: str
     region: str
     objects: str
+    # Those of further services, as their roles declare them.
+    folders: list[str]
     root_user: str = ""
     root_password: str = ""
 
@@ -50,7 +54,7 @@ def load() -> Settings:
     """Read the settings from systemd's credentials, or from where those come from."""
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", SECRETS / "backup"))
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
-    unit = Path("/etc/systemd/system/minio.service").read_text()
+    unit = MINIO_UNIT.read_text()
     user = re.search(r"^Environment=MINIO_ROOT_USER=(.+)$", unit, re.MULTILINE)
     password = (SECRETS / "minio/root_password").read_text().strip()
     return Settings(

@@ -121,8 +121,8 @@ BULK_METRICS = Patch(
     without="SQLAlchemy keeps account of each metric as an object",
     needs=(
         "sqlalchemy.orm:Session.add_all",
-        "mlflow.store.tracking.dbmodels.models:SqlMetric.__table__.columns",
-        "mlflow.store.tracking.dbmodels.models:SqlLatestMetric.__table__.columns",
+        "mlflow.store.tracking.dbmodels.models:SqlMetric.__table__",
+        "mlflow.store.tracking.dbmodels.models:SqlLatestMetric.__table__",
     ),
 )
 METRIC_PAGE = Patch(
@@ -132,7 +132,6 @@ METRIC_PAGE = Patch(
     without="each such page joins and sorts all runs of the experiment",
     needs=(
         "sqlalchemy.sql.expression:Select",
-        "sqlalchemy.sql.expression:Subquery",
         "mlflow.store.tracking.dbmodels.models:SqlLatestMetric.__table__",
     ),
     fits=select_fits,

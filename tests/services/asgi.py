@@ -69,7 +69,21 @@ def object_of(address: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, to be copied. No test waits for the disk."""
+    from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import Engine, create_engine, event
+
+    event.listen(Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+    path = tmp_path_factory.mktemp("database") / "empty.db"
+    engine = create_engine(f"sqlite:///{path}")
+    _initialize_tables(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment that the unit sets."""
     folder = tmp_path_factory.mktemp("mlflow")
     given = {
@@ -85,6 +99,8 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         "TRACKBOX_READY": str(folder / "ready"),
         "TRACKBOX_DISK_RESERVE": "0",
         "TRACKBOX_DISKS": f"{folder} {folder}",
+        "TRACKBOX_MAX_REQUEST": str(2**20),
+        "EMPTY_DATABASE": str(empty_database),
         # What MLflow's command passes on.
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import STORE, object_of, settings, signing
+from asgi import STORE, empty_database, object_of, settings, signing
 from mlflow.utils.uri import validate_path_is_safe
 from werkzeug.http import parse_options_header
 
-__all__ = ["settings"]
+__all__ = ["empty_database", "settings"]
 
 NAMES = [
     "a(1).txt",

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgi import application, ask, object_of, settings, spool
+from asgi import application, ask, empty_database, object_of, settings, spool
 
-__all__ = ["application", "settings", "spool"]
+__all__ = ["application", "empty_database", "settings", "spool"]
 
 SIGN = "/-/artifact/7/model.pkl"
 ATTACHMENT = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"

@@ -1,0 +1,129 @@
+"""MLflow's own store with metrics inserted by the row and pages from the index gives what it gives without."""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asgi import empty_database
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+from trackbox_mlflow import metrics, search
+
+pytest.importorskip("mlflow")
+from mlflow.entities import Metric, Param, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+__all__ = ["empty_database"]
+
+
+@pytest.fixture
+def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """Undo what `install` does, at the end; the list has the listeners."""
+    added: list[Any] = []
+
+    def listen(*given: Any) -> None:
+        added.append(given)
+        event.listen(*given)
+
+    monkeypatch.setattr(Session, "add_all", Session.add_all)
+    monkeypatch.setattr(search, "event", SimpleNamespace(listen=listen))
+    yield added
+    for given in added:
+        event.remove(*given)
+
+
+@pytest.fixture
+def store(empty_database: Path, tmp_path: Path) -> SqlAlchemyStore:
+    shutil.copy(empty_database, tmp_path / "store.db")
+    return SqlAlchemyStore(f"sqlite:///{tmp_path}/store.db", str(tmp_path))
+
+
+def fill(store: SqlAlchemyStore, count: int) -> str:
+    """Make runs with a metric, many of them equal, some NaN, some missing; return the experiment."""
+    chance, experiment = random.Random(7), str(store.create_experiment("e"))
+    for number in range(count):
+        run = store.create_run(experiment, "u", number, [], f"r{number}").info.run_id
+        if number % 5:
+            value = math.nan if number % 7 == 0 else chance.choice([chance.random(), 0.5])
+            store.log_batch(run, [Metric("m", value, 1, step) for step in range(2)], [Param("p", "1")], [])
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def filled(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A database with an experiment of 60 runs."""
+    path = tmp_path_factory.mktemp("filled") / "store.db"
+    shutil.copy(empty_database, path)
+    return path, fill(SqlAlchemyStore(f"sqlite:///{path}", "unused"), 60)
+
+
+@pytest.mark.parametrize("order", ["metrics.m DESC", "metrics.m ASC", "attributes.start_time DESC", "params.p ASC"])
+def test_pages_are_those_of_mlflow(filled: tuple[Path, str], stock: list[Any], order: str) -> None:
+    path, experiment = filled
+    store = SqlAlchemyStore(f"sqlite:///{path}", "unused")
+
+    def pages() -> list[list[str]]:
+        found, token = [], None
+        for _ in range(3):
+            page = store.search_runs([experiment], "", ViewType.ACTIVE_ONLY, 2, [order, "run_id"], token)
+            found.append([run.info.run_id for run in page])
+            token = page.token
+        return found
+
+    expected = pages()
+    statements: list[str] = []
+    search.install()
+    event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    assert pages() == expected
+    # The last of the best values was looked up, and bounds the page.
+    assert any(">= ?" in text or "<= ?" in text for text in statements) == ("metrics" in order)
+
+
+def test_a_page_that_the_best_values_do_not_fill_is_mlflows_own(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    first, second = fill(store, 3), str(store.create_experiment("other"))
+    for number in range(30):
+        run = store.create_run(second, "u", number, [], f"o{number}").info.run_id
+        store.log_batch(run, [Metric("m", 100 + number, 1, 0)], [], [])
+    search.install()
+    found = store.search_runs([first], "", ViewType.ACTIVE_ONLY, 1, ["metrics.m DESC"])
+    assert [run.info.experiment_id for run in found] == [first]
+
+
+def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    def rows(run: str) -> list[Any]:
+        with store.engine.connect() as connection:
+            parts = "SELECT key, value, timestamp, step, is_nan FROM {} WHERE run_uuid = '{}' ORDER BY key, step"
+            return [
+                list(connection.exec_driver_sql(parts.format(table, run))) for table in ("metrics", "latest_metrics")
+            ]
+
+    experiment = str(store.create_experiment("e"))
+    batch = [Metric("m", value, 1, step) for step, value in enumerate((1.0, math.nan, math.inf))]
+    runs = []
+    for name in ("before", "after"):
+        runs.append(store.create_run(experiment, "u", 1, [], name).info.run_id)
+        # The second batch has metrics that are there already.
+        store.log_batch(runs[-1], batch, [Param("p", "1")], [])
+        store.log_batch(runs[-1], [*batch, Metric("n", 2.0, 1, 0)], [], [])
+        if name == "before":
+            metrics.install()
+    assert rows(runs[0]) == rows(runs[1])
+    assert len(rows(runs[1])[0]) == 4
+    with pytest.raises(MlflowException, match="Changing param values is not allowed"):
+        store.log_batch(runs[1], [], [Param("p", "2")], [])
+
+
+def test_without_the_models_nothing_is_changed(stock: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Session.add_all
+    monkeypatch.delattr("mlflow.store.tracking.dbmodels.models.SqlLatestMetric")
+    metrics.install()
+    search.install()
+    assert (Session.add_all, stock) == (before, [])
