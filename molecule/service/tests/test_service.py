@@ -1,4 +1,4 @@
-"""One more service costs its folder, its line in the list of services and its group. The list is this test's whole edit."""
+"""One more service costs its folder, its line in the list of services and its group; the test edits nothing else."""
 
 from __future__ import annotations
 
