@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from artifact_routes import FILE, NAMES, STORE, Door, door
 from machine import Answer, Machine
-from raw import connect, exchange, request
+from raw_http import connect, exchange, request
 from testinfra.host import Host
 
 __all__ = ["door"]

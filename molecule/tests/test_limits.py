@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from machine import Machine
-from raw import connect
+from raw_http import connect
 from testinfra.host import Host
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import yaml
-from bounds import Memory, memory_of
 from machine import ROOT, Machine
+from vm_memory import Memory, memory_of
 
 
 @pytest.fixture

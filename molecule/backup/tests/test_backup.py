@@ -23,7 +23,7 @@ from testinfra.host import Host
 PYTHON = str(ROOT / "training/.venv/bin/python")
 CLIENT = str(ROOT / "molecule/tests/client_steady.py")
 NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_vm_address": "10.83.5.10"})]
-OBJECTS = Path(__file__).with_name("objects.py").read_text()
+OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 
 PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
 # Stores, or forgets, a manifest as a later Trackbox may write it.

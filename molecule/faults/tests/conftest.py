@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from machine import ROOT, Machine, host, machine, viewer
-from power_supply import Power
+from power_cut import Power
 
 __all__ = ["Machine", "host", "machine", "power", "viewer"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from machine import Answer, Machine
-from power_supply import Power, run
+from power_cut import Power, run
 from testinfra.host import Host
 
 API = "/api/2.0/mlflow"

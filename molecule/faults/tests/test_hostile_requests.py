@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from bounds import memory_of
 from machine import Machine
 from testinfra.host import Host
+from vm_memory import memory_of
 
 MEMORY_MB = (
     1600  # that fifty requests may take beside what the machine takes at rest: three workers, and bodies at NGINX

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from bounds import memory_of
 from machine import Machine
-from power_supply import Power
+from power_cut import Power
 from testinfra.host import Host
+from vm_memory import memory_of
 
 UNITS = "mysql minio mlflow nginx"
 LIMIT = "3G"  # of them the services take one

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from machine import Machine
-from power_supply import Power
+from power_cut import Power
 from writers import acknowledged, held, writing
 
 # The second are seconds, on a busy machine; docs/reliability.md has what it takes.

@@ -35,8 +35,8 @@ EXPECTED = {
 
 
 def surface(host: Host) -> dict[str, str]:
-    """What the machine is now, as surface.py has it."""
-    script = (ROOT / "molecule/lifecycle/tests/surface.py").read_text()
+    """What the machine is now, as machine_state.py has it."""
+    script = (ROOT / "molecule/lifecycle/tests/machine_state.py").read_text()
     found: dict[str, str] = json.loads(host.check_output("python3 -c %s", script))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from machine import Machine
-from raw import Reply, exchange, request
+from raw_http import Reply, exchange, request
 
 SECRETS = (b"root:x:0", b"aws_secret_access_key", b"PRIVATE KEY", b"[mysqld]", b"MLFLOW_CRYPTO_KEK")
 UPS = ["../" * 8, "..%2f" * 8, "%2e%2e/" * 8, "%252e%252e%252f" * 8, "..\\" * 8, "..%5c" * 8, "....//" * 8, "/", "//"]

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from machine import Machine
-from raw import exchange
+from raw_http import exchange
 
 PATHS = ["/api/2.0/mlflow/experiments/search?max_results=1", "/ajax-api/3.0/mlflow/server-info", "/#"]
 OWN = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from machine import Machine
-from raw import attack, exchange, kept_out, request
+from raw_http import attack, exchange, kept_out, request
 from testinfra.host import Host
 
 ROUTES = Path(__file__).parents[2] / "tests/list_routes.py"

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from machine import Machine
-from raw import OWN_PAGE, exchange, request
+from raw_http import OWN_PAGE, exchange, request
 
 PORT = 9443
 REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}

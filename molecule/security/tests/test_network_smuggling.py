@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from machine import Machine
-from raw import attack, exchange, kept_out
+from raw_http import attack, exchange, kept_out
 
 INNER = "GET /api/2.0/mlflow/experiments/search?max_results=1 HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n\r\n"
 OUTER = "POST {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}"

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from external_servers import acme_server, ocsp_responder, tls_proxy
 from machine import ROOT, Machine
 from pki import Signed, sign
-from seen import NAME, NAMED, Seen
-from surroundings import acme_server, ocsp_responder, tls_proxy
+from public_view import NAME, NAMED, PublicView
 from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT / "roles/verify/filter_plugins"))
@@ -51,7 +51,7 @@ def back_again(machine: Machine, host: Host) -> Iterator[None]:
     assert host.check_output("cat /etc/nginx/nginx.conf") == before
 
 
-def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> None:
+def check(machine: Machine, host: Host, seen: PublicView, mode: dict[str, Any]) -> None:
     """What holds in every mode; mode: the settings that make it."""
     settings = {**mode, "verify_only": ",".join(PROMISES)}
     # Three side by side, which wait for answers much of the time.
@@ -72,7 +72,7 @@ def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> Non
     assert (machine.secrets / "ca.crt").exists() == ("AWS_CA_BUNDLE" in seen.settings)
 
 
-def check_tls(seen: Seen) -> None:
+def check_tls(seen: PublicView) -> None:
     """What holds where the machine does TLS itself."""
     assert seen.certificate(443) == seen.certificate(9443)
     assert f"Location: https://{seen.host}/a?b\r\n" in seen.ask("/a?b", port=80)
@@ -80,7 +80,7 @@ def check_tls(seen: Seen) -> None:
     assert "Strict-Transport-Security: max-age=" in seen.ask("/", port=9443)
 
 
-def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
+def renew(seen: PublicView, host: Host, command: str, times: int = 3) -> None:
     """Renew the certificate while clients ask: the world sees each new one, and no request fails."""
     with seen.load():
         serials = [seen.certificate().serial_number]
@@ -92,7 +92,7 @@ def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
 
 
 def test_self_signed(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
-    seen = Seen(machine, tmp_path, machine.address)
+    seen = PublicView(machine, tmp_path, machine.address)
     check(machine, host, seen, {})
     check_tls(seen)
     seen.ask("/forged", "X-Forwarded-For: 203.0.113.9")
@@ -117,7 +117,7 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
         return made
 
     first = install()
-    seen = Seen(machine, tmp_path, machine.address)
+    seen = PublicView(machine, tmp_path, machine.address)
     assert seen.certificate() == first.certificate
     with ocsp_responder(tmp_path, between, first, 8888):
         deadline = time.monotonic() + 10
@@ -143,7 +143,7 @@ def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> N
     variables |= {"trackbox_ca_certificate": str(tmp_path / "root.crt")}
     machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
     with tls_proxy(tmp_path, sign("proxy", root, names=[NAME]), controller, machine.address, {443: 80, 9443: 9443}):
-        seen = Seen(machine, tmp_path, controller)
+        seen = PublicView(machine, tmp_path, controller)
         check(machine, host, seen, variables)
         assert "Strict-Transport-Security" not in seen.ask("/")
     with pytest.raises(OSError, match="refused"):
@@ -163,7 +163,7 @@ def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> 
     with acme_server(tmp_path, controller, machine.address) as variables:
         variables |= {"nginx_tls": "acme", "trackbox_host": NAME}
         machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
-        seen = Seen(machine, tmp_path, machine.address)
+        seen = PublicView(machine, tmp_path, machine.address)
         assert "Pebble" in seen.certificate().issuer.rfc4514_string()
         # Pebble's certificates last for minutes.
         check(machine, host, seen, variables | {"verify_certificate_days": 0})

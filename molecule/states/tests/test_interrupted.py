@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from killing import ARTIFACTS, HOST, is_whole, kill, options, path_of, said
+from interrupted_playbooks import ARTIFACTS, HOST, is_whole, kill, options, path_of, said
 from machine import Machine
 from testinfra.host import Host
 

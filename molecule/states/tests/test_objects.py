@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from killing import ARTIFACTS, HOST, said
+from interrupted_playbooks import ARTIFACTS, HOST, said
 from machine import Machine
 from testinfra.host import Host
 

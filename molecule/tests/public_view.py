@@ -21,7 +21,7 @@ NAME = "trackbox.test"
 NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 
-class Seen:
+class PublicView:
     """The front door at an address, to which trackbox.test leads for these clients."""
 
     def __init__(self, machine: Machine, folder: Path, address: str) -> None:
