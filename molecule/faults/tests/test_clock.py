@@ -11,7 +11,7 @@ from typing import Any
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
 AHEAD = Path("/run/ahead")  # by how much, as faketime(1) writes it
 
@@ -78,4 +78,4 @@ def test_clients_write_on_while_the_servers_clock_jumps(machine: Machine, host: 
     print(f"minutes that the server's clock was off: {seen}; {len(every)} calls")
     assert seen == [0, 14, -14, 0]
     assert [line for line in every if "error" in line] == []
-    assert held(machine, told) == {"held": len(acknowledged(told)), "lost": [], "runs": 2}
+    assert check_stored(machine, told) == {"held": len(acknowledged(told)), "lost": [], "runs": 2}

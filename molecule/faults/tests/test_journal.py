@@ -7,7 +7,7 @@ from pathlib import Path
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
 # Random text cannot be compressed to less than three quarters: this is more than system_journal_max_use (500M).
 FLOOD = "head -c 800M /dev/urandom | base64 --wrap=40000 | systemd-cat --identifier=flood"
@@ -33,7 +33,7 @@ def test_clients_write_on_while_more_is_logged_than_the_journal_takes(
     assert len(lines) > 100
     assert [one for one in every if "error" in one] == []
     assert slowest < 30
-    assert held(machine, told)["lost"] == []
+    assert check_stored(machine, told)["lost"] == []
     # What is logged after it is there.
     host.check_output("echo after the flood | systemd-cat --identifier=flood; journalctl --sync")
     assert "after the flood" in host.check_output("journalctl --quiet --identifier=flood --lines=1")

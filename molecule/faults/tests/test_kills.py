@@ -10,7 +10,7 @@ from pathlib import Path
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
 # Seconds that a call, and a return on a busy machine, may take at the most. docs/reliability.md has what they take.
 WAIT, BACK = 30, 60
@@ -45,7 +45,7 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
     every = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     slowest = max(line["took"] for line in every)
     print(f"{written(told)} metrics, {len(lines)} calls, {len(every) - len(lines)} errors, the slowest {slowest:.1f} s")
-    found = held(machine, told)
+    found = check_stored(machine, told)
     assert found["lost"] == []
     assert found["held"] == len(lines)
     assert slowest < WAIT

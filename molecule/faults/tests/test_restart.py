@@ -8,7 +8,7 @@ from pathlib import Path
 
 from machine import Machine, reboot
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
 TIMES = 3
 
@@ -25,6 +25,6 @@ def test_after_each_of_three_restarts_all_is_back_with_what_was_acknowledged(
             clients.kill()
         lines = acknowledged(told)
         assert len(lines) > 10
-        found = held(machine, told)
+        found = check_stored(machine, told)
         assert (found["held"], found["lost"]) == (len(lines), []), f"restart {number}"
     print(f"ready after {statistics.median(took):.0f} s, {max(took):.0f} s at the most")

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from interrupted_playbooks import ARTIFACTS, HOST, is_whole, kill, options, path_of, said
+from interrupted_playbooks import ARTIFACTS, HOST, check_intact, kill, options, path_of, said
 from machine import Machine
 from testinfra.host import Host
 
@@ -86,7 +86,7 @@ def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
             assert machine.secret("mlflow_s3_secret")
     given = options(killed, folder)
     machine.play(*given, playbook=path_of(killed))
-    is_whole(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
+    check_intact(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
     if killed == "upgrade.yml":
         # Back to what the inventory says: another binary is an upgrade, too.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
@@ -116,7 +116,7 @@ def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_reque
         thread.join()
     assert len(answers) > 10
     assert set(answers) == {200}
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
 def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
@@ -128,7 +128,7 @@ def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
     machine.play(*given)
     assert machine.ask("/healthz").headers["Strict-Transport-Security"] == "max-age=4711"
     machine.play()
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
 def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
@@ -141,7 +141,7 @@ def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the
     host.check_output("timeout 300 sh -c %s", "while systemctl is-active --quiet trackbox-restore; do sleep 1; done")
     assert RESTORE in said(machine.play(status=2))
     machine.play(*given, playbook="playbooks/restore.yml")
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
 def test_a_backup_that_waits_in_vain_says_who_holds_the_lock_and_what_ends_that(machine: Machine, host: Host) -> None:
