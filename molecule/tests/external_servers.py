@@ -19,7 +19,7 @@ from pki import Signed, sign
 
 
 def programs(folder: Path) -> Path:
-    """Return the folder of pebble (an ACME server for tests) and its DNS server, downloading Debian's package if needed."""
+    """Return the folder of pebble, an ACME server for tests, and its DNS server, from Debian if needed."""
     found = shutil.which("pebble")
     if found:
         return Path(found).parent

@@ -1,4 +1,4 @@
-"""The fixtures of molecule/tests, and the power of the machine."""
+"""Imports the fixtures of molecule/tests, and adds the power switch of the machine."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ __all__ = ["Machine", "host", "machine", "power", "viewer"]
 
 @pytest.fixture(scope="session")
 def power(machine: Machine) -> Iterator[Power]:
-    """The machine's power; what the installation wrote is on the disk first."""
+    """Yield the machine's power switch, after a sync of what the installation wrote."""
     folder = ROOT / ".trackbox" / machine.name
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule create -s faults"
     os.sync()
     yield Power(machine.name, folder, machine.address)
-    # Other tests log in by connections that lasted.
+    # Connections of other tests ended with the power: SSH must log in again.
     os.sync()

@@ -1,4 +1,4 @@
-"""The power is cut while clients write: what no disk had is lost, and nothing that was acknowledged is among it."""
+"""The power is cut while clients write: data not yet on the disk are lost, but no acknowledged write is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from machine import Machine
 from power_cut import Power
 from writers import acknowledged, check_stored, writing
 
-# The second are seconds, on a busy machine; docs/reliability.md has what it takes.
+# The number of cuts, and the limit in seconds for a restart on a busy machine; docs/reliability.md has measurements.
 TIMES, BACK = 10, 180
 
 
@@ -21,7 +21,7 @@ def test_the_database_syncs_each_transaction(power: Power, settings: str) -> Non
     assert f"\n{settings}\n" in (power.folder / "rootfs/etc/mysql/mysql.conf.d/trackbox.cnf").read_text()
 
 
-def test_after_each_of_ten_cuts_all_is_back_by_itself_with_what_was_acknowledged(
+def test_after_each_of_ten_power_cuts_all_services_return_with_every_acknowledged_write(
     machine: Machine, power: Power, tmp_path: Path
 ) -> None:
     seed = time.time_ns()

@@ -1,4 +1,4 @@
-"""The machine is restarted while clients write: it comes back by itself, in time, with what was acknowledged."""
+"""The machine is restarted while clients write: it returns by itself, in time, with every acknowledged write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from writers import acknowledged, check_stored, writing
 TIMES = 3
 
 
-def test_after_each_of_three_restarts_all_is_back_with_what_was_acknowledged(
+def test_after_each_of_three_restarts_every_acknowledged_write_is_stored(
     machine: Machine, host: Host, tmp_path: Path
 ) -> None:
     took = []
