@@ -18,7 +18,7 @@ def found(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 @pytest.mark.parametrize("name", verify.promises())
 def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
-    # Off: a container's clock is its host's, no timer trains or backs up, MariaDB comes from the distribution.
+    # These are off: a container uses its host's clock, no training or backup is scheduled, MariaDB needs no source.
     off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")

@@ -60,7 +60,7 @@ def test_no_permission(small_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
-    fails(small_csv, "may not be read")
+    fails(small_csv, "is not readable")
 
 
 def test_a_header_only(small_csv: Path) -> None:

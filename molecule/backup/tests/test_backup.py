@@ -230,7 +230,7 @@ def test_a_flipped_bit_is_detected(machine: Machine, host: Host, vault: Host) ->
 
 def test_a_full_target_is_reported_and_the_last_good_backup_stays(machine: Machine, host: Host, vault: Host) -> None:
     good = last(host)
-    # Copy the repository into a file system with little more space.
+    # Move the repository to a file system that is nearly full.
     vault.check_output(
         "mkdir /srv/all && mv /srv/backup/* /srv/all && "
         "mount -t tmpfs -o size=$(($(du -sm /srv/all | cut -f1) + 20))m tmpfs /srv/backup && "

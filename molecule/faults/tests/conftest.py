@@ -17,5 +17,5 @@ def power(machine: Machine) -> Iterator[Power]:
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule create -s faults"
     os.sync()
     yield Power(machine.name, folder, machine.address)
-    # Connections of other tests ended with the power: SSH must log in again.
+    # Write to the disk what the tests have written, before other tests use the machine.
     os.sync()
