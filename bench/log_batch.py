@@ -1,4 +1,4 @@
-"""Metrics a second by `log_batch`, 500 in each call, with four clients: through the front door, and a bare server."""
+"""Metrics a second by `log_batch`, 500 in each call, with four clients: to the front door, and to a bare server."""
 
 from __future__ import annotations
 

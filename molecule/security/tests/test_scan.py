@@ -11,7 +11,7 @@ from machine import Machine
 
 IN_ORDER = {"OK", "INFO", "DEBUG"}
 # sessionresumption_ticket: Debian's testssl.sh closes after the handshake, but TLS 1.3 sends the session ticket later.
-# On a busy machine the scanner has no ticket to resume, and reports a connection problem. Tickets are no finding anyway.
+# On a busy machine the scanner has no ticket to resume, and reports a connection problem. Tickets are no finding.
 # engine_problem: about the scanner's own OpenSSL.
 NO_FINDING = {"sessionresumption_ticket", "engine_problem"}
 CHECKS = ["--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable"]

@@ -96,7 +96,7 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("rotate-secrets.yml", folder)
-    # At this moment MLflow uses the second user, whose key the controller has adopted: a new rotation makes another one.
+    # At this moment MLflow uses the second user, whose key the controller has adopted: a new rotation makes another.
     started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
