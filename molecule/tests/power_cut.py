@@ -59,7 +59,7 @@ class Power:
         """Mount the file system, which replays its journal, and boot. memory: a limit, as local-vm takes it."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
-            # The machine was restarted meanwhile: its processes keep the old mount, so mount a copy of the image.
+            # Another machine that was started since the last mount still holds it: mount a copy of the image.
             run("cp", "--sparse=always", image, f"{image}.copy")
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)
