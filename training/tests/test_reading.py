@@ -130,7 +130,9 @@ def test_openml_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError("Temporary failure in name resolution")
 
     monkeypatch.setattr(openml, "fetch_openml", no_network)
-    with pytest.raises(DataError, match=r"OpenML's data set 42175 could not be downloaded.*push the file"):
+    with pytest.raises(
+        DataError, match=r"OpenML's data set 42175 could not be downloaded.*push the file"
+    ):
         openml.fetch("openml:42175")
     with pytest.raises(DataError, match="names no data set"):
         openml.fetch("openml:credit")
