@@ -1,6 +1,6 @@
-"""Measure an installation, beside its peers in the same machine, and write bench/RESULTS.md.
+"""Measure an installation, and its peers on the same machine, and write bench/RESULTS.md.
 
-bench [--inventory FOLDER] [SUBJECT[,SUBJECT…]]; without one, every subject, in the order of SUBJECTS.
+bench [--inventory FOLDER] [SUBJECT[,SUBJECT…]]; without a subject: all of SUBJECTS, in this order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUBJECTS = (
 
 
 def chosen(words: str) -> list[str]:
-    """The subjects that these words name, or all; raises RefusedError where there is none of this name."""
+    """Return the subjects that these words name, or all without words; raises RefusedError for an unknown name."""
     names = [word for word in words.replace(",", " ").split() if word]
     for name in names:
         if name not in SUBJECTS:
@@ -38,19 +38,19 @@ def chosen(words: str) -> list[str]:
 
 
 def refuse_small_disk(names: list[str], bench: Bench) -> None:
-    """Raise RefusedError where the machine has less free disk than one of these subjects needs."""
+    """Raise RefusedError if the machine has less free disk than one of these subjects needs."""
     free = bench.free_gb()
     for name in names:
         needed = getattr(importlib.import_module(name), "NEEDS_GB", 1)
         if free < needed:
             raise RefusedError(
-                f"{name} needs {needed} GB of free disk, and {bench.machine.name} has {free} GB: free some there, "
+                f"{name} needs {needed} GB of free disk, and {bench.machine.name} has {free} GB: delete files there, "
                 "or name other subjects."
             )
 
 
 def main() -> None:
-    """Measure what was chosen; say what it left behind, if anything."""
+    """Measure the chosen subjects; exit with an error if a measurement changed the installation."""
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--inventory", type=Path, default=ROOT / "inventory/local")
     parser.add_argument("subjects", nargs="?", default="")
@@ -67,13 +67,13 @@ def main() -> None:
             began = time.monotonic()
             result = importlib.import_module(name).measure(bench)
             report.keep(name, result, machine)
-            print(*(f"{name}: {reach}" for reach in result.reaches), sep="\n")
+            print(*(f"{name}: {target}" for target in result.targets), sep="\n")
             print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     finally:
         report.write()
     after = bench.state()
     if left := [f"{key}: {before.get(key)!r}, now {now!r}" for key, now in after.items() if now != before.get(key)]:
-        sys.exit("bench: the installation is not as it was: " + "; ".join(left))
+        sys.exit("bench: the measurement changed the installation: " + "; ".join(left))
 
 
 if __name__ == "__main__":

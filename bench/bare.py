@@ -1,4 +1,4 @@
-"""A bare machine of the bench's own, made anew for each installation."""
+"""A bare local VM for the bench, created again for each installation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ADDRESS = "10.83.254.2"
 
 
 class Bare:
-    """A bare machine, made anew for each installation, and the inventory that names it."""
+    """A bare local VM, created again for each installation, and its inventory."""
 
     def __init__(self, inventory: Path) -> None:
-        """inventory: that of the installation that is measured; this one differs by its name and address."""
+        """inventory: of the measured installation; it is copied, with another name and address for the machine."""
         self.folder = ROOT / ".trackbox/bench-inventory"
         shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns(".secrets"), dirs_exist_ok=True)
         settings = json.dumps({"local_vm_name": "bench", "local_vm_address": ADDRESS, "ansible_host": ADDRESS})
@@ -31,7 +31,7 @@ class Bare:
         (self.folder / "host_vars/localhost.yml").write_text(settings.replace("ansible_host", "bench_host"))
 
     def play(self, playbook: str, *options: str) -> dict[str, Any]:
-        """Run a playbook; return what the callback `json` says about it."""
+        """Run a playbook; return the output of the callback `json`."""
         command: list[str | Path] = [
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={self.folder}",
@@ -61,23 +61,23 @@ class Bare:
         self.play("playbooks/local-vm.yml", "--extra-vars=local_vm_state=absent", *options)
 
     def boot(self) -> None:
-        """A bare machine, with the secrets of the one before."""
+        """Boot a bare machine, and keep the secrets of the machine before it."""
         self.remove(f"--extra-vars=local_vm_secrets={self.folder}/none")
         self.play("playbooks/local-vm.yml")
 
     def ssh(self, command: str) -> None:
-        """Run a command there; raises RuntimeError with what it said where it fails."""
+        """Run a command on the machine; raises RuntimeError with the command's output if it fails."""
         Bench(Machine("bench", self.folder, {})).ssh(command, within=900)
 
     @property
     def bench(self) -> Bench:
-        """The machine, once it is installed."""
+        """Return the installed machine."""
         return Bench(find("bench", self.folder / ".secrets"))
 
 
 @contextmanager
 def bare(inventory: Path) -> Iterator[Bare]:
-    """A machine of its own, removed with all that belongs to it."""
+    """Yield a bare machine; remove it and its inventory afterwards."""
     made = Bare(inventory)
     try:
         yield made

@@ -1,8 +1,9 @@
-"""Many clients call several servers, which take turns; prints a round's seconds and the milliseconds of its calls.
+"""Call several servers in turns with many clients; print the seconds of each round and the milliseconds of its calls.
 
-Standard input, as JSON: peers (name to url, experiment, and user, password and ca where it has them), clients, calls
-(of each client and round), rounds, batch (metrics a call; 0 is log-metric), warm_up (calls of each client). A peer with
-`ask` is asked that instead: a method, a path and a body; one with `run` logs to this run, and leaves it there.
+Standard input, as JSON: peers (name to url, experiment, and optionally user, password and ca), clients, calls (of each
+client and round), rounds, batch (metrics in a call; 0: log-metric), warm_up (calls of each client). To a peer with
+`ask` (a method, a path and a body) the clients send this request instead. To a peer with `run` they log to this run,
+and do not delete it.
 """
 
 import base64
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 
 class Door:
-    """A connection to a server, with a password where it has one: kept alive, or new for each request."""
+    """A connection to a server, with or without a password: kept alive, or new for each request."""
 
     def __init__(self, url, user="", password="", ca=None, keep=True):
         """ca: the text of the authority's certificate."""
@@ -35,8 +36,8 @@ class Door:
             self.connection = http.client.HTTPConnection(host.netloc, timeout=60)
 
     def ask(self, method, path, body=b""):
-        """Send a request, and return what was answered; raises where that is no success."""
-        # As urllib3 does: a kept connection that the server closed meanwhile is not used.
+        """Send a request, and return the answer's body; raises if the status is not 200."""
+        # Like urllib3: do not use a kept-alive connection that the server has closed.
         if self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
             self.connection.close()
         self.connection.request(method, path, body, self.headers)
@@ -54,26 +55,26 @@ class Door:
 
 
 class Client:
-    """What one client does, by its own connection: it logs to a run, or asks the same again and again."""
+    """A client with its own connection, which logs to a run or repeats one request."""
 
     def __init__(self, peer):
-        """peer: as standard input has it."""
+        """peer: an entry of `peers` in standard input."""
         self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
         self.asked, self.run, self.own = peer.get("ask"), peer.get("run"), False
-        # A run that has metrics already has them by lower steps.
+        # Metrics that are in the run already have lower steps.
         self.step = 10**8 if self.run else 0
         if not self.asked and not self.run:
             self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
             self.own = True
 
     def close(self):
-        """Delete the run, if it is this client's."""
+        """Delete the run if this client created it, and close the connection."""
         if self.own:
             self.door.post("delete", run_id=self.run)
         self.door.connection.close()
 
     def call(self, batch):
-        """Log one metric, or so many at once; or ask."""
+        """Log one metric, or `batch` metrics in one call; or send the peer's request."""
         if self.asked:
             method, path, body = self.asked
             self.door.ask(method, path, json.dumps(body).encode() if body else b"")
@@ -88,7 +89,7 @@ class Client:
 
 
 def together(clients, calls, batch):
-    """Let all clients log at once; return the milliseconds of each call, and the seconds of all."""
+    """Run all clients at once; return the milliseconds of each call, and the seconds of the round."""
     taken, gate = [], threading.Barrier(len(clients) + 1)
 
     def work(client):
@@ -110,7 +111,7 @@ def together(clients, calls, batch):
 
 
 def main():
-    """Let the peers take turns."""
+    """Measure the peers in turns."""
     s = json.load(sys.stdin)
     peers = {name: [Client(peer) for _ in range(s["clients"])] for name, peer in s["peers"].items()}
     found = {name: [] for name in peers}

@@ -1,7 +1,7 @@
-"""Files go up to several stores and down again; the stores take turns. Prints the seconds of each round.
+"""Upload files to several stores and download them again; the stores take turns. Print the seconds of each round.
 
-Standard input, as JSON: stores (name to url and ca, with bucket, key and secret of S3, or user and password of MLflow's
-door; make: the bucket is missing), size (bytes of a file), count (files), threads, rounds. Printed: "NAME up" and
+Standard input, as JSON: stores (name to url and ca, with bucket, key and secret for S3, or user and password for the
+front door; make: create the bucket), size (bytes of a file), count (files), threads, rounds. Printed: "NAME up" and
 "NAME down" to seconds.
 """
 
@@ -25,16 +25,16 @@ CHUNK = 1 << 20
 
 
 class Door:
-    """MLflow's artifacts: a connection for each file, as its client has it for a large one."""
+    """MLflow's artifacts, with one connection for each file, as MLflow's client does it for a large file."""
 
     def __init__(self, store, _):
-        """store: as standard input has it."""
+        """store: an entry of `stores` in standard input."""
         self.host, self.trust = urlsplit(store["url"]).netloc, ssl.create_default_context(cadata=store["ca"])
         login = base64.b64encode(f"{store['user']}:{store['password']}".encode()).decode()
         self.headers = {"Authorization": f"Basic {login}"}
 
     def ask(self, method, name, body=None, size=0):
-        """Send one request, and read its answer away."""
+        """Send one request, and read its answer to the end."""
         connection = http.client.HTTPSConnection(self.host, context=self.trust, timeout=300, blocksize=CHUNK)
         headers = self.headers | ({"Content-Length": str(size)} if body else {})
         connection.request(method, f"/api/2.0/mlflow-artifacts/artifacts/bench/{name}", body, headers)
@@ -45,24 +45,24 @@ class Door:
         assert answer.status < 300, answer.status
 
     def up(self, name, path):
-        """Store a file."""
+        """Upload a file."""
         with Path(path).open("rb") as file:
             self.ask("PUT", name, file, Path(path).stat().st_size)
 
     def down(self, name):
-        """Read it."""
+        """Download the file, and discard its content."""
         self.ask("GET", name)
 
     def remove(self, name):
-        """Delete it."""
+        """Delete the file."""
         self.ask("DELETE", name)
 
 
 class S3:
-    """S3 by boto3, which splits large files as it likes."""
+    """S3 by boto3, which splits large files with its default part size."""
 
     def __init__(self, store, folder):
-        """store: as standard input has it; folder: where its certificate may lie."""
+        """store: an entry of `stores` in standard input; folder: for its certificate."""
         self.bucket = store["bucket"]
         authority = folder / store["bucket"]
         authority.write_text(store.get("ca", ""))
@@ -79,20 +79,20 @@ class S3:
             self.s3.create_bucket(Bucket=self.bucket)
 
     def up(self, name, path):
-        """Store a file."""
+        """Upload a file."""
         self.s3.upload_file(path, self.bucket, f"bench/{name}")
 
     def down(self, name):
-        """Read it, into nothing."""
+        """Download the file, and discard its content."""
         self.s3.download_file(self.bucket, f"bench/{name}", "/dev/null")
 
     def remove(self, name):
-        """Delete it: the bucket keeps no versions."""
+        """Delete the file; the bucket keeps no versions."""
         self.s3.delete_object(Bucket=self.bucket, Key=f"bench/{name}")
 
 
 def timed(call, names, threads):
-    """The seconds that all of them take."""
+    """Call `call` with each name, in these threads; return the seconds of all calls together."""
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(call, names))
@@ -100,7 +100,7 @@ def timed(call, names, threads):
 
 
 def main():
-    """Let the stores take turns."""
+    """Measure the stores in turns."""
     s = json.load(sys.stdin)
     names = [f"{os.getpid()}-{number}" for number in range(s["count"])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:

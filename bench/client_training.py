@@ -1,8 +1,8 @@
-"""Training procedures take turns on the machine: whole processes, from Python's start to their end.
+"""Measure training procedures in turns on the machine: whole processes, from Python's start to their end.
 
-Standard input, as JSON: files (name to text), procedures (name to a command, in which FOLDER stands for where the files
-and transactions.csv lie), first (a command that is run before, and not counted), rounds, environment, ca (the text of
-the store's authority). Printed: each procedure's runs, seconds and the peak of its memory in MB.
+Standard input, as JSON: files (name to text), procedures (name to a command, in which FOLDER stands for the folder of
+the files and of transactions.csv), first (a command that is run before, and not counted), rounds, environment, ca (the
+certificate of the store's authority). Printed: for each procedure a list of runs, with seconds and peak memory in MB.
 """
 
 import json
@@ -18,7 +18,7 @@ from fraud.data import synthetic
 
 
 def run(command, environment, folder):
-    """Seconds and MB of a command; raises where it fails."""
+    """Run a command; return its seconds and its peak memory in MB. Raises if it fails."""
     command = [word.replace("FOLDER", str(folder)) for word in command]
     with tempfile.TemporaryFile() as out:
         began = time.perf_counter()
@@ -33,7 +33,7 @@ def run(command, environment, folder):
 
 
 def main():
-    """Let the procedures take turns."""
+    """Measure the procedures in turns."""
     s = json.load(sys.stdin)
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:
         folder = Path(temporary)

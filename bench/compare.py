@@ -1,11 +1,11 @@
-"""How long one `log_metric` takes through the door of several installations, side by side.
+"""Compare the time of one `log_metric` through the front doors of several installations.
 
-Usage, on a quiet machine; what `make env` prints of each installation names it:
+Usage, on a quiet machine; ENV_FILE has the output of `make env` for an installation:
 
     python3 bench/compare.py before=ENV_FILE after=ENV_FILE
 
-The installations take turns, round by round, with one connection each that is kept alive. Prints a table: the
-first installation is 1.
+The installations take turns, round by round, with one kept-alive connection each. Prints a table with ratios to the
+first installation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WARM_UP = 50
 
 
 def peer(env: Path) -> dict[str, str]:
-    """An installation, as bench/client.py asks it. env: a file of `export NAME=VALUE` lines."""
+    """Return an installation as a peer for bench/client.py. env: a file of `export NAME=VALUE` lines."""
     words = [word for word in shlex.split(env.read_text()) if "=" in word]
     settings = dict(word.split("=", 1) for word in words)
     user, password = settings["MLFLOW_TRACKING_USERNAME"], settings["MLFLOW_TRACKING_PASSWORD"]
@@ -33,7 +33,7 @@ def peer(env: Path) -> dict[str, str]:
 
 
 def table(found: dict[str, list[list[float]]]) -> str:
-    """A table of the rounds of each installation: the median of the rounds' medians, and what the first is to it."""
+    """Return a table of the installations: the median of the rounds' medians, and its ratio to the first one's."""
     lines = ["| installation | p50, ms | rounds, ms | p99, ms | ratio of p50 |", "| --- | ---: | --- | ---: | ---: |"]
     first = 0.0
     for name, rounds in found.items():
@@ -47,7 +47,7 @@ def table(found: dict[str, list[list[float]]]) -> str:
 
 
 def main() -> None:
-    """Measure, taking turns, and print the table."""
+    """Measure the installations in turns, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("installation", nargs="+", help="NAME=ENV_FILE")
     parser.add_argument("--rounds", type=int, default=9)

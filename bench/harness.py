@@ -1,4 +1,4 @@
-"""The installation that is measured, and its peers in the same machine."""
+"""The measured installation, and its peers on the same machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ sys.path.insert(0, str(ROOT / "molecule/tests"))
 
 from machine import Machine, find  # noqa: E402
 
-# On the machine: what clients run with, and the server's own environment.
+# On the machine: Python of the training package's environment, for clients, and MLflow's environment.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
-# Waits until a URL answers with success: a port is open before anybody serves it.
+# Waits until a URL answers with success; an open port is not enough, because it opens before the server answers.
 ANSWERS = """import sys, time, urllib.request
 while True:
     try:
@@ -36,7 +36,7 @@ SQL = "mysql --user=root --batch --skip-column-names"
 
 
 class RefusedError(Exception):
-    """Nothing can be measured: one sentence says why, and what to do."""
+    """The measurement cannot start; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Bench:
     machine: Machine
 
     def ssh(self, command: str, given: str = "", within: int = 600) -> str:
-        """Run a command on the machine with this text as its input; return what it printed."""
+        """Run a command on the machine with `given` as its input; return its output."""
         done = subprocess.run(
             ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), self.machine.name, command],
             input=given,
@@ -60,13 +60,13 @@ class Bench:
         return done.stdout
 
     def client(self, given: object, script: str = "client.py", within: int = 600) -> dict[str, Any]:
-        """Run a script of this folder on the machine, in the clients' environment; return what it says."""
+        """Run a script of this folder on the machine, in the clients' environment; return its output."""
         code = shlex.quote((ROOT / "bench" / script).read_text())
         found: dict[str, Any] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
         return found
 
     def ask(self, call: str, **body: object) -> Any:
-        """Call MLflow's API through the door; return its answer."""
+        """Call MLflow's API through the front door; return its answer."""
         login = {key: value for key, value in self.door().items() if key in ("user", "password")}
         answer = self.machine.ask(f"/api/2.0/mlflow/{call}", method="POST", body=body, **login)
         if answer.status != 200:
@@ -74,7 +74,7 @@ class Bench:
         return json.loads(answer.body)
 
     def free_gb(self) -> int:
-        """What is free where a measurement writes, in GB (10^9 bytes): the least of its disks."""
+        """Return the least free space of the disks that a measurement writes to, in GB (10^9 bytes)."""
         free = self.ssh("df --output=avail -B1 /var/lib/minio /var/lib/mysql /var/tmp | tail -n +2")
         return min(map(int, free.split())) // 10**9
 
@@ -83,7 +83,7 @@ class Bench:
         return self.ssh(f"{SQL} {database}", statements)
 
     def facts(self) -> dict[str, str]:
-        """The machine that was measured, the day, and the versions."""
+        """Return the day, the machine's hardware, and the versions."""
         asked = {
             "cpu": "nproc; sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1",
             "memory": "free -g | awk '/Mem/ {print $2 \" GB\"}'",
@@ -97,11 +97,11 @@ class Bench:
 
     @property
     def database(self) -> str:
-        """The unit of the database's server."""
+        """Return the unit of the database server."""
         return self.ssh("systemctl is-active --quiet mariadb && echo mariadb || echo mysql").strip()
 
     def state(self) -> dict[str, str]:
-        """What a measurement must leave as it was: rows by table, objects, units and files."""
+        """Return the state that a measurement must not change: rows of each table, objects, units and files."""
         tables = self.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'mlflow'").split()
         counts = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM `{table}`" for table in tables)
         found = dict(line.split("\t") for line in self.sql(counts + ";", "mlflow").splitlines())
@@ -112,11 +112,11 @@ class Bench:
         return found
 
     def store(self, url: str = "http://127.0.0.1:9000") -> dict[str, str]:
-        """MinIO with the key of MLflow's server, as a store that client_store.py can use."""
+        """Return MinIO with the key of MLflow's server, as a store for client_store.py."""
         return {"url": url, "bucket": "mlflow", "key": "mlflow", "secret": self.machine.secret("mlflow_s3_secret")}
 
     def door(self) -> dict[str, str]:
-        """The front door, as a peer that the clients' script can ask."""
+        """Return the front door as a peer for client.py."""
         m = self.machine
         password = m.settings["MLFLOW_TRACKING_PASSWORD"]
         authority = (m.secrets / "ca.crt").read_text()
@@ -124,10 +124,10 @@ class Bench:
 
     @contextmanager
     def bare(self, loop: str = "--uvicorn-opts '--loop asyncio --http h11'") -> Iterator[dict[str, str]]:
-        """A bare `mlflow server` with its defaults, on the same MySQL and loopback, without a password.
+        """Start a bare `mlflow server` with its defaults, on the same MySQL and loopback, without a password.
 
-        Its event loop is asyncio's, as `pip install mlflow` has it: uvloop and httptools come with Trackbox, and serve
-        it where `loop` is empty.
+        Its event loop is asyncio's, as after `pip install mlflow`. With an empty `loop` it uses uvloop and httptools,
+        which Trackbox installs.
         """
         self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_0900_bin")
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
@@ -146,7 +146,7 @@ class Bench:
 
     @contextmanager
     def experiment(self) -> Iterator[str]:
-        """An experiment of the installation, removed with all its rows."""
+        """Create an experiment in the installation; delete it with all its rows afterwards."""
         number = self.ask("experiments/create", name=f"bench-{time.time_ns()}")["experiment_id"]
         try:
             yield number
@@ -164,7 +164,7 @@ class Bench:
 
 
 def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each call returns, round by round; the order turns with each."""
+    """Return the results of each call, by rounds; the order of the calls is reversed in every second round."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
         for name in list(calls)[:: 1 if number % 2 else -1]:
@@ -173,7 +173,7 @@ def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, l
 
 
 def open_bench(inventory: Path) -> Bench:
-    """The installation of an inventory; raises RefusedError where there is none that answers."""
+    """Return the installation of an inventory; raises RefusedError if there is none, or it does not answer."""
     env = inventory / ".secrets/env"
     if not env.is_file():
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""A run with 1,000 to 1,000,000 values of one metric: its history, its chart, the run itself, and one value more."""
+"""A run with 1,000 to 1,000,000 values of one metric: read its history, its chart and the run, and log one value."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ INSERT INTO latest_metrics (`key`, value, timestamp, step, is_nan, run_uuid)
   SELECT 'm', 0, MAX(1700000000000 + n), MAX(n), 0, '{run}' FROM numbers;
 """
 
-BENDS = (
-    "for a chart MLflow has MySQL number all values of the metric in their order and takes one of each bucket "
-    "(`NTILE` and `ROW_NUMBER`): it reads and sorts all of them, in temporary tables that are memory. Everything else "
-    "is found by an index, whatever the run has."
+GROWTH_REASON = (
+    "for a chart MySQL sorts and numbers all values of the metric (`NTILE` and `ROW_NUMBER`), in temporary tables in "
+    "memory, and MLflow takes one value of each bucket. All other requests use an index, so their time does not depend "
+    "on the number of values."
 )
 
 
 def seed(bench: Bench, run: str, count: int) -> None:
-    """Write so many values into a run."""
+    """Write `count` values into a run."""
     bench.sql(numbers(count) + SEED.replace("{run}", run), "mlflow")
 
 
 @contextmanager
 def runs(bench: Bench) -> Iterator[dict[int, str]]:
-    """A run for each size, with nothing in it, in an experiment of its own; afterwards its values go, and it too."""
+    """Yield an empty run for each size, in an experiment of its own; afterwards delete all of it, values included."""
     with bench.experiment() as number:
         made = {size: bench.ask("runs/create", experiment_id=number)["run"]["info"]["run_id"] for size in SIZES}
         try:
             yield made
         finally:
-            # One run after the other: a DELETE with a subquery sorts them first, by 1 KB each, in /tmp.
+            # One DELETE for each run: a DELETE with a subquery first sorts the rows in /tmp, 1 KB each.
             bench.sql("".join(f"DELETE FROM metrics WHERE run_uuid = '{run}';" for run in made.values()), "mlflow")
 
 
 def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
-    """A peer for each question to a run, as client.py takes it."""
+    """Return a peer for client.py for each request to a run."""
     api, page = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
     return {
         HISTORY: {"ask": ["GET", f"{api}/metrics/get-history?run_id={run}&metric_key=m&max_results=1000", None]},
@@ -59,7 +59,7 @@ def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
 
 
 def measure(bench: Bench) -> Result:
-    """Milliseconds of each through the door, medians of five rounds of two."""
+    """Measure milliseconds of each request through the front door, medians of five rounds of two."""
     settings = {"clients": 1, "calls": 2, "batch": 0, "warm_up": 1}
     door, found = bench.door(), dict[str, dict[int, list[float]]]()
     with runs(bench) as made:
@@ -84,4 +84,4 @@ def measure(bench: Bench) -> Result:
     lines: Lines = {
         name: [(size, statistics.median(each)) for size, each in sizes.items()] for name, sizes in found.items()
     }
-    return Result([], "\n".join(table), ("values of a metric in the run", "ms"), lines, memory, BENDS)
+    return Result([], "\n".join(table), ("values of a metric in the run", "ms"), lines, memory, GROWTH_REASON)

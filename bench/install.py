@@ -1,4 +1,4 @@
-"""site.yml on a bare machine, beside a shell script of the same steps; site.yml again; and where its time goes."""
+"""site.yml on a bare machine, compared with a shell script of the same steps; site.yml again; time by role and task."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any
 
 from bare import Bare, bare
 from harness import ROOT, Bench
-from report import Reach, Result, spread
+from report import Result, Target, spread
 
 sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
-# What site.yml writes and a script would, too; commands make the rest: packages, environments, the certificate.
+# Files that both site.yml and a script write; commands create the rest: packages, environments, the certificate.
 WRITTEN = """/etc/trackbox/minio/* /etc/trackbox/mlflow/* /etc/trackbox/training/* /etc/trackbox/firewall.nft
 /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/make-certificate /etc/mysql/mysql.conf.d/trackbox.cnf
 /etc/systemd/journald.conf.d/* /etc/systemd/system/*/trackbox.conf /etc/systemd/system/mlflow*.*
@@ -42,7 +42,7 @@ ROUNDS = 2
 
 
 def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
-    """Each task of a run: its seconds, its role (or playbook), its name."""
+    """Return each task of a run: its seconds, its role (or "playbooks"), its name."""
     found = []
     for play in said["plays"]:
         for entry in play["tasks"]:
@@ -55,7 +55,7 @@ def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
 
 
 def script(bench: Bench) -> dict[str, str]:
-    """The shell script with the files of this installation, and the files that it reads, by name."""
+    """Return, by name, the shell script with this installation's files in it, and the files that the script reads."""
     files = json.loads(bench.ssh(f"python3 -c {shlex.quote(READ)}", WRITTEN))
     texts = []
     for path, (mode, owner, group, content) in files.items():
@@ -84,7 +84,7 @@ def script(bench: Bench) -> dict[str, str]:
 
 
 def by_shell(at: Bare, texts: dict[str, str]) -> float:
-    """Install by the shell script; return the seconds, with the wheel's build and the copies to the machine."""
+    """Install by the shell script; return the seconds, including the wheel's build and the copies to the machine."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -104,7 +104,7 @@ def by_shell(at: Bare, texts: dict[str, str]) -> float:
 
 
 def where(said: dict[str, Any]) -> list[str]:
-    """Two tables: where the time of a run goes, by role, and its ten slowest tasks."""
+    """Return two tables: the time of a run by role, and its ten slowest tasks."""
     all_tasks, roles = tasks(said), defaultdict[str, list[float]](list)
     for seconds, role, _ in all_tasks:
         roles[role].append(seconds)
@@ -117,7 +117,7 @@ def where(said: dict[str, Any]) -> list[str]:
 
 
 def measure(bench: Bench) -> Result:
-    """Seconds on a machine with nothing but SSH and Python, MinIO's binary cached; packages come from the mirror."""
+    """Measure seconds on a machine with only SSH and Python; MinIO's binary is cached, packages are downloaded."""
     found: dict[str, list[float]] = {"`site.yml`": [], "the shell script": [], "`site.yml` again": []}
     with bare(bench.machine.secrets.parent) as at:
         texts: dict[str, str] = {}
@@ -141,13 +141,13 @@ def measure(bench: Bench) -> Result:
     changed = sum(host["changed"] for host in again["stats"].values())
     return Result(
         [
-            Reach(
-                "`site.yml`, of a shell script of the same steps",
+            Target(
+                "`site.yml`, relative to a shell script of the same steps",
                 middle["`site.yml`"] / middle["the shell script"],
                 1.5,
             ),
-            Reach("`site.yml` again", middle["`site.yml` again"], 20, "s"),
-            Reach("what it changes then", changed, 0, "tasks"),
+            Target("`site.yml` again", middle["`site.yml` again"], 20, "s"),
+            Target("tasks that `site.yml` changes again", changed, 0, "tasks"),
         ],
-        "\n".join([*table, "", "The first run:", "", *where(first), "", "The second:", "", *where(again)]),
+        "\n".join([*table, "", "The first run:", "", *where(first), "", "The second run:", "", *where(again)]),
     )

@@ -1,5 +1,5 @@
-# What site.yml does to a bare Debian 13, as a script that runs once and checks nothing. bench/install.py sends it with the
-# files that site.yml wrote and the locks of the environments, and times both.
+# The steps of site.yml on a bare Debian 13, as a script that runs once and checks nothing. bench/install.py sends it with
+# the files that site.yml wrote and the locks of the environments, and times the script and site.yml.
 set -euo pipefail
 umask 022
 export DEBIAN_FRONTEND=noninteractive UV_CACHE_DIR=/var/cache/trackbox/uv UV_PYTHON_DOWNLOADS=never
@@ -17,7 +17,7 @@ install -d -m 0700 /etc/trackbox/minio /etc/trackbox/mlflow
 install -d -m 0750 -g www-data /etc/trackbox/nginx
 install -d -m 0750 -g trackbox /etc/trackbox/training
 
-write() {  # PATH MODE OWNER GROUP, the content as its input
+write() {  # arguments: PATH MODE OWNER GROUP; standard input: the content
   mkdir -p "${1%/*}"
   cat >"$1.new"
   chmod "$2" "$1.new"
@@ -27,7 +27,7 @@ write() {  # PATH MODE OWNER GROUP, the content as its input
 @FILES@
 
 apt-get update -qq
-# As mysql_repository says: MySQL's packages and what they need come from where that one is.
+# As mysql_repository does: MySQL's packages and their dependencies come from its source.
 apt-get install -qq -y --no-install-recommends -t sid mysql-server
 apt-get install -qq -y --no-install-recommends ca-certificates python3-venv nginx openssl logrotate unattended-upgrades nftables
 

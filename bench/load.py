@@ -1,6 +1,6 @@
-"""Steady load on a machine, without a single retry, until a file appears; prints what came of it as JSON.
+"""Send steady load to a machine, without retries, until the file STOP exists; print counts and failures as JSON.
 
-bench/load.py STOP, with the clients' own Python, training/.venv: URL, passwords and keys come by the environment.
+bench/load.py STOP, run with training/.venv's Python; the environment has the URL, passwords and keys.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ slowest: Counter[str] = Counter()
 
 
 def repeat(name: str, call: Callable[[int], object]) -> None:
-    """Call again and again; count, and note what failed."""
+    """Repeat the call until STOP exists; count the calls, and record failures and the slowest call."""
     number = 0
     while not STOP.exists():
         start = time.monotonic()
@@ -45,7 +45,7 @@ def repeat(name: str, call: Callable[[int], object]) -> None:
 
 
 def main() -> None:
-    """Log metrics, search, store artifacts by MLflow, and objects by S3, all at once."""
+    """Log metrics, search, store artifacts in MLflow and objects in S3, all at once."""
     import boto3
     from botocore.config import Config
 

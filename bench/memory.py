@@ -1,4 +1,4 @@
-"""What all services take at rest, by PSS: a page that several share counts once."""
+"""Memory of all services at rest, as PSS (a page that n processes share counts 1/n for each)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 
 import pss
 from harness import Bench
-from report import Reach, Result
+from report import Result, Target
 
 
 def measure(bench: Bench) -> Result:
-    """MB of PSS, by unit, a while after a restart and a few requests."""
+    """Measure MB of PSS by unit, 20 s after a restart."""
     pss.refresh(bench)
     time.sleep(20)
     rows = pss.look(bench)
     table = ["| service | processes | PSS, MB |", "| --- | ---: | ---: |"]
     table += [f"| {unit} | {count} | {megabytes:.0f} |" for unit, count, megabytes in rows]
     total = sum(megabytes for _, _, megabytes in rows) / 1024
-    return Result([Reach("PSS of all services at rest", total, 0.9, "GB")], "\n".join(table))
+    return Result([Target("PSS of all services at rest", total, 0.9, "GB")], "\n".join(table))

@@ -1,4 +1,4 @@
-"""A PNG for each subject that shows growth, time beside memory; with training/.venv, which has matplotlib."""
+"""Draw a PNG for each subject with curves: time, and memory next to it. Needs training/.venv, which has matplotlib."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 for path in sorted((Path(__file__).parent / "results").glob("*.json")):
     kept = json.loads(path.read_text())
-    panels = {kept["axes"][1]: kept["lines"], "PSS at the most, MB": kept.get("memory")}
+    panels = {kept["axes"][1]: kept["lines"], "peak PSS, MB": kept.get("memory")}
     drawn = {label: lines for label, lines in panels.items() if lines}
     if not drawn:
         continue

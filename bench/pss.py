@@ -1,4 +1,4 @@
-"""The memory of the services, by PSS: a page that several processes share counts once."""
+"""Memory of the services, as PSS (a page that n processes share counts 1/n for each)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from harness import ROOT, Bench
 
 UNITS = ("mysql", "mariadb", "minio", "minio-watermark", "mlflow", "mlflow-away", "nginx")
-# The processes of a unit, each with its PSS in kB; one that ends meanwhile has none.
+# Prints for each unit its number of processes and their PSS in kB; processes that end meanwhile are left out.
 ASK = """for unit in UNITS; do
   group=$(systemctl show --property=ControlGroup --value $unit); [ "$group" ] || continue
   for folder in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
@@ -21,14 +21,14 @@ ASK = """for unit in UNITS; do
     awk -v unit=$unit '/^Pss:/ {s += $2; n++} END {print unit, n + 0, s + 0}'
 done
 """.replace("UNITS", " ".join(UNITS))
-# The same again and again, until standard input ends.
+# Repeats ASK until standard input ends.
 WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n"
-# How the services are drawn; what is small is one line.
+# Names of the units' lines in plots; the other, small units are one line.
 DRAWN = {"mysql": "database", "mariadb": "database", "minio": "MinIO", "mlflow": "MLflow"}
 
 
 def refresh(bench: Bench) -> None:
-    """Restart the services: what they took for earlier work is gone, and no list has the database read it in again."""
+    """Restart the services, so that they release the memory of earlier work; the database does not reload its pool."""
     database = bench.database
     bench.ssh(f"systemctl stop {database} && rm -f /var/lib/mysql/ib_buffer_pool && systemctl start {database}")
     bench.ssh("systemctl restart mlflow minio nginx")
@@ -36,14 +36,14 @@ def refresh(bench: Bench) -> None:
 
 
 def look(bench: Bench) -> list[tuple[str, int, float]]:
-    """Each unit, its processes, and their MB."""
+    """Return each unit, its number of processes, and their PSS in MB."""
     rows = [line.split() for line in bench.ssh(ASK).splitlines()]
     return [(unit, int(count), int(kilobytes) / 1024) for unit, count, kilobytes in rows]
 
 
 @contextmanager
 def most(bench: Bench) -> Iterator[dict[str, float]]:
-    """Look three times a second while this lasts; afterwards the dictionary has the most of each unit, in MB."""
+    """Sample three times a second during the block; afterwards the dictionary has each unit's peak, in MB."""
     found: dict[str, float] = {}
     watching = f"bash -c {shlex.quote(WATCH)}"
     command = ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), bench.machine.name, watching]
@@ -58,9 +58,9 @@ def most(bench: Bench) -> Iterator[dict[str, float]]:
 
 
 def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
-    """The most that each service takes while it does this work, from the least of it (by its key) to the most.
+    """Return each service's peak memory during each call, in the order of the keys (the size of the work).
 
-    The services are fresh before, and not between: what one keeps of less work counts.
+    The services are restarted before the first call only, so memory that a service keeps after a call counts.
     """
     refresh(bench)
     lines = defaultdict[str, list[tuple[float, float]]](list)

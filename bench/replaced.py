@@ -1,8 +1,8 @@
-"""The training procedure that `fraud` replaces, as its users run it, slips included.
+"""The training procedure that `fraud` replaces, as its users ran it, mistakes included.
 
-Six models one after the other: forest on one core, logistic regression on unscaled columns,
-parameters and metrics one request each, models logged with requirements that MLflow infers.
-Only what crashes on today's MLflow is different: the formats in which models are stored.
+It trains six models one after the other: the forest uses one core, logistic regression gets unscaled columns,
+each parameter and metric is one request, and MLflow infers the models' requirements.
+Only the formats of stored models are different, because the old ones crash on today's MLflow.
 
 Usage: replaced.py FILE.csv, with MLflow's environment variables set.
 """
@@ -36,7 +36,7 @@ from xgboost import XGBClassifier
 
 
 def models() -> dict[str, Any]:
-    """The three kinds, as they were."""
+    """Return the three kinds of models of the old procedure."""
     return {
         "logistic": LogisticRegression(max_iter=1000),
         "forest": RandomForestClassifier(n_estimators=40, random_state=0),
@@ -45,7 +45,7 @@ def models() -> dict[str, Any]:
 
 
 def undersampled(frame: pd.DataFrame) -> pd.DataFrame:
-    """All frauds and 19 other rows for each."""
+    """Return all frauds, and 19 other rows for each fraud."""
     frauds = frame[frame["Class"] == 1]
     others = frame[frame["Class"] == 0].sample(len(frauds) * 19, random_state=0)
     return pd.concat([frauds, others])
@@ -76,7 +76,7 @@ def track(name: str, model: Any, train: pd.DataFrame, test: pd.DataFrame) -> Non
 
 
 def main() -> None:
-    """Train the six, one after the other."""
+    """Train the six models, one after the other."""
     frame = pd.read_csv(sys.argv[1])
     train, test = train_test_split(frame, test_size=0.2, random_state=0, stratify=frame["Class"])
     mlflow.set_experiment("replaced")

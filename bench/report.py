@@ -1,4 +1,4 @@
-"""What a subject finds, how it is kept in bench/results, and bench/RESULTS.md from all of it."""
+"""The result of a subject, its files in bench/results, and bench/RESULTS.md, which is made of these files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ RESULTS = ROOT / "bench/results"
 
 HEAD = """# Results
 
-`make bench` measures an installation and writes this; `make bench ONLY=log_metric` one subject. Peers run in the same
-machine and take turns; figures are medians of several rounds, and what counts is their ratio.
+`make bench` measures an installation and writes this file; `make bench ONLY=log_metric` measures one subject. Peers run
+on the same machine and take turns. Figures are medians of several rounds; compare ratios, not absolute values.
 
-| subject | figure | is | shall be | |
+| subject | figure | measured | target | |
 | --- | --- | ---: | ---: | --- |
 """
 
@@ -26,8 +26,8 @@ Lines = dict[str, list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
-class Reach:
-    """One figure beside what it shall be: `value` and `limit` are in `unit`, `at_least` says on which side of it."""
+class Target:
+    """A measured figure and its target; `value` and `limit` are in `unit`. `at_least`: the limit is a minimum."""
 
     what: str
     value: float
@@ -36,47 +36,47 @@ class Reach:
     at_least: bool = False
 
     @property
-    def held(self) -> bool:
-        """Whether the figure is what it shall be."""
+    def met(self) -> bool:
+        """Whether the figure meets the target."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
-        """The cells of a row."""
-        sign, held = "≥" if self.at_least else "≤", "held" if self.held else "**not held**"
-        return f"{self.what} | {self.value:.2f} {self.unit} | {sign} {self.limit:g} {self.unit} | {held}"
+        """Return the cells of a row."""
+        sign, met = "≥" if self.at_least else "≤", "met" if self.met else "**missed**"
+        return f"{self.what} | {self.value:.2f} {self.unit} | {sign} {self.limit:g} {self.unit} | {met}"
 
 
 @dataclass
 class Result:
-    """What a subject found: its reaches, a text in Markdown, and lines to plot (name to points).
+    """The result of a subject: its targets, a text in Markdown, and lines to plot (name to points).
 
-    memory: lines of the services' PSS, in MB, against the same x; bends: what bends the curves, a sentence or two; why:
-    what keeps a reach from being held, by a profile, for when one is not.
+    memory: lines of the services' PSS, in MB, against the same x. growth_reason: why the curves rise. miss_reason: why
+    a target is missed, by a profile; printed only if one is.
     """
 
-    reaches: list[Reach]
+    targets: list[Target]
     text: str
     axes: tuple[str, str] = ("", "")
     lines: Lines = field(default_factory=dict)
     memory: Lines = field(default_factory=dict)
-    bends: str = ""
-    why: str = ""
+    growth_reason: str = ""
+    miss_reason: str = ""
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and from where to where they go."""
+    """Return the median, the minimum and the maximum as text."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def memory_table(result: Result) -> str:
-    """The services' PSS, a column each."""
+    """Return a table of the services' PSS, with one column for each service."""
     sizes = [size for size, _ in next(iter(result.memory.values()))]
     lines = [f"| {result.axes[0]} | " + " | ".join(f"{name}, MB" for name in result.memory) + " |"]
     lines.append("| ---: |" + " ---: |" * len(result.memory))
     for number, size in enumerate(sizes):
         cells = [f"{points[number][1]:.0f}" for points in result.memory.values()]
         lines.append(f"| {size:,.0f} | " + " | ".join(cells) + " |")
-    return "The most that each service took meanwhile, by PSS:\n\n" + "\n".join(lines)
+    return "Peak memory of each service during the measurement, as PSS:\n\n" + "\n".join(lines)
 
 
 def keep(name: str, result: Result, machine: dict[str, str]) -> None:
@@ -85,26 +85,26 @@ def keep(name: str, result: Result, machine: dict[str, str]) -> None:
     parts = [result.text.strip()]
     if result.memory:
         parts.append(memory_table(result))
-    if result.bends:
-        parts.append(f"What bends the curves: {result.bends}")
-    if result.why and not all(reach.held for reach in result.reaches):
-        parts.append(f"What keeps the rest from being held: {result.why}")
+    if result.growth_reason:
+        parts.append(f"Why the curves rise: {result.growth_reason}")
+    if result.miss_reason and not all(target.met for target in result.targets):
+        parts.append(f"Why targets are missed: {result.miss_reason}")
     (RESULTS / f"{name}.md").write_text("\n\n".join(parts) + "\n")
-    kept = {"machine": machine, "reaches": [asdict(reach) for reach in result.reaches]}
+    kept = {"machine": machine, "targets": [asdict(target) for target in result.targets]}
     kept |= {"axes": result.axes, "lines": result.lines, "memory": result.memory}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
 def write() -> None:
-    """Draw the plots, and write RESULTS.md anew."""
+    """Draw the plots, and write RESULTS.md."""
     # Only the clients' environment has matplotlib.
     subprocess.run([ROOT / "training/.venv/bin/python", ROOT / "bench/plot.py"], check=True)
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
-    rows = [f"| {name} | {Reach(**reach)} |" for name, found in kept.items() for reach in found["reaches"]]
+    rows = [f"| {name} | {Target(**target)} |" for name, found in kept.items() for target in found["targets"]]
     parts = [HEAD + "\n".join(rows)]
     for name, found in kept.items():
         measured = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
-        parts.append(f"## {name}\n\nMeasured {measured}.\n\n{(RESULTS / f'{name}.md').read_text().strip()}")
+        parts.append(f"## {name}\n\nMeasured: {measured}.\n\n{(RESULTS / f'{name}.md').read_text().strip()}")
         if (RESULTS / f"{name}.png").exists():
             drawn = found["axes"][1] + (" and memory" if found.get("memory") else "")
             parts[-1] += f"\n\n![{drawn} against {found['axes'][0]}](results/{name}.png)"

@@ -1,4 +1,4 @@
-"""The first page of 100 runs by a metric and by a parameter, of an experiment of 1,000, 10,000 and 100,000 runs."""
+"""The first 100 runs, ordered by a metric or a parameter, of an experiment of 1,000, 10,000 or 100,000 runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import pss
 from harness import Bench
-from report import Reach, Result, spread
+from report import Result, Target, spread
 
 SIZES = (1_000, 10_000, 100_000)
 
@@ -25,15 +25,15 @@ METRIC = """INSERT INTO latest_metrics (`key`, value, timestamp, step, is_nan, r
 """
 WORD = "INSERT INTO {table} (`key`, value, run_uuid) SELECT '{key}', n, {uuid} FROM numbers;\n"
 
-BENDS = (
-    "by a metric an index gives the first runs, however many there are (`trackbox_mlflow/search.py` of roles/mlflow); "
-    "by a parameter MySQL joins and sorts all runs of the experiment, as it did by a metric."
+GROWTH_REASON = (
+    "ordered by a metric, the first runs come from an index, however many runs there are "
+    "(`trackbox_mlflow/search.py`); ordered by a parameter, MySQL joins and sorts all runs of the experiment."
 )
 BY_PARAMETER = "ordered by a parameter"
 
 
 def numbers(count: int) -> str:
-    """SQL that makes a table `numbers`: the whole numbers below `count`, a power of ten."""
+    """Return SQL that creates a table `numbers` with the integers below `count`, a power of ten."""
     digits = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
     places = range(len(str(count)) - 1)
     total = " + ".join(f"{10**place} * d{place}.n" for place in places)
@@ -42,7 +42,7 @@ def numbers(count: int) -> str:
 
 
 def seed(bench: Bench, number: str, count: int) -> None:
-    """Write so many runs into the experiment `number`."""
+    """Write `count` runs into the experiment `number`."""
     text = numbers(count) + SEED + "".join(METRIC.replace("{key}", f"m{key}") for key in range(3))
     words = [("params", f"p{key}") for key in range(3)] + [("tags", f"t{key}") for key in range(2)]
     text += "".join(WORD.replace("{table}", table).replace("{key}", key) for table, key in words)
@@ -51,13 +51,13 @@ def seed(bench: Bench, number: str, count: int) -> None:
 
 
 def first_page(bench: Bench, number: str, query: dict[str, object]) -> dict[str, object]:
-    """A peer that asks for the first page of an experiment."""
+    """Return a peer for client.py that requests the first page of an experiment."""
     body = {"experiment_ids": [number], "max_results": 100, **query}
     return bench.door() | {"ask": ["POST", "/api/2.0/mlflow/runs/search", body]}
 
 
 def measure(bench: Bench) -> Result:
-    """Milliseconds of a search, medians of five rounds of six."""
+    """Measure milliseconds of a search, medians of five rounds of six."""
     asked: dict[str, dict[str, object]] = {
         "ordered": {"order_by": ["metrics.m1 DESC"]},
         "filtered and ordered": {"filter": "metrics.m1 > 0.9", "order_by": ["metrics.m1 DESC"]},
@@ -87,10 +87,10 @@ def measure(bench: Bench) -> Result:
     lines = {
         how: [(float(size), statistics.median(each)) for size, each in sizes.items()] for how, sizes in found.items()
     }
-    reaches = [
-        Reach(f"{how}: 100,000 runs, of 1,000", points[-1][1] / points[0][1], 2)
+    targets = [
+        Target(f"{how}: 100,000 runs, relative to 1,000", points[-1][1] / points[0][1], 2)
         for how, points in lines.items()
         if how != BY_PARAMETER
     ]
     axes = ("runs in the experiment", "ms for the first page")
-    return Result(reaches, "\n".join(table), axes, lines, memory, BENDS)
+    return Result(targets, "\n".join(table), axes, lines, memory, GROWTH_REASON)

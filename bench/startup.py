@@ -1,4 +1,4 @@
-"""From the order to start until it answers: each service, a bare `mlflow server`, and the machine."""
+"""Seconds from a restart to the first answer: each service, a bare `mlflow server`, and the machine."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import statistics
 
 from harness import Bench, alternate
 from machine import inside, reboot
-from report import Reach, Result, spread
+from report import Result, Target, spread
 
 OURS, BARE, WHOLE = "MLflow", "bare `mlflow server`", "the machine, to `/healthz` 200"
 
-# Restarts a unit, waits for an answer of success from a URL, if there is one, and prints the seconds of both.
+# Restarts a unit, waits until the URL, if there is one, answers with success, and prints the seconds.
 ASK = """import subprocess, sys, time, urllib.request
 unit, *urls = sys.argv[1:]
 began = time.monotonic()
@@ -25,12 +25,12 @@ print(time.monotonic() - began)"""
 
 
 def restart(bench: Bench, unit: str, url: str = "") -> float:
-    """Seconds until a unit answers again; MySQL and NGINX have told systemd themselves when they do."""
+    """Return the seconds until a unit answers again; MySQL and NGINX notify systemd themselves when they are ready."""
     return float(bench.ssh(f"python3 - {unit} {url}", ASK))
 
 
 def measure(bench: Bench) -> Result:
-    """Seconds, medians of five; of the machine's restart, of three."""
+    """Measure seconds, medians of five rounds; of three for the machine's restart."""
     with bench.bare() as bare:
         found = alternate(
             {
@@ -48,8 +48,8 @@ def measure(bench: Bench) -> Result:
     table += [f"| {name} | {spread(values)} |" for name, values in found.items()]
     return Result(
         [
-            Reach("MLflow's start, of the bare server's", middle[OURS] / middle[BARE], 1.1),
-            Reach("the machine's restart", middle[WHOLE], 60, "s"),
+            Target("MLflow's start, relative to the bare server", middle[OURS] / middle[BARE], 1.1),
+            Target("the machine's restart", middle[WHOLE], 60, "s"),
         ],
         "\n".join(table),
     )

@@ -1,4 +1,4 @@
-"""Every route by which MLflow sends an artifact, of a run, a version of a model, a logged model and a trace."""
+"""All routes by which MLflow sends an artifact: of a run, a model version, a logged model and a trace."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import pytest
 from machine import Answer, Machine
 
 STORE = "mlflow-artifacts/artifacts/"
-FILE = str(uuid.uuid4())  # as the attachments of traces are called
+FILE = str(uuid.uuid4())  # attachments of traces have a UUID as name
 
 
 @dataclass(frozen=True)
 class Door:
-    """The front door, and the admin's password. Routes are paths and queries that end in an artifact's name."""
+    """The front door with the admin's password. A route is a path and query that ends in the artifact's name."""
 
     machine: Machine
     routes: dict[str, str]
@@ -35,7 +35,7 @@ class Door:
         return "Basic " + base64.b64encode(f"admin:{self.machine.secret('admin_password')}".encode()).decode()
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send a request with `body` as it is, and these headers."""
+        """Send a request with these headers and an unchanged body."""
         given = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": self.login}
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         request = urllib.request.Request(self.machine.url + path, body, given, method=method)
@@ -47,17 +47,17 @@ class Door:
             return Answer(response.status or 0, response.headers, response.read())
 
     def call(self, path: str, **body: Any) -> dict[str, Any]:
-        """Make an API call that succeeds; return its answer."""
+        """Make an API call, which must succeed; return its answer."""
         answer = self.ask("POST", path, json.dumps(body).encode(), Content_Type="application/json")
         assert answer.status == 200, answer.body
         return dict(json.loads(answer.body))
 
     def put(self, route: str, name: str, body: bytes) -> Answer:
-        """Upload the artifact that a route sends."""
+        """Upload an artifact to the place that a route reads."""
         return self.ask("PUT", f"/api/2.0/{STORE}{self.folders[route]}/{quote(name)}", body)
 
     def get(self, route: str, name: str, method: str = "GET", **headers: str) -> Answer:
-        """Ask a route for an artifact."""
+        """Request an artifact by a route."""
         safe = "/" if STORE in self.routes[route] else ""
         return self.ask(method, self.routes[route] + quote(name, safe=safe), None, **headers)
 
@@ -67,7 +67,7 @@ NAMES = ["artifacts", "ajax artifacts", "run", "old run", "model version", "logg
 
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    """The front door, with a run, a version of a registered model, a logged model and a trace; they go afterwards."""
+    """Yield the front door with a run, a model version, a logged model and a trace; delete them afterwards."""
     door, name = Door(machine, {}, {}), f"artifacts-{uuid.uuid4().hex}"
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]

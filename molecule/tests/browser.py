@@ -1,4 +1,4 @@
-"""Chromium, without a window, as somebody who is logged in: what a page shows, and what it complained about."""
+"""Headless Chromium, logged in as a user: the text of a page, and its errors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WORDS = "document.body.innerText + [...document.querySelectorAll('iframe')].map(
 
 
 class Browser:
-    """A Chromium that is spoken to through a pipe, in the DevTools protocol (https://chromedevtools.github.io/devtools-protocol)."""
+    """Chromium, controlled by DevTools commands in a pipe (https://chromedevtools.github.io/devtools-protocol)."""
 
     def __init__(self, profile: Path, user: str, password: str) -> None:
-        """Start Debian's. profile: an empty folder; user, password: what it sends with each request."""
+        """Start Debian's Chromium. profile: an empty folder; user, password: sent with each request."""
         assert shutil.which("chromium"), "chromium is missing: apt install chromium"
-        # It reads commands from file descriptor 3 and writes answers to 4.
+        # Chromium reads commands from file descriptor 3 and writes answers to 4.
         theirs_in, self.commands = os.pipe()
         self.answers, theirs_out = os.pipe()
         flags = [
@@ -44,7 +44,7 @@ class Browser:
         os.close(theirs_in)
         os.close(theirs_out)
         os.set_blocking(self.answers, False)
-        self.rest, self.number, self.session, self.heard = b"", 0, "", 0.0
+        self.rest, self.number, self.session, self.last_event = b"", 0, "", 0.0
         self.events: list[dict[str, Any]] = []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -60,14 +60,14 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop Chromium."""
         self.process.terminate()
         self.process.wait(10)
         os.close(self.commands)
         os.close(self.answers)
 
-    def hear(self) -> list[dict[str, Any]]:
-        """Return what it has said since, a message each."""
+    def receive(self) -> list[dict[str, Any]]:
+        """Return the messages that have arrived since the last call."""
         try:
             self.rest += os.read(self.answers, 1 << 24)
         except BlockingIOError:
@@ -76,7 +76,7 @@ class Browser:
         return [json.loads(message) for message in whole]
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its result; events on the way are kept."""
+        """Send a command and return its result; keep the events that arrive meanwhile."""
         self.number += 1
         message = {"id": self.number, "method": method, "params": params}
         os.write(
@@ -86,12 +86,12 @@ class Browser:
         found: dict[str, Any] | None = None
         while found is None:
             assert time.monotonic() < end, f"Chromium has not answered {method} within {SECONDS} s"
-            for message in self.hear():
+            for message in self.receive():
                 if message.get("id") == self.number:
                     found = message
                 elif "method" in message:
                     self.events.append(message)
-                    self.heard = time.monotonic()
+                    self.last_event = time.monotonic()
         assert "error" not in found, found
         result: dict[str, Any] = found["result"]
         return result
@@ -103,29 +103,29 @@ class Browser:
         return answer["result"].get("value")
 
     def open(self, url: str, words: list[str]) -> None:
-        """Open a page, from nothing, and wait until it shows all of these words and nothing happens any more."""
+        """Open a page, and wait until it shows all of `words` and no events arrive for QUIET seconds."""
         self.ask("Page.navigate", url="about:blank")
         self.events.clear()
         self.ask("Page.navigate", url=url)
         end = time.monotonic() + SECONDS
-        while not (all(word in self.text() for word in words) and time.monotonic() > self.heard + QUIET):
+        while not (all(word in self.text() for word in words) and time.monotonic() > self.last_event + QUIET):
             assert time.monotonic() < end, (
                 f"{url} does not show {words} but {self.text()[:2000]!r}; {self.complaints()}"
             )
             time.sleep(0.2)
 
     def text(self) -> str:
-        """The text of the page."""
+        """Return the text of the page, with the code of its frames."""
         return str(self.run(f"document.body ? {WORDS} : ''"))
 
     def complaints(self) -> list[str]:
-        """What went wrong in the page: errors, what the policy forbade, answers that refuse, requests to elsewhere."""
+        """Return the page's errors, violations of the content policy, and answers with a status of 400 or more."""
         found = []
         for event in self.events:
             params = event["params"]
             if event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
                 if params["entry"]["source"] == "network":
-                    continue  # the answer, which is here too, says it with its status
+                    continue  # the event of the answer has its status
                 found.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             elif event["method"] == "Runtime.exceptionThrown":
                 found.append(str(params["exceptionDetails"].get("exception", params))[:500])
@@ -134,5 +134,5 @@ class Browser:
         return found
 
     def picture(self) -> bytes:
-        """The page as PNG."""
+        """Return a screenshot of the page, as PNG."""
         return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])

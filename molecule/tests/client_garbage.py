@@ -1,4 +1,4 @@
-"""Make runs, a model and an experiment with a file each, and delete some. Prints their ids as JSON, by name."""
+"""Create runs, a model and an experiment, each with a file, and delete some. Print their ids by name, as JSON."""
 
 import json
 
@@ -10,7 +10,7 @@ ids: dict[str, str] = {}
 
 
 def run(name: str, experiment: str) -> None:
-    """Make a run with a file."""
+    """Create a run with a file."""
     ids[name] = client.create_run(experiment).info.run_id
     client.log_text(ids[name], "x" * 1000, "model/file.txt")
     client.log_metric(ids[name], "score", 1.0)

@@ -1,7 +1,8 @@
-"""Ask the front door without pause until standard input ends, then print as JSON what came of it.
+"""Send requests to the front door without pause until standard input ends, then print counts and failures as JSON.
 
-New connections are tried once. A request on a connection that the server closed meanwhile is sent again on a new one,
-as every browser and client does. MLflow's own client logs a metric at each step; all of them must have arrived.
+A request on a new connection is sent once. A request on a kept-alive connection that the server has closed is sent
+again on a new one, as browsers and clients do. MLflow's own client logs a metric at each step; all of them must be
+stored.
 """
 
 import json
@@ -21,7 +22,7 @@ failed: list[str] = []
 
 
 def ask(name: str, *, keep: bool, pause: float) -> None:
-    """Ask for the health, each time by a new connection or by one that is kept."""
+    """Request /healthz, with a new connection for each request, or a kept-alive one."""
     retries = urllib3.Retry(1 if keep else 0)
     pool = urllib3.PoolManager(ca_certs=CA, cert_reqs="CERT_REQUIRED", timeout=10, retries=retries)
     headers = {} if keep else {"Connection": "close"}
@@ -36,7 +37,7 @@ def ask(name: str, *, keep: bool, pause: float) -> None:
 
 
 def log() -> None:
-    """Log metrics by MLflow's client, and count those that arrived."""
+    """Log metrics with MLflow's client, and check that all are stored."""
     mlflow.set_experiment("renewal")
     with mlflow.start_run() as run:
         print("begun", flush=True)

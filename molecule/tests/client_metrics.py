@@ -1,4 +1,4 @@
-"""Log metrics in batches, some of them twice, NaN and infinite ones too. Prints what the run has as JSON."""
+"""Log metrics in batches, some of them twice, also NaN and infinity. Print the run's metrics as JSON."""
 
 import json
 import math
@@ -12,14 +12,14 @@ name = run.info.run_id
 
 
 def batch(*metrics: tuple[str, float, int]) -> None:
-    """Log them in one call; the time of each is its step."""
+    """Log metrics in one call; a metric's time is its step."""
     client.log_batch(name, metrics=[Metric(key, value, step, step) for key, value, step in metrics])
 
 
 batch(
     *[("loss", 1 / step, step) for step in range(1, 201)], ("Loss", 7, 1), ("none", math.nan, 1), ("all", math.inf, 1)
 )
-# Some are there already, one comes twice, one is older than the last of its key.
+# Some are stored already, one occurs twice, one is older than the last value of its key.
 batch(*[("loss", 1 / step, step) for step in range(150, 251)], ("Loss", 8, 2), ("Loss", 8, 2), ("Loss", 6, 0))
 client.log_metric(name, "Loss", 8, 2, 2)
 history = {key: [(one.step, one.value) for one in client.get_metric_history(name, key)] for key in ("loss", "Loss")}

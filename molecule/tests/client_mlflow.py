@@ -1,4 +1,4 @@
-"""An unchanged MLflow client: log a run with an artifact and read both back. Prints what it read as JSON."""
+"""An unchanged MLflow client logs a run with an artifact, reads both back, and prints them as JSON."""
 
 import json
 import tempfile

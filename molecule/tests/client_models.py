@@ -1,4 +1,4 @@
-"""Load models again and score rows that a seed makes. Prints the scores of each as JSON.
+"""Load models and score random rows of a fixed seed. Print the scores of each model as JSON.
 
 client_models.py MODEL...      a model: its id in MLflow, m-…
 """

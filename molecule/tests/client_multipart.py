@@ -1,4 +1,4 @@
-"""An unchanged MLflow client that is told to upload in parts: prints how many bytes came back."""
+"""An unchanged MLflow client, configured for multipart transfers, uploads and downloads a file; prints its size."""
 
 import os
 import tempfile

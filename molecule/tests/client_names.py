@@ -1,7 +1,7 @@
-"""Write the same thing under names that differ little, delete one of them, and print what is there before and after.
+"""Write values under names that differ little, delete the first, and print the values before and after, as JSON.
 
-Prints JSON: by kind of name, which names were accepted, what the others were answered, what was read, and what was read
-after the first name was deleted (null where this kind cannot be deleted).
+Printed by kind of name: the accepted names, the answers to the refused ones, the values read, and the values read after
+the first name was deleted (null if this kind cannot be deleted).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ Read = Callable[[], dict[str, str]]
 
 @dataclass
 class Kind:
-    """How a thing of this kind is written under a name, how all are read, and how one is deleted."""
+    """How a value of this kind is written under a name, how all values are read, and how one is deleted."""
 
     write: Callable[[str, str], object]
     read: Read
@@ -92,13 +92,13 @@ def inputs() -> dict[str, str]:
 
 
 def metrics() -> dict[str, str]:
-    """Return the run's metrics, of which each has the history of its own name only."""
+    """Return the run's metrics, after a check that each name has only its own history."""
     found = client.get_run(run).data.metrics
     return {name: " ".join(f"v{int(one.value)}" for one in client.get_metric_history(run, name)) for name in found}
 
 
 def aliases() -> dict[str, str]:
-    """Return the registered model's aliases, and of each the place of its version."""
+    """Return the registered model's aliases, each with the position of its version."""
     found = client.get_registered_model(model).aliases
     return {name: f"v{versions.index(number)}" for name, number in found.items()}
 
@@ -168,7 +168,7 @@ KINDS = {
 
 
 def ask(kind: Kind) -> dict[str, object]:
-    """Write every name, read all, delete the first of them, and read again."""
+    """Write every name, read all, delete the first name, and read again."""
     accepted, refused = {}, {}
     for number, name in enumerate(NAMES):
         try:

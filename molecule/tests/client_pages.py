@@ -1,4 +1,4 @@
-"""Something for each page of MLflow: two runs with curves and artifacts, a registered model. Prints names as JSON."""
+"""Create data for each page of MLflow: two runs with curves and artifacts, a registered model. Print names as JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""An unchanged boto3: presigned addresses of an object, one for each number of seconds. Prints them as JSON.
+"""An unchanged boto3 presigns an address of an object for each number of seconds, and prints them as JSON.
 
 client_presign.py USER SECRET BUCKET/KEY SECONDS...
 """

@@ -1,4 +1,4 @@
-"""Rename a registered model with three versions, tags and aliases twice; print what it has after each, as JSON."""
+"""Rename a registered model with three versions, tags and aliases twice; print it after each, as JSON."""
 
 import json
 import time
@@ -18,7 +18,7 @@ for number in ("1", "2", "3"):
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return what the registry has by this name."""
+    """Return the registry's data of the model of this name."""
     model = client.get_registered_model(name)
     versions = client.search_model_versions(f"name = '{name}'")
     return {

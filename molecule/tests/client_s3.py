@@ -1,4 +1,4 @@
-"""An unchanged boto3: make the calls that the arguments name, and print what came of each as JSON.
+"""An unchanged boto3 makes the calls that the arguments name, and prints each result as JSON.
 
 client_s3.py USER SECRET CALL...      a call: `list_objects_v2 Bucket=mlflow`
 """

@@ -1,10 +1,10 @@
-"""Unchanged clients at work: write without a pause, or see that what was acknowledged is there.
+"""Unchanged clients: write without a pause, or check that acknowledged writes are stored.
 
-client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each thing that the server acknowledged:
-                                           what, when, and after how many seconds
-client_steady.py model                     registers a model under an alias, and prints what it answers
-client_steady.py check < LINES             prints how many of those lines hold, and those that do not
-client_steady.py score                     prints what the registered model answers
+client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each acknowledged write: its data, when it was
+                                           acknowledged, and after how many seconds
+client_steady.py model                     registers a model under an alias, and prints its predictions
+client_steady.py check < LINES             prints how many of these writes are stored, and lists the others
+client_steady.py score                     prints the predictions of the registered model
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ printing = threading.Lock()
 
 
 def tell(**what: Any) -> None:
-    """Print what was acknowledged."""
+    """Print an acknowledged write, with the time."""
     with printing:
         print(json.dumps({"at": time.time(), **what}), flush=True)
 
 
 def tried(call: Callable[[], object], **what: Any) -> None:
-    """Make a call, and print what was acknowledged by it, or the error that says that it may not have been."""
+    """Make a call, and print the write as acknowledged, or the error: the write may be stored or not."""
     start = time.time()
     try:
         call()
@@ -49,7 +49,7 @@ def tried(call: Callable[[], object], **what: Any) -> None:
 
 
 def write(experiment: str, seconds: float) -> None:
-    """Log metrics and artifacts, one after the other."""
+    """Log metrics and artifacts in turns."""
     end, step = time.time() + seconds, 0
     run = client.create_run(experiment).info.run_id
     while time.time() < end:
@@ -67,7 +67,7 @@ def write(experiment: str, seconds: float) -> None:
 
 
 def check(lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """Read every acknowledged thing back."""
+    """Read every acknowledged write back; count those that are stored, and list the others."""
     steps: dict[str, dict[int, float]] = {}
     held, lost = 0, []
     for line in lines:
@@ -91,7 +91,7 @@ def check(lines: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Do what the arguments say."""
+    """Run the command that the arguments name."""
     command, *rest = sys.argv[1:]
     if command == "write":
         experiment = mlflow.set_experiment("steady").experiment_id

@@ -1,4 +1,4 @@
-"""An unchanged MLflow client of a viewer: read a run and its artifact, try to write. Prints what came of it as JSON.
+"""An unchanged MLflow client of a viewer reads a run and its artifact, and tries to write. Prints the results as JSON.
 
 client_viewer.py RUN
 """

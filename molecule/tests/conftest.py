@@ -1,4 +1,4 @@
-"""The fixtures stand in machine.py, for the other scenarios' tests too."""
+"""The fixtures are in machine.py, because tests of other scenarios use them, too."""
 
 from machine import Machine, host, machine, viewer
 

@@ -1,11 +1,10 @@
-"""Try every foreign key of MLflow's schema that cascades, in a copy without data; print what went otherwise, as JSON.
+"""Test every cascading foreign key of MLflow's schema in an empty copy of it; print differences as JSON.
 
 inside_cascades.py SOCKET COPY
 
-COPY is a schema with MLflow's tables, empty. Each table gets two rows for each row of the table that it belongs to, so
-that a cascade over two levels meets two rows on each. Then every row that others refer to is deleted, and every key
-that others refer to is changed, each in a transaction of its own that is rolled back. What shall be left is worked out
-from the rows and from the constraints alone.
+COPY is an empty schema with MLflow's tables. Each table gets two rows for each row of its parent table, so that a
+cascade over two levels meets two rows on each. Then each row with child rows is deleted, and each referenced key is
+changed, in a transaction that is rolled back. The expected rows are computed from the old rows and the constraints.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def value(column: sqlalchemy.Column[Any]) -> Any:
 
 
 def fill(connection: Connection, metadata: MetaData) -> None:
-    """Insert two rows for each row of the first table that a table refers to; two where it refers to none."""
+    """Insert two rows into each table for each row of its first parent table, or two rows if it has no parent."""
     rows: Rows = {}
     for table in metadata.sorted_tables:
         keys = sorted(table.foreign_key_constraints, key=lambda key: (-len(key.columns), str(key.name)))
@@ -73,11 +72,11 @@ def referring(metadata: MetaData, table: Table) -> Iterator[ForeignKeyConstraint
 
 
 class RefusedError(Exception):
-    """A foreign key forbids it."""
+    """A foreign key forbids the change."""
 
 
 def follow(metadata: MetaData, rows: Rows, table: Table, old: Row, new: Row | None) -> None:
-    """Delete a row (`new` is None) or change it, and what the foreign keys want then."""
+    """Delete a row (`new` is None) or change it, and apply the actions of the foreign keys."""
     if new is None:
         rows[table.name].remove(old)
     else:
@@ -97,13 +96,13 @@ def follow(metadata: MetaData, rows: Rows, table: Table, old: Row, new: Row | No
                 raise RefusedError
 
 
-def normal(rows: Rows) -> dict[str, list[str]]:
-    """Return the rows in an order of their own."""
+def sorted_rows(rows: Rows) -> dict[str, list[str]]:
+    """Return the rows of each table as sorted JSON, for a comparison."""
     return {name: sorted(json.dumps(row, default=str, sort_keys=True) for row in some) for name, some in rows.items()}
 
 
 def changes(metadata: MetaData, table: Table, row: Row) -> Iterator[tuple[str, Row | None]]:
-    """Yield what is done to a row, and what becomes of it: it is deleted, or a key of this table alone is changed."""
+    """Yield the deletion of a row, and each change of a key that is no foreign key: a name and the new row, or None."""
     yield "delete", None
     columns = {element.column for key in referring(metadata, table) for element in key.elements}
     for name in sorted(column.name for column in columns if not column.foreign_keys):
@@ -111,7 +110,7 @@ def changes(metadata: MetaData, table: Table, row: Row) -> Iterator[tuple[str, R
 
 
 def attempt(connection: Connection, metadata: MetaData, table: Table, row: Row, new: Row | None) -> str:
-    """Do it in a transaction; return what was otherwise than expected, or nothing."""
+    """Make a change in a transaction; return the difference from the expected rows, or ""."""
     expected: Rows | None = {name: [dict(one) for one in some] for name, some in read(connection, metadata).items()}
     try:
         follow(metadata, expected or {}, table, row, new)
@@ -126,12 +125,12 @@ def attempt(connection: Connection, metadata: MetaData, table: Table, row: Row, 
         return "" if expected is None else str(error.orig)
     if expected is None:
         return "it was not refused"
-    found, wanted = normal(read(connection, metadata)), normal(expected)
+    found, wanted = sorted_rows(read(connection, metadata)), sorted_rows(expected)
     return ", ".join(f"{name} has other rows" for name in wanted if found[name] != wanted[name])
 
 
 def unchecked(uri: str) -> sqlalchemy.Engine:
-    """Connect, and let values be that a CHECK of the copy would refuse."""
+    """Connect, and switch off CHECK constraints, which would refuse the test's values."""
     engine = sqlalchemy.create_engine(uri)
     found = sqlalchemy.inspect(engine)
     if getattr(engine.dialect, "is_mariadb", False):
@@ -145,7 +144,7 @@ def unchecked(uri: str) -> sqlalchemy.Engine:
 
 
 def main(socket: str, copy: str) -> dict[str, Any]:
-    """Walk all of them; return how many there are, and what went wrong."""
+    """Test all foreign keys; return the number of changes, and the differences."""
     engine = unchecked(f"mysql+pymysql://root@localhost/{copy}?unix_socket={socket}")
     metadata = MetaData()
     metadata.reflect(engine)

@@ -1,6 +1,6 @@
-"""Prints every route of the MLflow server that is installed here, as JSON: a list of method and path.
+"""Print every route of the MLflow server installed on this machine, as JSON: a list of method and path.
 
-Run by the server's own Python, on the machine.
+Run with the server's own Python.
 """
 
 import json
@@ -16,7 +16,7 @@ AUTOMATIC = {"HEAD", "OPTIONS"}
 
 
 def fastapi_routes(routes: list[Any], prefix: str = "") -> set[tuple[str, str]]:
-    """The routes of a FastAPI application and of the routers that it includes."""
+    """Return the routes of a FastAPI application, those of its routers included."""
     found = set()
     for route in routes:
         path = prefix + getattr(route, "path", "")

@@ -1,4 +1,4 @@
-"""What the tests of an installed machine share. TRACKBOX_VM names it; without it, the one of `make up`."""
+"""Helpers and fixtures for tests of an installed machine: TRACKBOX_VM names it; the default is that of `make up`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
 PROMISES = sorted(name for group in BREAKINGS.values() for name in group)
 
 
-class StayHere(urllib.request.HTTPRedirectHandler):
-    """Shows a redirect instead of following it."""
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Returns a redirect as the answer instead of following it."""
 
     def redirect_request(self, *_: object) -> None:
-        """Say that there is nowhere to go."""
+        """Return None: urllib then does not follow the redirect."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered."""
+    """An answer of a server."""
 
     status: int
     headers: Message
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Machine:
-    """An installed machine, as its users see it from outside."""
+    """An installed machine, as its users reach it over the network."""
 
     name: str
     secrets: Path
@@ -59,7 +59,7 @@ class Machine:
 
     @property
     def url(self) -> str:
-        """The front door."""
+        """The URL of the front door."""
         return self.settings["MLFLOW_TRACKING_URI"]
 
     @property
@@ -68,7 +68,7 @@ class Machine:
         return self.url.removeprefix("https://")
 
     def secret(self, name: str) -> str:
-        """A generated secret, by its file's name."""
+        """Return a generated secret, by its file's name."""
         return (self.secrets / name).read_text().strip()
 
     def ask(
@@ -82,7 +82,7 @@ class Machine:
         if user:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
         trust = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), StayHere)
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust), NoRedirect)
         try:
             response: HTTPResponse | urllib.error.HTTPError = opener.open(request, timeout=15)
         except urllib.error.HTTPError as error:
@@ -103,7 +103,7 @@ class Machine:
             time.sleep(0.5)
 
     def ansible(self, playbook: str, *options: str) -> tuple[list[str], dict[str, str]]:
-        """The command that runs a playbook on the machine with these options, from ROOT, and its environment."""
+        """Return the command that runs a playbook on the machine, to be run in ROOT, and its environment."""
         inventories = [ROOT / "inventory/local"]
         if self.name.startswith("molecule-"):
             folder = ROOT / "molecule"
@@ -117,9 +117,9 @@ class Machine:
         return command, own | settings
 
     def play(self, *options: str, playbook: str = "site.yml", status: int = 0, within: Sequence[str] = ()) -> str:
-        """Run a playbook on the machine with these options, and return what it printed.
+        """Run a playbook on the machine with these options; return its output.
 
-        status: how it shall end; within: a command that runs Ansible's.
+        status: the expected exit code; within: a command that runs Ansible's command.
         """
         command, environment = self.ansible(playbook, *options)
         done = subprocess.run(
@@ -131,9 +131,9 @@ class Machine:
     def promises(
         self, folder: Path, *options: str, status: int = 0, within: Sequence[str] = ()
     ) -> dict[str, dict[str, str]]:
-        """Run verify.yml; return of each promise its state (held, broken or off) and its detail.
+        """Run verify.yml; return each promise's state (held, broken or off) and its detail.
 
-        folder: where its report may lie; status, within: as of `play`.
+        folder: for the report; status, within: as in `play`.
         """
         report = folder / "report.json"
         options += (f"--extra-vars=verify_report={report}",)
@@ -142,11 +142,11 @@ class Machine:
         return {result["name"]: result for result in results}
 
     def run_client(self, script: str, *args: str, **other: str) -> str:
-        """Run a script of this folder in the clients' own environment, with what `make env` prints and `other`."""
+        """Run a script of this folder in the clients' environment, with the variables of `make env` and `other`."""
         return self.run_python(CLIENT, script, *args, **other)
 
     def run_python(self, python: Path, script: str, *args: str, **other: str) -> str:
-        """Do the same by the Python of another environment."""
+        """Run a script of this folder with another Python, with the variables of `make env` and `other`."""
         command = [str(python), str(Path(__file__).parent / script), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -155,7 +155,7 @@ class Machine:
 
 
 def find(name: str, secrets: Path) -> Machine:
-    """The machine of this name, whose secrets are kept in this folder."""
+    """Return the machine of this name; `secrets` is its folder of secrets."""
     assert (secrets / "env").is_file(), f"{secrets}/env is missing: install first (make up, or molecule converge)"
     lines = shlex.split((secrets / "env").read_text())
     return Machine(name, secrets, dict(word.split("=", 1) for word in lines if "=" in word))
@@ -163,25 +163,25 @@ def find(name: str, secrets: Path) -> Machine:
 
 @pytest.fixture(scope="session")
 def machine() -> Machine:
-    """The machine under test."""
+    """Return the machine under test."""
     name = os.environ.get("TRACKBOX_VM", "trackbox")
     return find(name, ROOT / ("inventory/local/.secrets" if name == "trackbox" else f".trackbox/{name}/secrets"))
 
 
 def inside(name: str) -> Host:
-    """The inside of the machine of this name, as root by SSH."""
+    """Return a testinfra host for the machine of this name: root by SSH."""
     found: Host = testinfra.get_host(f"ssh://{name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
     return found
 
 
 @pytest.fixture(scope="session")
 def host(machine: Machine) -> Host:
-    """The machine's inside."""
+    """Return a testinfra host for the machine under test: root by SSH."""
     return inside(machine.name)
 
 
 def which_boot(host: Host) -> str:
-    """Which boot this is; nothing while the machine does not answer."""
+    """Return the identifier of the machine's boot, or "" while the machine does not answer."""
     try:
         return str(host.run("cat /proc/sys/kernel/random/boot_id").stdout)
     except RuntimeError:  # SSH cannot connect
@@ -189,7 +189,7 @@ def which_boot(host: Host) -> str:
 
 
 def reboot(machine: Machine, host: Host) -> float:
-    """Restart the machine, and wait until the door says that all is well; return how many seconds it took."""
+    """Restart the machine, and wait until /healthz is 200; return the seconds."""
     before, start = which_boot(host), time.monotonic()
     host.run("systemd-run --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot")
     while which_boot(host) in ("", before):
@@ -204,7 +204,7 @@ VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewe
 
 @pytest.fixture(scope="module")
 def viewer(machine: Machine) -> Iterator[dict[str, str]]:
-    """A viewer, added as a user would do it, and removed after the module: verify.yml does not know her."""
+    """Add a viewer by Ansible; remove it after the module, because verify.yml does not expect this user."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
     machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
     yield {"user": VIEWER["name"], "password": VIEWER["password"]}

@@ -1,4 +1,4 @@
-"""Artifacts go between NGINX and the object store by every route; what is refused is told in MLflow's form."""
+"""Every route transfers artifacts between NGINX and the object store; refusals are in MLflow's form."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from urllib.parse import quote
 import pytest
 from artifact_routes import FILE, NAMES, STORE, Door, door
 from machine import Answer, Machine
-from raw import connect, exchange, request
+from raw_http import connect, exchange, request
 from testinfra.host import Host
 
 __all__ = ["door"]
 
-# Names that no address has as they are.
+# Names that must be encoded in an address.
 ODD = [
     "a?b&c.txt",
     "100 %.txt",
@@ -26,16 +26,16 @@ ODD = [
     "💾.bin",
     "[x]{y}^z~`|$!*,@:",
 ]
-FILES = NAMES[:6]  # the attachments of traces have names of their own
+FILES = NAMES[:6]  # attachments of traces have UUIDs as names
 
 
 def is_missing(answer: Answer) -> bool:
-    """Whether an answer says, in MLflow's form, that there is no such artifact."""
+    """Return whether an answer says, in MLflow's form, that the artifact does not exist."""
     return answer.status == 404 and json.loads(answer.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "a folder/with=some,of+them@once.txt", *ODD])
-def test_an_artifact_comes_back_as_it_went(door: Door, name: str) -> None:
+def test_a_downloaded_artifact_equals_the_uploaded_one(door: Door, name: str) -> None:
     body = name.encode() * 1000
     assert door.put("run", name, body).status == 200
     for route in ("artifacts", "ajax artifacts", "run", "old run"):
@@ -44,7 +44,7 @@ def test_an_artifact_comes_back_as_it_went(door: Door, name: str) -> None:
         assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
         assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert "sandbox" in whole.headers["Content-Security-Policy"]
-        # Headers of the object store, which MLflow does not send.
+        # The object store sends these headers, MLflow does not.
         assert not [
             name
             for name in whole.headers
@@ -59,7 +59,7 @@ def test_an_artifact_comes_back_as_it_went(door: Door, name: str) -> None:
 
 
 @pytest.mark.parametrize("route", NAMES)
-def test_every_route_sends_what_is_there(door: Door, route: str) -> None:
+def test_every_route_sends_an_artifact(door: Door, route: str) -> None:
     body = route.encode() * 1000
     assert door.put(route, FILE, body).status == 200
     answer = door.get(route, FILE)
@@ -69,18 +69,18 @@ def test_every_route_sends_what_is_there(door: Door, route: str) -> None:
 
 @pytest.mark.parametrize("name", ["plain.txt", "x" * 255, *ODD])
 @pytest.mark.parametrize("route", FILES)
-def test_what_is_not_there_is_told_in_mlflows_form(door: Door, route: str, name: str) -> None:
+def test_a_missing_artifact_gets_404_in_mlflows_form(door: Door, route: str, name: str) -> None:
     assert is_missing(door.get(route, name))
     assert door.get(route, name, "HEAD").status == 404
 
 
 @pytest.mark.parametrize("route", NAMES[-2:])
-def test_an_attachment_that_is_not_there_is_told_in_mlflows_form(door: Door, route: str) -> None:
+def test_a_missing_attachment_gets_404_in_mlflows_form(door: Door, route: str) -> None:
     assert is_missing(door.get(route, str(uuid.uuid4())))
 
 
-def work(host: Host) -> tuple[int, int]:
-    """MB of memory that MLflow's processes have, and that they have written or sent since they started."""
+def memory_and_writes(host: Host) -> tuple[int, int]:
+    """Return MB of memory of MLflow's processes, and MB that they have written or sent since their start."""
     processes = host.check_output("systemctl show --property=ControlGroup --value mlflow")
     found = host.check_output(
         f"cd /proc; cat $(sed 's,$,/status,;p;s,status,io,' /sys/fs/cgroup{processes}/cgroup.procs)"
@@ -91,34 +91,34 @@ def work(host: Host) -> tuple[int, int]:
 
 def test_a_folder_is_no_artifact_and_is_not_fetched(door: Door, host: Host) -> None:
     assert door.put("run", "folder/below/large.bin", bytes(32 * 2**20)).status == 200
-    _, before = work(host)
+    _, before = memory_and_writes(host)
     for route in FILES:
         for name in ("folder/", "folder", "folder/below/", "folder/below/large.bin/"):
             assert is_missing(door.get(route, name)), (route, name)
     for path in (f"/api/2.0/{STORE}", f"/ajax-api/2.0/{STORE}"):
         assert is_missing(door.ask("GET", path))
-    assert work(host)[1] - before < 8
+    assert memory_and_writes(host)[1] - before < 8
 
 
 @pytest.mark.parametrize("route", NAMES)
-def test_a_slow_reader_holds_nothing_in_mlflow(door: Door, host: Host, machine: Machine, route: str) -> None:
+def test_a_slow_reader_takes_no_memory_in_mlflow(door: Door, host: Host, machine: Machine, route: str) -> None:
     size = 48
     assert door.put(route, FILE, bytes(size * 2**20)).status == 200
     assert door.get(route, FILE).status == 200
-    before = work(host)
+    before = memory_and_writes(host)
     with ExitStack() as stack:
         for _ in range(3):
             line = stack.enter_context(connect(machine))
             line.sendall(request(machine, "GET", door.routes[route] + FILE, f"Authorization: {door.login}"))
             assert line.recv(12) == b"HTTP/1.1 200"
         time.sleep(2)
-        memory, written = (now - then for now, then in zip(work(host), before, strict=True))
+        memory, written = (now - then for now, then in zip(memory_and_writes(host), before, strict=True))
         assert memory < size / 2
         assert written < size / 2
 
 
 @pytest.mark.parametrize("route", NAMES)
-def test_a_range_past_the_end_is_told_in_mlflows_form(door: Door, route: str) -> None:
+def test_a_range_past_the_end_is_refused_in_mlflows_form(door: Door, route: str) -> None:
     assert door.put(route, FILE, b"abc").status == 200
     answer = door.get(route, FILE, Range="bytes=3-")
     assert (answer.status, answer.headers["Content-Type"]) == (416, "application/json")
@@ -126,7 +126,7 @@ def test_a_range_past_the_end_is_told_in_mlflows_form(door: Door, route: str) ->
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "ä" * 200, "x" * 200 + "/" + "/".join(["y" * 200] * 5)])
-def test_a_name_that_the_store_cannot_have_is_told_in_mlflows_form(door: Door, name: str) -> None:
+def test_a_name_that_the_store_refuses_is_refused_in_mlflows_form(door: Door, name: str) -> None:
     answer = door.put("run", name, b"x")
     assert (answer.status, answer.headers["Content-Type"]) == (400, "application/json")
     assert json.loads(answer.body)["error_code"] == "BAD_REQUEST"
@@ -150,7 +150,7 @@ API = "/api/2.0/mlflow/experiments/search?max_results=1"
         ("GET /ajax-api/2.0/mlflow-artifacts/presigned/0/x", [], 501),
     ],
 )
-def test_what_the_door_refuses_is_told_in_mlflows_form(
+def test_nginx_refuses_in_mlflows_form(
     door: Door, machine: Machine, line: str, headers: list[str], status: int
 ) -> None:
     login = [] if any("Authorization" in header for header in headers) else [f"Authorization: {door.login}"]
@@ -167,7 +167,7 @@ def test_what_the_door_refuses_is_told_in_mlflows_form(
     assert (status == 401) == (b"WWW-Authenticate: Basic" in reply.head)
 
 
-def test_a_client_that_is_told_to_upload_in_parts_uploads_in_one(machine: Machine) -> None:
+def test_a_client_configured_for_multipart_uploads_without_parts(machine: Machine) -> None:
     assert "6000000" in machine.run_client("client_multipart.py").splitlines()
 
 
@@ -180,7 +180,7 @@ def test_an_upload_that_pauses_arrives(door: Door, machine: Machine, length: boo
     parts = [half, half] if length else [b"100000\r\n" + half + b"\r\n"] * 2 + [b"0\r\n\r\n"]
     with connect(machine) as line:
         line.sendall("\r\n".join(lines).encode() + parts[0])
-        # MinIO by itself waits for 30 s.
+        # MinIO's own timeout is 30 s.
         line.settimeout(36)
         with pytest.raises(TimeoutError):
             line.recv(1000)
@@ -191,16 +191,16 @@ def test_an_upload_that_pauses_arrives(door: Door, machine: Machine, length: boo
 
 
 def seconds(text: str) -> int:
-    """A time as NGINX, systemd and MinIO write it."""
+    """Return the seconds of a duration in the notation of NGINX, systemd and MinIO."""
     return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
 def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
-    """The order of docs/reliability.md, by what the machine has."""
+    """Check the order of docs/reliability.md with the machine's settings."""
     settings = host.check_output("nginx -T 2>/dev/null")
     nginx = dict(re.findall(r"(?m)^    (\w+_timeout) (\w+);", settings))
     client = {seconds(nginx[name]) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")}
-    # 60 s are NGINX's own, where nothing else is set.
+    # NGINX's default is 60 s.
     kept = max(60, *(seconds(value) for value in re.findall(r"\skeepalive_timeout (\w+);", settings)), 0)
     minio = host.check_output("systemctl show --property=Environment --value minio")
     minio_waits = seconds(re.findall(r"MINIO_IDLE_TIMEOUT=(\w+)", minio)[0])
@@ -210,16 +210,16 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     patience = int(host.check_output("systemctl cat mlflow-away | grep -oE '/run/mlflow/ready [0-9]+'").split()[1])
     signed = int(re.findall(r"(?m)^LIFE = (\d+)", signing)[0])
     read = seconds(nginx["proxy_read_timeout"])
-    # A client that does nothing is cut off by NGINX, which can say why, before the server behind it hangs up on NGINX.
+    # NGINX disconnects an idle client, and can say why, before the server behind NGINX closes its connection.
     assert max(client) < min(minio_waits, read)
-    # Of a connection that is kept, the side that sends requests ends it first.
+    # On a kept-alive connection the side that sends requests must close first.
     assert kept < mlflow_keeps
     assert kept < minio_waits
-    # A request that waits for a server is refused at MLflow's socket before NGINX gives up, or its signature ends.
+    # MLflow's socket refuses a waiting request before NGINX's timeout, and before its signed address expires.
     assert patience < min(read, signed)
 
 
-def test_a_clients_headers_do_not_speak_to_the_store(door: Door) -> None:
+def test_a_clients_headers_do_not_reach_the_store(door: Door) -> None:
     door.put("run", "secret.txt", b"another's")
     copied = {
         "x_amz_copy_source": f"/mlflow/{door.folders['run']}/secret.txt",
@@ -233,13 +233,13 @@ def test_a_clients_headers_do_not_speak_to_the_store(door: Door) -> None:
 @pytest.mark.parametrize(
     "path", ["/-/artifact", "/-/artifact/test-artifacts/x", "/-/artifact/", "/-/mlflow", "/-//artifact/x"]
 )
-def test_the_door_keeps_its_own_questions_to_itself(machine: Machine, path: str) -> None:
+def test_nginx_internal_locations_are_not_public(machine: Machine, path: str) -> None:
     said = machine.ask(path, user="admin", password=machine.secret("admin_password"))
     assert said.status == 404
     assert "X-Trackbox-Address" not in said.headers
 
 
-def test_only_nginx_reaches_the_workers_own_sockets(host: Host) -> None:
+def test_only_nginx_can_open_the_workers_sockets(host: Host) -> None:
     sockets = host.check_output("ls /run/trackbox-mlflow-*.sock").split()
     assert len(sockets) >= 2
     for path in sockets:

@@ -1,4 +1,4 @@
-"""Clients from outside, unchanged, with what `make env` prints."""
+"""Unchanged clients outside the machine, with the variables of `make env`."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from machine import Machine
 
 @pytest.fixture(scope="module")
 def oldest_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the oldest MLflow client that docs/clients.md names."""
+    """Return the Python of an environment with the oldest MLflow client that docs/clients.md names."""
     uv, folder = str(Path(sys.executable).with_name("uv")), str(tmp_path_factory.mktemp("oldest"))
     lock = str(Path(__file__).with_name("old-client.txt"))
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder], check=True, timeout=60)
@@ -27,7 +27,8 @@ def test_the_oldest_mlflow_client_logs_a_run_with_an_artifact(machine: Machine, 
 
 
 def test_an_mlflow_client_logs_a_run_with_an_artifact(machine: Machine) -> None:
-    read = json.loads(machine.run_client("client_mlflow.py").splitlines()[-1])  # above it, the link to the run
+    # Before its own line the client prints a link to the run.
+    read = json.loads(machine.run_client("client_mlflow.py").splitlines()[-1])
     assert read["params"] == {"colour": "blue"}
     assert read["metrics"] == {"Loss": 0.5, "loss": 0.25}
     assert (read["status"], read["artifact"]) == ("FINISHED", "an artifact")
@@ -45,7 +46,7 @@ def test_an_s3_client_lists_the_data_sets(machine: Machine) -> None:
     assert json.loads(answers) == ["ok"]
 
 
-def test_metrics_are_there_once_however_often_they_are_logged(machine: Machine) -> None:
+def test_a_metric_logged_several_times_is_stored_once(machine: Machine) -> None:
     said = json.loads(machine.run_client("client_metrics.py"))
     assert said["history"]["loss"] == [[step, 1 / step] for step in range(1, 251)]
     assert sorted(said["history"]["Loss"]) == [[0, 6], [1, 7], [2, 8]]

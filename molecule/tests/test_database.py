@@ -1,4 +1,4 @@
-"""The database: a socket, system users, no password, and no right too many."""
+"""The database: a socket, system users, no passwords, and only the necessary rights."""
 
 import re
 
@@ -9,7 +9,7 @@ READ = "SELECT count(*) FROM mlflow.experiments"
 
 
 def sql(user: str, statement: str) -> str:
-    """The shell command that runs a statement as a system user."""
+    """Return the shell command that runs a statement as a system user."""
     return f'runuser -u {user} -- mysql --user={user} --batch --skip-column-names -e "{statement}"'
 
 
@@ -33,21 +33,21 @@ def test_the_server_may_not_do_more(host: Host, statement: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["nobody", "www-data", "minio"])
-def test_no_other_system_user_comes_in(host: Host, user: str) -> None:
+def test_no_other_system_user_can_connect(host: Host, user: str) -> None:
     for name in (user, "mlflow", "mlflow-migrate", "root"):
         done = host.run(f"runuser -u {user} -- mysql --user={name} -e 'SELECT 1'")
-        assert done.rc != 0, f"{user} came in as {name}"
+        assert done.rc != 0, f"{user} connected as {name}"
 
 
 @pytest.mark.parametrize("user", ["root", "mlflow", "mlflow-migrate"])
-def test_an_account_is_let_in_by_the_socket_and_has_no_password(host: Host, user: str) -> None:
+def test_an_account_uses_the_socket_and_has_no_password(host: Host, user: str) -> None:
     account = host.check_output(sql("root", f"SHOW CREATE USER '{user}'@'localhost'"))
     assert "_socket" in account
-    # MariaDB's root has a hash that no password gives.
+    # MariaDB's root has a hash that belongs to no password.
     assert set(re.findall(r"(?:USING|AS) '([^']*)'", account)) <= {"invalid"}
 
 
-def test_no_account_comes_from_elsewhere(host: Host) -> None:
+def test_no_account_allows_a_remote_host(host: Host) -> None:
     assert set(host.check_output(sql("root", "SELECT host FROM mysql.user")).split()) == {"localhost"}
 
 

@@ -1,4 +1,4 @@
-"""The front door: a password for everything, TLS from the installation's own authority, and one question for anyone."""
+"""The front door: a password for every path except /healthz, and TLS by the installation's own authority."""
 
 import ssl
 
@@ -25,7 +25,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_without_a_password_there_is_no_way_in(machine: Machine, path: str) -> None:
+def test_a_request_without_a_password_is_refused(machine: Machine, path: str) -> None:
     answer = machine.ask(path)
     assert answer.status in (401, 404) if path == "/-/mlflow" else answer.status == 401
 
@@ -35,13 +35,13 @@ def test_a_wrong_password_is_refused(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("user", ["admin", "training"])
-def test_a_user_with_the_password_comes_in(machine: Machine, user: str) -> None:
+def test_a_user_with_the_password_is_accepted(machine: Machine, user: str) -> None:
     answer = machine.ask("/", user=user, password=machine.secret(f"{user}_password"))
     assert answer.status == 200
     assert b"MLflow" in answer.body
 
 
-def test_the_assistant_that_can_run_commands_is_refused_to_everybody(machine: Machine) -> None:
+def test_requests_to_the_assistant_are_refused_to_everybody(machine: Machine) -> None:
     path = "/ajax-api/3.0/mlflow/assistant/providers"
     assert machine.ask(path, user="admin", password=machine.secret("admin_password")).status == 403
 
@@ -52,28 +52,28 @@ def test_the_console_answers_behind_the_password(machine: Machine) -> None:
     assert b"/minio/" in answer.body
 
 
-def test_http_leads_to_https(machine: Machine) -> None:
+def test_http_redirects_to_https(machine: Machine) -> None:
     answer = machine.ask("/some/page?x=1", url=f"http://{machine.address}")
     assert (answer.status, answer.headers["Location"]) == (301, f"{machine.url}/some/page?x=1")
 
 
-def test_the_certificate_is_the_authoritys_and_not_the_worlds(machine: Machine) -> None:
+def test_the_installations_own_authority_signed_the_certificate(machine: Machine) -> None:
     assert machine.ask("/healthz").status == 200
     with pytest.raises(ssl.SSLCertVerificationError):
         ssl.get_server_certificate((machine.address, 443), ca_certs=ssl.get_default_verify_paths().cafile, timeout=5)
 
 
-def test_health_says_nothing_but_yes(machine: Machine) -> None:
+def test_healthz_reveals_nothing_else(machine: Machine) -> None:
     answer = machine.ask("/healthz")
     assert (answer.status, answer.body) == (200, b"")
 
 
 @pytest.mark.parametrize("service", ["mlflow", "minio", "mysql"])
-def test_health_asks_the_services_and_not_itself(machine: Machine, host: Host, service: str) -> None:
+def test_healthz_fails_without_a_service(machine: Machine, host: Host, service: str) -> None:
     if service == "mysql" and not host.service("mysql").is_running:
         service = "mariadb"
     try:
-        # The socket of MLflow would start it again with the next request.
+        # Otherwise MLflow's socket would start it again with the next request.
         host.check_output(f"systemctl stop {'mlflow.socket ' if service == 'mlflow' else ''}{service}")
         machine.wait_for_health(503, 30)
         answer = machine.ask("/healthz")

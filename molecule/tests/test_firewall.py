@@ -1,4 +1,4 @@
-"""The firewall: from outside SSH and the front door, on loopback the services for one another, no table but ours."""
+"""The firewall: SSH and the front door are open, only services connect on loopback, other tables stay."""
 
 import socket
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ CONNECT = "import socket; socket.create_connection(('127.0.0.1', {port}), 3)"
 
 
 def reachable(machine: Machine, port: int) -> bool:
-    """Whether somebody outside can connect to the port."""
+    """Return whether the port accepts a connection from outside."""
     try:
         with socket.create_connection((machine.address, port), timeout=2):
             return True
@@ -22,7 +22,7 @@ def reachable(machine: Machine, port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def listener(host: Host) -> Iterator[int]:
-    """A port on which something listens that nobody was told of."""
+    """Yield a port with a listener that the firewall does not allow."""
     port = 8099
     host.check_output(LISTENER.format(port=port))
     yield port
@@ -39,13 +39,13 @@ def test_a_port_that_is_not_the_front_door_is_closed(machine: Machine, port: int
     assert not reachable(machine, port)
 
 
-def test_a_port_that_somebody_opens_stays_closed_to_the_world(machine: Machine, host: Host, listener: int) -> None:
+def test_a_new_listener_is_not_reachable_from_outside(machine: Machine, host: Host, listener: int) -> None:
     host.check_output("for i in $(seq 50); do ss -Hltn | grep -q ':%s ' && break; sleep 0.1; done", str(listener))
     host.check_output("python3 -c %s", CONNECT.format(port=listener))
     assert not reachable(machine, listener)
     try:
         host.check_output("nft insert rule inet trackbox input tcp dport %s accept", str(listener))
-        assert reachable(machine, listener), "the test cannot tell open from closed"
+        assert reachable(machine, listener), "without the firewall the port must be reachable"
     finally:
         host.check_output("systemctl reload trackbox-firewall")
     assert not reachable(machine, listener)
@@ -55,13 +55,13 @@ def test_a_port_that_somebody_opens_stays_closed_to_the_world(machine: Machine, 
 @pytest.mark.parametrize(
     ("user", "may"), [("nobody", False), ("mysql", False), ("mlflow", True), ("minio", True), ("www-data", True)]
 )
-def test_a_service_on_the_loopback_is_for_the_services(host: Host, port: int, user: str, may: bool) -> None:
+def test_only_the_services_users_connect_on_loopback(host: Host, port: int, user: str, may: bool) -> None:
     done = host.run("runuser -u %s -- python3 -c %s", user, CONNECT.format(port=port))
     assert (done.rc == 0) == may, done.stderr
     assert may or "ConnectionRefusedError" in done.stderr
 
 
-def test_a_table_of_somebody_else_is_left_alone(host: Host) -> None:
+def test_another_nftables_table_is_not_changed(host: Host) -> None:
     host.check_output("nft add table inet somebody_else")
     try:
         host.check_output("systemctl restart trackbox-firewall")
@@ -70,7 +70,7 @@ def test_a_table_of_somebody_else_is_left_alone(host: Host) -> None:
         host.check_output("nft delete table inet somebody_else")
 
 
-def test_debians_own_unit_does_not_wipe_it_away(host: Host) -> None:
+def test_debians_nftables_unit_does_not_remove_the_table(host: Host) -> None:
     for action in ("start", "reload", "restart", "stop"):
         host.check_output("systemctl %s nftables", action)
         assert "policy drop" in host.check_output("nft list chain inet trackbox input"), action

@@ -1,4 +1,4 @@
-"""What a browser is told beside the page, and what clients are told when a service is away."""
+"""Headers for browsers, and answers while a service is stopped."""
 
 import json
 
@@ -12,7 +12,7 @@ ONCE += ["X-Content-Type-Options", "X-Frame-Options"]
 
 @pytest.mark.parametrize("path", ["/", "/version", "/minio/", "/static-files/index.html", "/nothing"])
 @pytest.mark.parametrize("name", ONCE)
-def test_a_header_is_there_once(machine: Machine, path: str, name: str) -> None:
+def test_a_header_is_sent_once(machine: Machine, path: str, name: str) -> None:
     answer = machine.ask(path, user="admin", password=machine.secret("admin_password"))
     assert len(answer.headers.get_all(name, [])) == 1
 
@@ -25,15 +25,15 @@ def test_an_artifact_opened_by_itself_runs_no_script(machine: Machine) -> None:
         assert "script" not in policy
 
 
-def test_nothing_tells_a_version(machine: Machine) -> None:
+def test_no_answer_names_a_version(machine: Machine) -> None:
     for port, path in ((443, "/"), (9443, "/"), (443, "/nothing")):
         assert machine.ask(path, url=f"https://{machine.address}:{port}").headers["Server"] == "nginx"
 
 
-def test_a_client_gets_a_quick_answer_while_a_service_is_away(machine: Machine, host: Host) -> None:
+def test_a_client_gets_a_quick_answer_while_a_service_is_stopped(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     for service, path, url in (("mlflow", "/version", machine.url), ("minio", "/datasets", f"{machine.url}:9443")):
-        # While its socket is there, requests wait for MLflow instead.
+        # With the socket running, requests would wait for MLflow.
         units = "mlflow.socket mlflow" if service == "mlflow" else service
         try:
             host.check_output(f"systemctl stop {units}")

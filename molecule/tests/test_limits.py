@@ -1,4 +1,4 @@
-"""Wrong passwords are slow for who tries them, and for nobody else; a slow client is cut off, and keeps nobody out."""
+"""Wrong passwords are slowed down for their source and name only; slow clients are disconnected, and block nobody."""
 
 import ssl
 import time
@@ -8,13 +8,13 @@ from contextlib import ExitStack, suppress
 
 import pytest
 from machine import Machine
-from raw import connect
+from raw_http import connect
 from testinfra.host import Host
 
 
 @pytest.fixture
 def admin(machine: Machine) -> dict[str, str]:
-    """The admin's name and password."""
+    """Return the admin's name and password."""
     return {"user": "admin", "password": machine.secret("admin_password")}
 
 
@@ -22,12 +22,12 @@ def test_a_source_that_guesses_is_slowed_down_and_then_refused(machine: Machine,
     start = time.monotonic()
     with ThreadPoolExecutor(40) as pool:
         statuses = list(pool.map(lambda n: machine.ask("/", user="training", password=f"wrong {n}").status, range(40)))
-        # Five answers a second: 40 need some 8 s.
+        # Five answers a second: 40 answers take some 8 s.
         assert time.monotonic() - start > 5
         assert set(statuses) == {401}
         guesses = [pool.submit(machine.ask, "/", user="training", password=f"wrong {n}") for n in range(40)]
         time.sleep(0.5)
-        # Another name from the same source is not slowed down, nor is a request without a password.
+        # Neither another name from the same source nor a request without a password is slowed down.
         began = time.monotonic()
         assert machine.ask("/version", **admin).status == 200
         assert machine.ask("/").status == 401
@@ -35,7 +35,7 @@ def test_a_source_that_guesses_is_slowed_down_and_then_refused(machine: Machine,
         assert {guess.result().status for guess in guesses} == {401}
 
 
-def test_more_requests_at_once_than_one_user_may_have_are_refused_and_told_when_to_come_back(machine: Machine) -> None:
+def test_more_concurrent_requests_than_allowed_get_429_with_retry_after(machine: Machine) -> None:
     login = "dHJhaW5pbmc6d3Jvbmc="  # training:wrong
     request = f"GET / HTTP/1.1\r\nHost: {machine.address}\r\nAuthorization: Basic {login}\r\n\r\n".encode()
     refused = []
@@ -49,14 +49,14 @@ def test_more_requests_at_once_than_one_user_may_have_are_refused_and_told_when_
             with suppress(ssl.SSLWantReadError):
                 head = line.recv(4096)
                 refused += [head] if head.startswith(b"HTTP/1.1 429 ") else []
-    # 128 at once, of which some have their answer already.
+    # 128 may be in flight; some of them are answered before the last request arrives.
     assert 10 <= len(refused) <= 32
     assert all(b"Retry-After: 5" in head for head in refused)
 
 
 @pytest.fixture
 def slow(machine: Machine) -> Iterator[list[ssl.SSLSocket]]:
-    """300 clients who have begun a request and do not go on."""
+    """Yield 300 clients that have started a request and send nothing more."""
     with ExitStack() as stack:
         lines = [stack.enter_context(connect(machine)) for _ in range(300)]
         for line in lines:
@@ -64,7 +64,7 @@ def slow(machine: Machine) -> Iterator[list[ssl.SSLSocket]]:
         yield lines
 
 
-def test_slow_clients_are_cut_off_and_keep_nobody_out(
+def test_slow_clients_are_disconnected_and_block_nobody(
     machine: Machine, admin: dict[str, str], slow: list[ssl.SSLSocket]
 ) -> None:
     assert machine.ask("/version", **admin).status == 200
@@ -73,7 +73,7 @@ def test_slow_clients_are_cut_off_and_keep_nobody_out(
 
 
 def ends(line: ssl.SSLSocket) -> bool:
-    """Whether the other side ends the connection; False if it answers."""
+    """Return whether the server closes the connection; False if it answers."""
     try:
         return line.recv(1000) == b""
     except (ConnectionResetError, ssl.SSLEOFError):

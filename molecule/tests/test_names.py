@@ -1,4 +1,4 @@
-"""The database changes nothing of what MLflow means: names stay apart, and what refers to a thing follows it."""
+"""Similar names stay different in the database, and references follow a rename or a deletion, as MLflow means it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DUMP = (
     'else mysqldump --skip-dump-date --set-gtid-purged=OFF --column-statistics=0 "$@"; fi; }; dump'
 )
 OLD = "utf8mb4_bin"
-# The collation of a table and of a column, and where the trigger of MLflow's table `secrets` was made.
+# Removes collations of tables and columns, and the character set of the trigger of MLflow's table `secrets`.
 WITHOUT_COLLATION = "sed -E 's/( DEFAULT)? (CHARACTER SET|CHARSET)[ =]utf8mb4//g; s/ COLLATE[ =]utf8mb4_[a-z0-9_]+//g'"
 
 
@@ -45,7 +45,7 @@ KINDS = [
 
 @pytest.fixture(scope="module")
 def names(machine: Machine) -> dict[str, dict[str, Any]]:
-    """Write everything that has a name under names that differ little; return what came of it, by kind."""
+    """Write values under similar names, for each kind of name; return the results by kind."""
     found: dict[str, dict[str, Any]] = {}
     for some in (KINDS[:4], KINDS[4:8], KINDS[8:]):
         found |= json.loads(machine.run_client("client_names.py", *some).splitlines()[-1])
@@ -53,14 +53,14 @@ def names(machine: Machine) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_names_that_differ_little_are_kept_apart(names: dict[str, dict[str, Any]], kind: str) -> None:
+def test_similar_names_are_different_names(names: dict[str, dict[str, Any]], kind: str) -> None:
     found = names[kind]
     assert len(found["accepted"]) > 5
     assert found["read"] == found["accepted"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_deleting_one_leaves_the_others(names: dict[str, dict[str, Any]], kind: str) -> None:
+def test_deleting_one_name_leaves_the_others(names: dict[str, dict[str, Any]], kind: str) -> None:
     found = names[kind]
     if found["after"] is None:
         pytest.skip("MLflow cannot delete it")
@@ -69,14 +69,14 @@ def test_deleting_one_leaves_the_others(names: dict[str, dict[str, Any]], kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_name_that_is_refused_is_refused_readably(names: dict[str, dict[str, Any]], kind: str) -> None:
+def test_a_refused_name_gets_a_readable_answer(names: dict[str, dict[str, Any]], kind: str) -> None:
     for name, (status, message) in names[kind]["refused"].items():
         assert status == 400, name
         assert "pymysql" not in message, name
         assert "already exists" not in message, name
 
 
-def test_a_registered_model_with_three_versions_is_renamed_twice_with_all_that_it_has(machine: Machine) -> None:
+def test_a_registered_model_keeps_its_versions_tags_and_aliases_after_two_renames(machine: Machine) -> None:
     said = json.loads(machine.run_client("client_rename.py").splitlines()[-1])
     first, *later = said["found"]
     assert first["tags"] == {"of": "the model", "of ": "another name"}
@@ -88,7 +88,7 @@ def test_a_registered_model_with_three_versions_is_renamed_twice_with_all_that_i
 
 @pytest.fixture
 def copy(host: Host) -> Iterator[str]:
-    """Make a copy of MLflow's schema, without its data and triggers, in the collation of before November 2026."""
+    """Copy MLflow's schema, without data and triggers, with the collation from before November 2026."""
     sed = f"sed -E 's/COLLATE([ =])utf8mb4_[a-z0-9_]+/COLLATE\\1{OLD}/g'"
     create = f"DROP DATABASE IF EXISTS {COPY}; CREATE DATABASE {COPY} CHARACTER SET utf8mb4 COLLATE {OLD}"
     try:
@@ -101,13 +101,13 @@ def copy(host: Host) -> Iterator[str]:
 
 
 def run_inside(host: Host, script: Path, *args: str) -> str:
-    """Run a script with MLflow's Python, as root; return the last line that it prints."""
+    """Run a script with MLflow's Python, as root; return the last line of its output."""
     command = f"{PYTHON} -c {shlex.quote(script.read_text())} {shlex.join(args)}"
     return str(host.check_output(command)).splitlines()[-1]
 
 
 def convert(host: Host, schema: str, collation: str) -> str:
-    """Convert a schema as upgrade.yml and restore.yml do; return what it says."""
+    """Convert a schema as upgrade.yml and restore.yml do; return the output."""
     uri = f"mysql+pymysql://root@localhost/{schema}?unix_socket={SOCKET}"
     return run_inside(host, COLLATION, uri, collation)
 
@@ -120,12 +120,12 @@ def collation(host: Host) -> str:
 
 
 def cascades(host: Host, schema: str) -> dict[str, Any]:
-    """Try every foreign key of an empty schema; return what came of it."""
+    """Test every cascading foreign key of an empty schema; return the result."""
     found: dict[str, Any] = json.loads(run_inside(host, Path(__file__).with_name("inside_cascades.py"), SOCKET, schema))
     return found
 
 
-def test_a_converted_schema_has_all_that_it_had_and_its_foreign_keys_work(
+def test_a_converted_schema_keeps_its_definitions_and_its_foreign_keys_work(
     host: Host, copy: str, collation: str
 ) -> None:
     read = f"{DUMP} --order-by-primary --no-data {copy} | {WITHOUT_COLLATION}"
@@ -144,7 +144,7 @@ def test_a_converted_schema_has_all_that_it_had_and_its_foreign_keys_work(
 
 def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
     convert(host, copy, collation)
-    # MariaDB's JSON is a LONGTEXT with a check, in a collation of its own, until it is converted.
+    # MariaDB's JSON is a LONGTEXT with a check; before the conversion its collation differs.
     read = f"{DUMP} --no-data --skip-triggers"
     rules = ["s/ AUTO_INCREMENT=[0-9]+//", "s/CHARACTER SET utf8mb4 (COLLATE)/\\1/"]
     rules += ["/json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //", "/^--/d"]
@@ -156,7 +156,7 @@ def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, co
     assert new == converted
 
 
-def test_a_conversion_that_breaks_off_leaves_a_schema_that_no_mlflow_takes_for_its_own(
+def test_an_interrupted_conversion_leaves_a_revision_that_no_mlflow_accepts(
     host: Host, copy: str, collation: str
 ) -> None:
     broken = (COLLATION).read_text().replace("ADD {line}", "ADD nonsense")

@@ -1,4 +1,4 @@
-"""Another training package: variables of the role, and no change of its tasks."""
+"""Another training package is installed by the role's variables alone."""
 
 import pytest
 from machine import Machine
@@ -6,17 +6,17 @@ from testinfra.host import Host
 
 
 def install(machine: Machine) -> str:
-    """Install molecule/package on the machine, and return what Ansible said."""
+    """Install molecule/package on the machine; return Ansible's output."""
     return machine.play(playbook="molecule/playbooks/second-package.yml")
 
 
 @pytest.fixture(scope="module")
 def installed(machine: Machine) -> str:
-    """What Ansible said of the first installation."""
+    """Return Ansible's output of the first installation."""
     return install(machine)
 
 
-def test_a_package_of_ones_own_is_installed_by_variables_alone(installed: str, machine: Machine, host: Host) -> None:
+def test_another_package_is_installed_by_variables_alone(installed: str, machine: Machine, host: Host) -> None:
     assert "failed=0" in installed
     run = host.check_output("hello big world").splitlines()[-1]
     answer = machine.ask(

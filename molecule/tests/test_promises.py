@@ -1,4 +1,4 @@
-"""What playbooks/verify.yml looks at is held on a machine that was just installed: a test for each promise."""
+"""Every promise of playbooks/verify.yml is held on a new installation; each is a test."""
 
 import pytest
 from machine import PROMISES, Machine
@@ -7,7 +7,7 @@ from testinfra.host import Host
 
 @pytest.fixture(scope="module")
 def found(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
-    """What was found of each promise."""
+    """Return the result of each promise."""
     return machine.promises(tmp_path_factory.mktemp("verify"))
 
 
@@ -17,10 +17,10 @@ def test_every_promise_has_a_way_to_break_it(found: dict[str, dict[str, str]]) -
 
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
-    # A container's clock is its host's, nothing is trained or backed up by schedule, MariaDB is the distribution's.
+    # These are off: a container uses its host's clock, no training or backup is scheduled, MariaDB needs no source.
     off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
-    # A container's limits are enforced only where its host's kernel does.
+    # A container's limits are enforced only if its host's kernel does.
     states = {"off"} if name in off else {"off", "held"} if name.endswith("_enforced") else {"held"}
     assert found[name]["state"] in states, found[name]["detail"]

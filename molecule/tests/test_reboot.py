@@ -1,4 +1,4 @@
-"""After a reboot all is back by itself."""
+"""After a reboot all services run again, with their data."""
 
 from machine import Machine, reboot
 from testinfra.host import Host

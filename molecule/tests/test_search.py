@@ -1,4 +1,4 @@
-"""Pages of runs by a metric have the runs that they should: trackbox_mlflow/search.py takes a short way."""
+"""Pages of runs by a metric, which trackbox_mlflow/search.py takes from an index, are complete and in order."""
 
 import json
 import math
@@ -17,13 +17,13 @@ Run = dict[str, Any]
 
 
 def value(chance: random.Random, number: int) -> Any:
-    """A run's metric: many are equal, some are NaN, some are missing."""
+    """Return a run's metric: many are equal, some are NaN, some are missing."""
     return None if number % 17 == 0 else math.nan if number % 13 == 0 else chance.choice([chance.random(), 0.5, 0.9])
 
 
 @pytest.fixture(scope="module")
 def runs(host: Host, machine: Machine) -> Iterator[tuple[str, list[Run]]]:
-    """An experiment, and its runs as they are written into the database here."""
+    """Yield an experiment, and its runs, which are written directly into the database."""
     chance = random.Random(7)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     path = "/api/2.0/mlflow/experiments/create"
@@ -61,13 +61,13 @@ def runs(host: Host, machine: Machine) -> Iterator[tuple[str, list[Run]]]:
 
 
 def insert(host: Host, columns: str, rows: list[str]) -> None:
-    """Write rows into a table of MLflow's; so many at a time as a command line takes."""
+    """Write rows into a table of MLflow, in portions that fit into a command line."""
     for start in range(0, len(rows), 250):
         host.check_output(SQL, f"INSERT INTO {columns} VALUES " + ", ".join(rows[start : start + 250]))
 
 
 def pages(machine: Machine, experiment: str, wanted: int, **query: Any) -> list[str]:
-    """The ids of the first runs that a search gives, page by page."""
+    """Return the ids of the first runs of a search, read page by page."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     ids: list[str] = []
     body = {"experiment_ids": [experiment], "max_results": PAGE, **query}
@@ -83,7 +83,7 @@ def pages(machine: Machine, experiment: str, wanted: int, **query: Any) -> list[
 
 
 def in_order(found: list[Run], down: bool) -> list[str]:
-    """The ids of runs in MLflow's order: the metric, NaN, none; equal ones by start, the latest first, and by id."""
+    """Return the ids in MLflow's order: by metric, then NaN, then none; equal ones by start, latest first, and id."""
 
     def place(run: Run) -> tuple[int, float, int, str]:
         kind = 2 if run["m"] is None else 1 if math.isnan(run["m"]) else 0
@@ -110,6 +110,6 @@ def test_a_filtered_page_by_a_metric_is_in_order(machine: Machine, runs: tuple[s
     assert ids == in_order(chosen, True)
 
 
-def test_the_database_has_the_index_that_the_short_way_takes(host: Host) -> None:
+def test_the_database_has_the_index_of_metrics(host: Host) -> None:
     said = host.check_output("mysql --batch --skip-column-names -e 'SHOW INDEX FROM mlflow.latest_metrics'")
     assert said.count("trackbox_metrics_in_order") == 3

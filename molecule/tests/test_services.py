@@ -1,4 +1,4 @@
-"""The services run, at boot too, and are seen by those only whom they concern."""
+"""The services run, also after a boot, and only their users can reach them."""
 
 import pytest
 from testinfra.host import Host

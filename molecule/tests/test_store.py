@@ -1,4 +1,4 @@
-"""The object store: two users, each with its own bucket."""
+"""The object store has two users, each with its own bucket."""
 
 import http.client
 import json
@@ -9,7 +9,7 @@ from machine import Machine
 
 
 def s3(machine: Machine, user: str, secret: str, *calls: str) -> list[str]:
-    """What S3 answers to boto3 calls such as `list_objects_v2 Bucket=mlflow`: `ok`, or the error's code."""
+    """Return the results of boto3 calls such as `list_objects_v2 Bucket=mlflow`: `ok`, or the error's code."""
     answers: list[str] = json.loads(machine.run_client("client_s3.py", user, secret, *calls))
     return answers
 
@@ -48,7 +48,7 @@ def test_mlflow_has_its_bucket_and_no_other(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("user", "secret"), [("minioadmin", "minioadmin"), ("training", "wrong-secret"), ("trackbox-root", "minioadmin")]
 )
-def test_no_default_and_no_wrong_key_is_taken(machine: Machine, user: str, secret: str) -> None:
+def test_default_and_wrong_keys_are_refused(machine: Machine, user: str, secret: str) -> None:
     (answer,) = s3(machine, user, secret, "list_buckets")
     assert answer in ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 
@@ -61,7 +61,7 @@ def test_the_data_sets_are_versioned(machine: Machine) -> None:
     assert (versioned, plain) == ("Enabled", "ok")
 
 
-def test_what_mlflow_signs_for_nginx_is_of_no_use_from_outside(machine: Machine) -> None:
+def test_addresses_signed_for_nginx_do_not_work_from_outside(machine: Machine) -> None:
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     for name, judge in (("127.0.0.1:9000", b"nginx"), (f"{machine.address}:9443", b"AccessDenied")):
         connection = http.client.HTTPSConnection(machine.address, 9443, timeout=20, context=trust)

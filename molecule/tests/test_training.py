@@ -1,4 +1,4 @@
-"""The training command on the machine, by SSH, and what it leaves in MLflow."""
+"""The training command on the machine, by SSH, and its runs and models in MLflow."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ METRICS = {"average_precision", "roc_auc", "precision", "recall", "f1"}
 
 @pytest.fixture(scope="module")
 def trained(host: Host) -> dict[str, Any]:
-    """The result of `fraud train`, by model: its run, its model's id, its metrics."""
+    """Return the result of `fraud train`, by model: its run, its model's id, its metrics."""
     result = json.loads(host.check_output("fraud train --profile seed --json"))
     return {outcome["name"]: outcome for outcome in result["outcomes"]}
 
 
 def get(machine: Machine, path: str) -> Any:
-    """What MLflow's API answers to the admin."""
+    """Return the answer of MLflow's API to the admin."""
     answer = machine.ask(f"/api/2.0/mlflow/{path}", user="admin", password=machine.secret("admin_password"))
     assert answer.status == 200, answer.body
     return json.loads(answer.body)
@@ -39,7 +39,7 @@ def test_six_models_are_six_finished_runs_with_their_scores(machine: Machine, tr
         assert any(Path(picture).suffix == ".png" for picture in pictures), pictures
 
 
-def test_a_model_gives_the_same_scores_here_and_there(machine: Machine, host: Host, trained: dict[str, Any]) -> None:
+def test_a_model_gives_the_same_scores_on_both_machines(machine: Machine, host: Host, trained: dict[str, Any]) -> None:
     models = [outcome["model"] for outcome in trained.values()]
     here = json.loads(machine.run_client("client_models.py", *models))
     script = Path(__file__).with_name("client_models.py").read_text()

@@ -1,4 +1,4 @@
-"""Clients of MLflow that write without a pause, and what they were told."""
+"""MLflow clients that write without a pause, and a check that acknowledged writes are stored."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COMMAND = [str(ROOT / "training/.venv/bin/python"), str(ROOT / "molecule/tests/c
 
 
 def settings(machine: Machine) -> dict[str, str]:
-    """The environment of a client."""
+    """Return the environment variables of a client."""
     return {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **machine.settings}
 
 
 @contextmanager
 def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Let clients write for so long; `told` gets a line for each thing that was acknowledged."""
+    """Run clients that write for `seconds`; `told` gets a line for each acknowledged write."""
     command = [*COMMAND, "write", str(seconds), str(writers)]
     with told.open("w") as out, subprocess.Popen(command, env=settings(machine), stdout=out) as process:
         try:
@@ -33,13 +33,13 @@ def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterato
 
 
 def acknowledged(told: Path, until: float = math.inf) -> list[dict[str, Any]]:
-    """What was acknowledged until then, in seconds since 1970; a line that was cut off is none."""
+    """Return the writes acknowledged before `until` (seconds since 1970); an incomplete last line is left out."""
     lines = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     return [line for line in lines if "error" not in line and line["at"] < until]
 
 
-def held(machine: Machine, told: Path, until: float = math.inf) -> dict[str, Any]:
-    """How many of the things acknowledged until then are there as they were sent, and which are not."""
+def check_stored(machine: Machine, told: Path, until: float = math.inf) -> dict[str, Any]:
+    """Count the writes acknowledged before `until` that are stored unchanged, and list the others."""
     lines = "\n".join(map(json.dumps, acknowledged(told, until)))
     done = subprocess.run(
         [*COMMAND, "check"],

@@ -1,4 +1,4 @@
-"""Runs Ansible for real, on this machine, on inventories of the tests' own."""
+"""Runs Ansible on this machine, with inventories of the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 GROUPS = ["mysql", "minio", "mlflow", "nginx", "training"]
 
-# What a machine that Trackbox installs on says of itself.
+# Ansible's facts of a machine on which Trackbox installs.
 FACTS: dict[str, Any] = {
     "architecture": "x86_64",
     "distribution": "Debian",
@@ -30,7 +30,7 @@ FACTS: dict[str, Any] = {
 
 @dataclass
 class Outcome:
-    """What came of one run."""
+    """The result of a playbook run."""
 
     status: int
     text: str
@@ -38,7 +38,7 @@ class Outcome:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)  # ok, changed, failures …, by host
 
     def refused(self, host: str) -> str:
-        """Return the one sentence by which the host was refused; fails unless that was all, and nothing was changed."""
+        """Return the sentence that refused the host; check that it is the only one, and that nothing was changed."""
         assert self.status != 0, self.text
         assert "Traceback" not in self.text
         assert self.counts[host]["changed"] == 0
@@ -54,7 +54,7 @@ def play(
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a playbook and return what came of it. prefix: what runs Ansible."""
+    """Run a playbook; return its result. prefix: a command that runs Ansible's command."""
     ansible = str(Path(sys.executable).with_name("ansible-playbook"))
     command = [*prefix, ansible, "-i", str(inventory), str(playbook), *options]
     settings = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORKS": "8", "ANSIBLE_CONFIG": "ansible.cfg"}
@@ -78,12 +78,12 @@ def play(
 
 
 def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
-    """Write an inventory in which every host is this machine, with variables of its own and every service."""
+    """Write an inventory in which every host is this machine, with its own variables, in every service's group."""
     shared = {
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
-        # The result of tasks/look.yml on a bare machine, whatever the controller has.
+        # The result of tasks/look.yml on a bare machine, whatever the controller has installed.
         "machine_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}

@@ -1,4 +1,4 @@
-"""backup.yml, restore.yml and uninstall.yml with settings that cannot be, and without a target: one sentence."""
+"""backup.yml, restore.yml and uninstall.yml refuse impossible settings and a missing target with one sentence."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from ansible_run import ROOT, inventory_of, play
         ),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, playbook: str, options: list[str], sentence: str) -> None:
+def test_impossible_settings_are_refused(tmp_path: Path, playbook: str, options: list[str], sentence: str) -> None:
     given = [word for option in options for word in ("-e", option)]
     done = play(ROOT / f"playbooks/{playbook}.yml", inventory_of(tmp_path, {"vm": {}}), *given)
     assert done.refused("vm") == sentence

@@ -1,4 +1,4 @@
-"""What `make bench` refuses, in one sentence."""
+"""`make bench` refuses bad input with one sentence."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def refused(*arguments: str | Path, path: Path | None = None) -> str:
-    """What `bench` says to these arguments, which it refuses; `path`: a folder of programs that it finds first."""
+    """Run `bench`, check that it refuses these arguments, and return its message; `path`: first folder in PATH."""
     before = (ROOT / "bench/RESULTS.md").read_text()
     told = subprocess.run(
         [sys.executable, "bench", *arguments],
@@ -30,7 +30,7 @@ def refused(*arguments: str | Path, path: Path | None = None) -> str:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """An inventory of an installation, and in `bin` beside it an `ssh` that has `answer` do what a machine would."""
+    """Return an inventory with `bin/ssh`, which runs the file `answer` in place of a machine."""
     (tmp_path / ".secrets").mkdir()
     (tmp_path / ".secrets/env").write_text("export MLFLOW_TRACKING_URI=https://10.83.0.2\n")
     (tmp_path / "hosts.yml").write_text("all: {hosts: {trackbox: {local_vm_name: elsewhere}}}\n")
@@ -60,14 +60,14 @@ def test_a_machine_that_does_not_answer_is_refused(installed: Path) -> None:
 
 
 @pytest.mark.parametrize(("subject", "free", "needed"), [("s3", 7, 8), ("memory,artifact", 5, 6), ("log_metric", 0, 1)])
-def test_too_little_disk_is_refused_with_what_is_needed_and_what_is_free(
+def test_too_little_disk_is_refused_with_the_needed_and_the_free_space(
     installed: Path, subject: str, free: int, needed: int
 ) -> None:
-    # The least of the disks counts.
+    # The disk with the least free space counts.
     (installed / "answer").write_text(f"echo 99000000000; echo {free}900000000\n")
     said = refused("--inventory", installed, subject, path=installed / "bin")
     name = subject.removeprefix("memory,")
     assert said == (
-        f"bench: {name} needs {needed} GB of free disk, and elsewhere has {free} GB: free some there, "
+        f"bench: {name} needs {needed} GB of free disk, and elsewhere has {free} GB: delete files there, "
         "or name other subjects.\n"
     )

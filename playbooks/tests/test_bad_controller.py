@@ -1,4 +1,4 @@
-"""Bad input that is found on the controller: the local VM's settings, a data file, a build without network."""
+"""Bad input found on the controller: settings of the local VM, a data file, a build without network."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import Any
 import pytest
 from ansible_run import FACTS, ROOT, Outcome, inventory_of, play
 
-CLOSED = "http://127.0.0.1:9"  # a port of loopback that nobody listens on
+CLOSED = "http://127.0.0.1:9"  # a port of loopback without a listener
 HEADER = ",".join(["Time", *(f"V{i}" for i in range(1, 29)), "Amount"])
 
 
 @pytest.fixture
 def localhost(tmp_path: Path) -> Path:
-    """Return an inventory of this machine alone."""
+    """Return an inventory with this machine alone."""
     return inventory_of(tmp_path, {"localhost": {}})
 
 
 def local_vm(inventory: Path, *prefix: str, **variables: Any) -> Outcome:
-    """Ask for a machine to be removed that is not there; the checks are those of making one."""
+    """Run the removal of a machine that does not exist; it makes the same checks as a creation."""
     home = str(inventory.parent / "machines")
     safe = {"local_vm_state": "absent", "local_vm_home": home, "local_vm_secrets": f"{home}/secrets"}
     options = ["-e", json.dumps(safe | variables)]
     return play(ROOT / "playbooks/local-vm.yml", inventory, *options, prefix=prefix)
 
 
-def test_a_local_vm_that_cannot_be_gets_a_sentence_for_each_reason(localhost: Path) -> None:
+def test_an_impossible_local_vm_gets_a_sentence_for_each_reason(localhost: Path) -> None:
     wrong = {"local_vm_name": "../etc", "local_vm_address": "192.168.0.2", "local_vm_debian": 11, "local_vm_adress": ""}
     wrong["local_vm_memory"] = "2 GB"
     assert local_vm(localhost, **wrong).refused("localhost") == (
@@ -44,7 +44,7 @@ def test_a_local_vm_that_cannot_be_gets_a_sentence_for_each_reason(localhost: Pa
 
 
 @pytest.mark.parametrize("address", ["10.83.0.1", "10.83.256.2"])
-def test_only_the_upper_address_of_its_networks_will_do(localhost: Path, address: str) -> None:
+def test_only_the_upper_address_of_a_30_network_is_accepted(localhost: Path, address: str) -> None:
     said = local_vm(localhost, local_vm_address=address).refused("localhost")
     assert said.startswith(f"local_vm_address is {address}: take the upper address of a /30 network in 10.83.0.0/16, ")
 
@@ -55,7 +55,7 @@ def test_good_settings_of_a_local_vm_pass(localhost: Path) -> None:
 
 
 def test_a_local_vm_without_root_gets_a_sentence(localhost: Path) -> None:
-    """As nobody, who may read all that root may: a user namespace of its own."""
+    """Run as nobody in a user namespace: this user may read the files of root."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")
     assert local_vm(localhost, "unshare", "--user").refused("localhost") == (
@@ -73,11 +73,13 @@ def test_a_local_vm_without_root_gets_a_sentence(localhost: Path) -> None:
     ],
     ids=["missing", "empty", "lacks a column"],
 )
-def test_a_bad_data_file_is_refused_before_a_machine_is_made(localhost: Path, content: str | None, said: str) -> None:
+def test_a_bad_data_file_is_refused_before_a_machine_is_created(
+    localhost: Path, content: str | None, said: str
+) -> None:
     data = localhost.parent / "data.csv"
     if content is not None:
         data.write_text(content)
-    # Were the file not refused, the machine's name would be.
+    # If the file were accepted, the machine's name would be refused.
     outcome = play(
         ROOT / "playbooks/up.yml", localhost, "-e", "local_vm_name=../etc", environment={"FRAUD_DATA": str(data)}
     )
@@ -85,7 +87,7 @@ def test_a_bad_data_file_is_refused_before_a_machine_is_made(localhost: Path, co
 
 
 def minio(inventory: Path, part: str, variables: dict[str, Any], environment: dict[str, str] | None = None) -> Outcome:
-    """Run one task file of the role minio on this machine, as if it were the one to install on."""
+    """Run one task file of the role minio, with this machine as the target."""
     include = {"name": "minio", "tasks_from": part}
     facts = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **FACTS}}
     tasks = [facts, {"name": "Run it", "ansible.builtin.include_role": include}]

@@ -1,7 +1,7 @@
-"""Bad settings: one sentence that names the variable, its value and the remedy, before anything is changed.
+"""Bad settings get one sentence with the variable, its value and the remedy, before anything is changed.
 
-A machine for each mistake, all of them this one: they differ in their variables and in what they say of themselves.
-One run of the playbook that site.yml begins with refuses them all.
+Each mistake has a host, and all hosts are this machine: they differ in variables and facts. One run of the preflight,
+with which site.yml begins, refuses all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
 
 
 def preflight() -> list[dict[str, Any]]:
-    """Return the playbook that site.yml begins with, but that each machine says what it is given to say of itself."""
+    """Return the preflight of site.yml, with facts that come from each host's variables."""
     [play] = yaml.safe_load((ROOT / "playbooks/preflight.yml").read_text())
     given = {name: "{{ given_facts." + name + " }}" for name in FACTS}
     say = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **given}}
@@ -32,14 +32,14 @@ def preflight() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Hold a port of loopback."""
+    """Listen on a port of loopback."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         yield holder.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, port: int) -> Outcome:
-    """Run the preflight once, on all machines."""
+    """Run the preflight once, on all hosts."""
     folder = tmp_path_factory.mktemp("bad_input")
     machines = {
         name: {
@@ -67,7 +67,7 @@ def test_a_mistake_gets_one_sentence_before_anything_is_changed(outcome: Outcome
     assert said.endswith((".", "?"))
 
 
-def test_a_port_that_something_else_holds_gets_its_holder_named(outcome: Outcome, port: int) -> None:
+def test_a_used_port_is_reported_with_the_program_that_uses_it(outcome: Outcome, port: int) -> None:
     said = outcome.refused("held-port")
     assert said.startswith(f"nginx_http_port: port {port} is held by ")
     assert said.endswith("): stop that, or choose another port.")
@@ -82,6 +82,6 @@ def test_no_secret_is_shown(outcome: Outcome) -> None:
     assert [secret for secret in SECRETS if secret in outcome.text] == []
 
 
-def test_site_begins_with_it() -> None:
+def test_site_yml_begins_with_the_preflight() -> None:
     site = (ROOT / "playbooks/site.yml").read_text()
     assert site.index("import_playbook: preflight.yml") < site.index("hosts:")

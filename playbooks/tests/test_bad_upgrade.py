@@ -1,4 +1,4 @@
-"""playbooks/upgrade.yml with settings that cannot be, and on a host without an installation: one sentence."""
+"""playbooks/upgrade.yml refuses impossible settings, and a host without an installation, with one sentence."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_run import ROOT, inventory_of, play
         ),
     ],
 )
-def test_what_cannot_be_is_refused(tmp_path: Path, option: str, sentence: str) -> None:
+def test_impossible_settings_are_refused(tmp_path: Path, option: str, sentence: str) -> None:
     done = play(ROOT / "playbooks/upgrade.yml", inventory_of(tmp_path, {"vm": {}}), "-e", option)
     assert done.refused("vm") == sentence
     assert not (tmp_path / ".secrets").exists()

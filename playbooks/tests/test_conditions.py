@@ -1,7 +1,7 @@
-"""No condition relies on a list, a text or a number being true: ansible-core 2.19 ends with an error there.
+"""Every condition in YAML is a boolean: ansible-core 2.19 fails if it is a list, a text or a number.
 
-What a condition is made of can be judged without running it: a comparison or a test is true or false, a variable may
-be anything, unless it is a name for such an expression.
+The test parses a condition without running it. A comparison or a test is boolean. A variable may be anything, unless
+all its definitions are boolean expressions.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 CONDITIONS = ("when", "until", "failed_when", "changed_when", "break_when", "that")
 FOLDERS = ("playbooks", "roles", "molecule")
-# Variables and parts of results that Ansible makes true or false.
+# Boolean variables and result keys of Ansible.
 BOOLEANS = {"ansible_check_mode", "exists", "changed", "failed", "skipped"}
 
 JINJA = Environment(autoescape=True)
 
 
 def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bool:
-    """Return whether an expression is true or false, whatever its variables are; known: variables that are."""
+    """Return whether an expression is always boolean; known: variables that are boolean."""
 
     def all_are(*parts: nodes.Node | None) -> bool:
         return all(is_boolean(part, known) for part in parts)
@@ -49,18 +49,18 @@ def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bo
 
 
 def expression(text: str) -> nodes.Node | None:
-    """Return the expression that a template is; None where it is more, or less, than one."""
+    """Return the expression of a template; None if the template has more than one expression, or none."""
     try:
         match JINJA.parse(text.strip()).body:
             case [nodes.Output(nodes=[found])]:
                 return found
-    except TemplateSyntaxError:  # a script that has braces, too
+    except TemplateSyntaxError:  # for example a script with braces
         pass
     return None
 
 
 def conditions(loaded: Any) -> Iterator[str]:
-    """Yield every condition in what was loaded from a file."""
+    """Yield every condition in the parsed content of a file."""
     if isinstance(loaded, list):
         for part in loaded:
             yield from conditions(part)
@@ -73,7 +73,7 @@ def conditions(loaded: Any) -> Iterator[str]:
 
 
 def definitions(loaded: Any) -> Iterator[tuple[str, str]]:
-    """Yield every private variable in what was loaded from a file, with what it is."""
+    """Yield every private variable in the parsed content of a file, with its definition."""
     if isinstance(loaded, list):
         for part in loaded:
             yield from definitions(part)
@@ -86,7 +86,7 @@ def definitions(loaded: Any) -> Iterator[tuple[str, str]]:
 
 @cache
 def known() -> Collection[str]:
-    """Return the variables that are true or false: BOOLEANS, and the names that every definition makes so."""
+    """Return the boolean variables: BOOLEANS, and the names whose definitions are all boolean."""
     found: dict[str, bool] = dict.fromkeys(BOOLEANS, True)
     for path in [*files(), *(ROOT / "roles").glob("*/vars/main.yml")]:
         for name, value in definitions(yaml.safe_load(path.read_text())):
@@ -96,14 +96,14 @@ def known() -> Collection[str]:
 
 
 def files() -> Iterator[Path]:
-    """Yield the files that have tasks."""
+    """Yield the files with tasks."""
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.yml")):
         if path.parent.name in ("playbooks", "tasks", "handlers") or path.name in ("prepare.yml", "converge.yml"):
             yield path
 
 
 @pytest.mark.parametrize("path", list(files()), ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_condition_is_true_or_false(path: Path) -> None:
+def test_every_condition_is_boolean(path: Path) -> None:
     wrong = [
         text
         for text in conditions(yaml.safe_load(path.read_text()))
@@ -124,7 +124,7 @@ def test_every_condition_is_true_or_false(path: Path) -> None:
         "1",
     ],
 )
-def test_a_condition_that_may_be_a_list_a_text_or_a_number_is_found(text: str) -> None:
+def test_a_condition_that_may_not_be_boolean_is_found(text: str) -> None:
     assert not is_boolean(expression(f"{{{{ {text} }}}}"))
 
 
@@ -133,5 +133,5 @@ def test_a_condition_that_may_be_a_list_a_text_or_a_number_is_found(text: str) -
     ["names | length > 0", "x is defined", "'a' in names", "true", "not ansible_check_mode", "x.stat.exists"]
     + ["x.stat.exists | default(true)", "x | bool or y.rc == 0", "(x is defined) if y == 1 else false"],
 )
-def test_a_condition_that_is_true_or_false_passes(text: str) -> None:
+def test_a_boolean_condition_passes(text: str) -> None:
     assert is_boolean(expression(f"{{{{ {text} }}}}"))

@@ -1,4 +1,4 @@
-"""What can be known of a data file before minutes are spent on a machine."""
+"""Problems of a data file that are found before a machine is installed."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ ROW = ",".join(["1"] * len(COLUMNS))
 
 
 def written(path: Path, text: str) -> str:
-    """Write the text, compressed where the name says so, and return the path."""
+    """Write the text, compressed if the name says so; return the path."""
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(text.encode()))
     else:
@@ -28,7 +28,7 @@ def test_no_file_is_no_problem() -> None:
     assert data_file_problem("") == ""
 
 
-def test_a_parquet_file_is_left_to_the_package(tmp_path: Path) -> None:
+def test_a_parquet_file_is_not_checked_here(tmp_path: Path) -> None:
     assert data_file_problem(written(tmp_path / "a.parquet", "PAR1")) == ""
 
 

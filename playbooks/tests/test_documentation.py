@@ -1,4 +1,4 @@
-"""The documentation: each relative link leads to a file and a heading, and each page of docs/ is in its index."""
+"""In the documentation each relative link has a target, and each page of docs/ is in the index."""
 
 import re
 import subprocess
@@ -17,25 +17,25 @@ def prose(page: Path) -> str:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield the target of each link that leads to no other host."""
+    """Yield the target of each relative link."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     yield from (target for target in targets if not re.match(r"\w+:", target))
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors of the page's headings, as GitHub makes them."""
+    """Return the anchors of the page's headings, as GitHub builds them."""
     headings = re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def missing(page: Path, target: str) -> bool:
-    """Return whether there is no such file, or the file has no such heading."""
+    """Return whether the file, or the heading in it, does not exist."""
     name, _, anchor = target.partition("#")
     file = page.parent / name if name else page
     return not file.exists() or bool(anchor and anchor not in anchors(file))
 
 
-def test_every_relative_link_leads_somewhere() -> None:
+def test_every_relative_link_has_a_target() -> None:
     wrong = [f"{page.relative_to(ROOT)}: {target}" for page in PAGES for target in links(page) if missing(page, target)]
     assert wrong == []
 

@@ -1,4 +1,4 @@
-"""The screen is never silent for long: a task's name comes while it runs, on a terminal and in a pipe."""
+"""The screen is never silent for long: a task's name appears when the task starts, on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TASKS = [
     },
 ]
 
-# By the seconds since the start, each line that came.
+# Each line of output, with the seconds since the start.
 Lines = list[tuple[float, str]]
 
 
 def run(folder: Path, terminal: bool) -> Lines:
-    """Run the playbook as a user does, from this repository, on a terminal or in a pipe; return what came and when."""
+    """Run the playbook in this repository, on a terminal or in a pipe; return the lines with their times."""
     (folder / "parts").mkdir()
     playbook = folder / "play.json"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": TASKS}]))
@@ -52,7 +52,7 @@ def run(folder: Path, terminal: bool) -> Lines:
         while True:
             try:
                 got = os.read(reader, 4096)
-            except OSError:  # a terminal that is closed
+            except OSError:  # the terminal was closed
                 break
             if not got:
                 break
@@ -69,16 +69,16 @@ def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def when(lines: Lines, text: str) -> float:
-    """Return the second in which the line came that begins with this text; fails unless there is one."""
+    """Return the time of the line that begins with this text; fails if there is none."""
     [found, *_] = [second for second, line in lines if line.startswith(text)]
     return found
 
 
-def test_a_name_comes_long_before_the_result(lines: Lines) -> None:
+def test_a_task_name_appears_long_before_its_result(lines: Lines) -> None:
     assert when(lines, "ok: [localhost]") - when(lines, f"TASK [{SLOWLY}]") > 4
 
 
-def test_a_slow_task_is_reported_as_often_as_it_is_set(lines: Lines) -> None:
+def test_a_slow_task_is_reported_at_the_set_interval(lines: Lines) -> None:
     reports = [second for second, line in lines if line.startswith("… still running after ") and SLOWLY in line]
     assert len(reports) >= 2
     seconds = [when(lines, f"TASK [{SLOWLY}]"), *reports, when(lines, "ok: [localhost]")]
@@ -89,16 +89,16 @@ def test_a_skipped_task_leaves_no_line(lines: Lines) -> None:
     assert not [line for _, line in lines if "Leave this one out]" in line]
 
 
-def test_a_task_that_is_skipped_after_its_name_came_says_so(lines: Lines) -> None:
+def test_a_task_skipped_after_its_name_appeared_is_reported(lines: Lines) -> None:
     assert when(lines, "TASK [Leave this one out late]") < when(lines, "skipping: [localhost]")
     assert len([line for _, line in lines if "skipping" in line]) == 1
 
 
-def test_a_task_that_is_tried_again_shows_how_far_it_is(lines: Lines) -> None:
+def test_a_retried_task_shows_its_progress(lines: Lines) -> None:
     said = [line for _, line in lines if line.startswith("waiting: [localhost]: ")]
     assert [line.split(": ")[2] for line in said] == ["0 of 3 parts", "1 of 3 parts"]
     assert when(lines, "TASK [Try this one again]") < when(lines, "waiting: [localhost]: 0 of 3")
 
 
-def test_the_name_comes_once(lines: Lines) -> None:
+def test_a_task_name_appears_once(lines: Lines) -> None:
     assert len([line for _, line in lines if line.startswith("TASK [")]) == 3

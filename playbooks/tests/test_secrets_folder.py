@@ -1,4 +1,4 @@
-"""Generated secrets are no host names, from any directory and with any settings; those of an earlier release move."""
+"""Ansible never reads generated secrets as host names, and the secrets folder of an earlier release is moved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAYBOOKS = [
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """A folder with an inventory, and secrets as an earlier release left them."""
+    """Return a folder with an inventory, and with secrets in the folder of an earlier release."""
     inventory_of(tmp_path, {"vm": {}})
     (tmp_path / "secrets").mkdir(0o700)
     (tmp_path / "secrets/admin_password").write_text(PASSWORD)
@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def run(program: str, *options: str | Path, config: Path) -> str:
-    """Run a program of Ansible from the root directory, and return what it printed."""
+    """Run a program of Ansible in the root directory; return its output."""
     done = subprocess.run(
         [Path(sys.executable).with_name(program), *options],
         cwd="/",
@@ -63,14 +63,14 @@ def run(program: str, *options: str | Path, config: Path) -> str:
 
 @pytest.fixture
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An ansible.cfg that says nothing."""
+    """Return an empty ansible.cfg."""
     path = tmp_path_factory.mktemp("config") / "ansible.cfg"
     path.write_text("[defaults]\n")
     return path
 
 
 @pytest.mark.parametrize("source", ["", "hosts.json"])
-def test_the_secrets_of_an_earlier_release_move_once(inventory: Path, source: str) -> None:
+def test_the_secrets_of_an_earlier_release_are_moved_once(inventory: Path, source: str) -> None:
     assert move(inventory / source).counts["vm"]["changed"] == 1
     assert not (inventory / "secrets").exists()
     env = f"export AWS_CA_BUNDLE={inventory}/.secrets/ca.crt\n"
@@ -98,7 +98,7 @@ def test_check_mode_moves_nothing(inventory: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["secrets", "elsewhere"])
-def test_a_folder_that_the_inventory_names_stays(inventory: Path, named: str) -> None:
+def test_a_folder_that_the_inventory_names_is_not_moved(inventory: Path, named: str) -> None:
     before = files(inventory / "secrets")
     outcome = move(inventory, "-e", json.dumps({"trackbox_secrets": f"{inventory}/{named}"}))
     assert outcome.status == 0, outcome.text
@@ -115,8 +115,8 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
     )
 
 
-def test_before_the_move_and_after_it_the_password_is_the_same(inventory: Path) -> None:
-    """Nothing generates a new one: not in check mode, which moves nothing, and not where nothing is moved at all."""
+def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
+    """No new password is generated: neither in check mode, which moves nothing, nor in a play without the move."""
     load = {"name": "common", "tasks_from": "unlock", "public": True}
     ask = [
         {
@@ -155,7 +155,7 @@ def test_a_playbook_finds_its_roles_from_any_directory(tmp_path: Path, config: P
     run("ansible-playbook", "--syntax-check", "-i", inventory_of(tmp_path, {"vm": {}}), ROOT / name, config=config)
 
 
-def test_a_file_of_variables_that_ansible_passes_over_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "inventory/group_vars"
     (folder / "nginx").mkdir(parents=True)
     (folder / "nginx/vault.yml").write_text("vault_ada_password: geheim\n")
@@ -168,7 +168,7 @@ def test_a_file_of_variables_that_ansible_passes_over_is_refused(tmp_path: Path)
 
 
 def test_the_example_has_the_layout_that_the_docs_use(tmp_path: Path) -> None:
-    """A vault.yml beside its settings hides none of them."""
+    """A vault.yml in the same folder does not hide its settings."""
     subprocess.run(["cp", "-r", ROOT / "inventory/example", tmp_path / "mine"], check=True)
     (tmp_path / "mine/group_vars/all/vault.yml").write_text("vault_ada_password: geheim\n")
     said = run("ansible-inventory", "-i", tmp_path / "mine", "--host", "trackbox", config=ROOT / "ansible.cfg")

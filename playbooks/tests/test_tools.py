@@ -1,4 +1,4 @@
-"""`make test` installs what it needs, or says what is missing: nothing is skipped because a program is not there."""
+"""`make test` installs the programs that it needs, or names the missing ones, so that it skips no test."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ PACKAGES = "chromium git openssl procps openssh-client shellcheck testssl.sh"
 
 
 def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.CompletedProcess[str]:
-    """Run it where there are these programs only. prefix: what runs it."""
+    """Run .ci/tools with only these programs in PATH. prefix: a command that runs it."""
     for name in programs:
         (folder / name).symlink_to(shutil.which(name) or "/bin/true")
     command = [*prefix, "/bin/sh", str(ROOT / ".ci/tools")]
     return subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True, timeout=30, check=False)
 
 
-def test_make_test_begins_with_it() -> None:
+def test_make_test_begins_with_the_tools() -> None:
     for target in ("test", "test-all"):
-        # Within `make test`, make would say first which folder it enters.
+        # Within `make test`, make would first print the folder that it enters.
         command = ["make", "--dry-run", "--no-print-directory", target]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.splitlines()[0] == ".ci/tools"
 
 
-def test_where_all_is_there_it_says_nothing(tmp_path: Path) -> None:
+def test_with_all_programs_it_prints_nothing(tmp_path: Path) -> None:
     done = tools(tmp_path, NEEDED)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_another_distribution_is_told_what_is_missing(tmp_path: Path) -> None:
+def test_on_another_distribution_it_names_the_missing_programs(tmp_path: Path) -> None:
     done = tools(tmp_path, ["git", "openssl", "ps", "scp", "chromium"])
     assert (done.returncode, done.stderr) == (
         1,
@@ -43,8 +43,8 @@ def test_another_distribution_is_told_what_is_missing(tmp_path: Path) -> None:
     )
 
 
-def test_an_ordinary_user_is_told_what_to_type(tmp_path: Path) -> None:
-    """As nobody, who may read all that root may: a user namespace of its own."""
+def test_an_ordinary_user_gets_the_command_to_type(tmp_path: Path) -> None:
+    """Run as nobody in a user namespace: this user may read the files of root."""
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")

@@ -1,4 +1,4 @@
-"""docs/tuning.md says what the defaults give on machines of several sizes, and the defaults give that."""
+"""The defaults on machines of several sizes are those of the table in docs/tuning.md."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 import yaml
 from ansible_run import FACTS, ROOT, inventory_of, play
 
-# Of a row: the profile, the memory in MB, the cores; then workers, buffer pool and connections.
+# The columns: profile, memory in MB, cores; then workers, buffer pool and connections.
 ROW = re.compile(r"^\| `(auto|small)` \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+M) \| (\d+) \|$", re.MULTILINE)
 ASKED = "{{ mlflow_workers }} {{ mysql_innodb_buffer_pool_size }} {{ mysql_max_connections }}"
 FILES = ["wiring/vars/main/main.yml", "mlflow/defaults/main.yml", "mysql/defaults/main.yml"]
 
 
-def test_the_page_on_tuning_says_what_the_defaults_give(tmp_path: Path) -> None:
+def test_the_table_in_docs_tuning_has_the_defaults(tmp_path: Path) -> None:
     rows = ROW.findall((ROOT / "docs/tuning.md").read_text())
     wanted = {"-".join(row[:3]): " ".join(row[3:]) for row in rows}
     assert len(wanted) >= 9

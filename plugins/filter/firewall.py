@@ -1,4 +1,4 @@
-"""The filter `firewall_problems`."""
+"""The filter `firewall_problems`: bad ports in `firewall_allowed_tcp`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[str]:
-    """Return a sentence for each port that is none, and one if SSH would be cut off.
+    """Return a sentence for each value that is no port, and one if SSH's port is missing.
 
-    allowed: firewall_allowed_tcp. ssh_ports: where SSH comes in.
+    allowed: firewall_allowed_tcp. ssh_ports: the ports on which SSH is reached.
     """
     problems = [
         f"firewall_allowed_tcp has {port!r}: a port is a number from 1 to 65535."
@@ -19,14 +19,14 @@ def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[
     if not problems and (cut := sorted(set(ssh_ports) - {int(port) for port in allowed})):
         given, missing = ", ".join(map(str, allowed)) or "empty", ", ".join(map(str, cut))
         problems.append(
-            f"firewall_allowed_tcp is {given}, and would cut off SSH, which comes in by {missing}: add that, or set "
+            f"firewall_allowed_tcp is {given}, and would block SSH, which uses {missing}: add that port, or set "
             "firewall_enabled to false."
         )
     return problems
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The class by which Ansible finds the filters."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by name."""

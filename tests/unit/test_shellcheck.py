@@ -11,7 +11,7 @@ FOLDERS = [".ci", "bench", "molecule", "playbooks", "roles"]
 
 
 def scripts() -> list[Path]:
-    """Return the files that begin with a line for sh or bash, templates aside."""
+    """Return the files whose first line is a shebang for sh or bash, except templates."""
     found = []
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
@@ -37,6 +37,6 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
 
 
 @pytest.mark.parametrize("script", scripts(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_script_can_be_executed_and_says_what_it_does(script: Path) -> None:
+def test_a_script_is_executable_and_begins_with_a_comment(script: Path) -> None:
     assert script.stat().st_mode & 0o111
     assert script.read_text().splitlines()[1].startswith("# ")

@@ -24,9 +24,9 @@ PROMISED: dict[str, dict[str, Any]] = {
     "mysql": {"inside": {"exposure": 3, "as_written": {}, "packaged": True}},
     "minio": {"inside": {"addresses": ["127.0.0.1:9000"], "data": "/srv"}, "outside": {}, "secrets": {"a key": SECRET}},
     "nginx": {
-        "inside": {"ports": [80, 443], "members": {"www-data": []}},
+        "inside": {"ports": [80, 443], "members": {"www": []}},
         "outside": {"users": []},
-        "reader": "www-data",
+        "reader": "www",
     },
     "backup": {"inside": {"target": ""}},
 }

@@ -1,4 +1,4 @@
-"""The package has layers: no module imports from a higher one, and no imports form a circle."""
+"""The package has layers: no module imports from a higher layer, and no imports are circular."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -35,7 +35,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(tree: ast.AST, known: set[str]) -> set[str]:
-    """The modules of `known` that a module imports: also inside functions and for types only."""
+    """The modules of `known` that a module imports, also inside functions or for types only."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -51,9 +51,7 @@ def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
 
 
 @pytest.mark.parametrize("recipe", SUPERVISED)
-def test_without_the_labels_of_the_training_part_nothing_is_found(
-    recipe: Recipe, parts: Split
-) -> None:
+def test_with_shuffled_training_labels_no_frauds_are_found(recipe: Recipe, parts: Split) -> None:
     share = parts.test[LABEL].mean()
     assert precision_after_shuffling(recipe, parts) < 3 * share
 
@@ -67,7 +65,7 @@ def test_a_leak_of_test_rows_would_be_noticed(parts: Split) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Split) -> None:
-    """After all validation and test rows are changed, the model is the same, bit by bit."""
+    """Changing all validation and test rows does not change a single bit of the model."""
     probe = parts.test.head(300)
 
     def other(part: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ LOGIN = "Basic " + base64.b64encode(b"alice:right").decode()
 
 
 class FrontDoor(BaseHTTPRequestHandler):
-    """Answers 401 without the password, otherwise `status`."""
+    """Answers 401 to requests without the password, and `status` to others."""
 
     status = 200
 
@@ -63,7 +63,7 @@ def test_a_wrong_password_is_one_sentence(
     assert said.count("\n") == 1
 
 
-def test_a_server_out_of_order_is_one_sentence(
+def test_a_failing_server_is_one_sentence(
     front_door: str,
     bare: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -91,7 +91,7 @@ def test_a_server_out_of_order_is_one_sentence(
         ),
     ],
 )
-def test_an_environment_that_is_not_set_up(
+def test_a_missing_variable_is_one_sentence(
     bare: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     variables: dict[str, str],
@@ -103,7 +103,7 @@ def test_an_environment_that_is_not_set_up(
     assert said in capsys.readouterr().err
 
 
-def test_a_server_that_vanishes_in_between_is_one_sentence(
+def test_a_server_that_stops_during_the_run_is_one_sentence(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fraud import train

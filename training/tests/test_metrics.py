@@ -1,4 +1,4 @@
-"""Metrics, thresholds and bootstrap, each compared with a slower computation of the value."""
+"""Metrics, thresholds and bootstrap, each compared with a slower, simpler computation."""
 
 import numpy as np
 import pytest
@@ -63,14 +63,14 @@ def test_no_threshold_costs_less_than_the_chosen_one(cost: Cost) -> None:
     assert costs == pytest.approx([cost_at(cut, cost) for cut in cuts])
 
 
-def test_metrics_of_a_perfect_and_of_a_blind_model() -> None:
+def test_metrics_of_a_perfect_and_of_a_constant_model() -> None:
     perfect = measure(LABELS, LABELS.astype(float), 0.5, Cost())
     ones = ("average_precision", "roc_auc", "precision", "recall", "f1", "mcc")
     assert [perfect[key] for key in ones] == [1.0] * 6
     assert perfect["expected_cost"] == perfect["brier"] == 0
-    blind = measure(LABELS, np.zeros(len(LABELS)), 0.5, Cost(fn=100))
-    assert blind["average_precision"] == pytest.approx(LABELS.mean())
-    assert blind["expected_cost"] == pytest.approx(100 * LABELS.mean())
+    constant = measure(LABELS, np.zeros(len(LABELS)), 0.5, Cost(fn=100))
+    assert constant["average_precision"] == pytest.approx(LABELS.mean())
+    assert constant["expected_cost"] == pytest.approx(100 * LABELS.mean())
 
 
 def test_precision_and_recall_at_100_count_the_top() -> None:

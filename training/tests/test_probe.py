@@ -1,4 +1,4 @@
-"""Whether the tracking server is there, asked with the credentials as they are."""
+"""The check that the tracking server answers, with the user's credentials."""
 
 import base64
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from threading import Thread
 import pytest
 
 from fraud.errors import ServiceError
-from fraud.tracking.probe import probe
 from fraud.settings import Settings
+from fraud.tracking.probe import probe
 
 USER = "training"
 PASSWORDS = [
@@ -21,8 +21,8 @@ PASSWORDS = [
 ]
 
 
-class Door(BaseHTTPRequestHandler):
-    """Lets in who sends the server's password in UTF-8, as NGINX does by its file of hashes."""
+class FrontDoor(BaseHTTPRequestHandler):
+    """Accepts requests with the server's password in UTF-8, as NGINX does."""
 
     def do_GET(self) -> None:
         password: str = self.server.password  # type: ignore[attr-defined]
@@ -31,13 +31,13 @@ class Door(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A server with a password, and the settings that lead there with the same one."""
-    with HTTPServer(("127.0.0.1", 0), Door) as server:
+    """Settings with a password, and a server that expects this password."""
+    with HTTPServer(("127.0.0.1", 0), FrontDoor) as server:
         server.password = request.param  # type: ignore[attr-defined]
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", request.param)
@@ -47,12 +47,12 @@ def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.parametrize("door", PASSWORDS, indirect=True)
-def test_a_password_of_any_characters_is_let_in(door: Settings) -> None:
+def test_a_password_of_any_characters_is_accepted(door: Settings) -> None:
     probe(door)
 
 
 @pytest.mark.parametrize("door", PASSWORDS[:1], indirect=True)
-def test_a_wrong_password_is_told_from_a_server_that_is_not_there(
+def test_a_wrong_password_and_a_missing_server_give_different_errors(
     door: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")

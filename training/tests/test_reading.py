@@ -60,7 +60,7 @@ def test_no_permission(small_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
-    fails(small_csv, "may not be read")
+    fails(small_csv, "is not readable")
 
 
 def test_a_header_only(small_csv: Path) -> None:
@@ -130,7 +130,9 @@ def test_openml_out_of_reach_is_one_sentence(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError("Temporary failure in name resolution")
 
     monkeypatch.setattr(openml, "fetch_openml", no_network)
-    with pytest.raises(DataError, match=r"OpenML's data set 42175 was not fetched.*push the file"):
+    with pytest.raises(
+        DataError, match=r"OpenML's data set 42175 could not be downloaded.*push the file"
+    ):
         openml.fetch("openml:42175")
     with pytest.raises(DataError, match="names no data set"):
         openml.fetch("openml:credit")

@@ -15,7 +15,7 @@ from fraud.tracking import registry
 
 @pytest.fixture
 def own_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a registered model for this test alone: the tests share a server."""
+    """The name of a registered model for this test alone, because the tests share a server."""
     import fraud.predict
     import fraud.promote
 

@@ -53,12 +53,12 @@ def test_on_a_terminal_there_are_bars_and_then_a_table(settings: Settings, small
     assert last[-1].startswith(f"{settings.tracking_uri}/#/experiments/")
 
 
-def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     Screen(quiet=True).note("anything")
     assert capsys.readouterr().err == ""
 
 
-def test_counting_says_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_counting_prints_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with Screen().counting("rows") as count:
         count(10)
     assert capsys.readouterr() == ("", "")

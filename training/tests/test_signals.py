@@ -1,4 +1,4 @@
-"""A signal ends the work, even if Python drops the exception that the handler raised."""
+"""A signal ends the command, even if Python drops the exception that the handler raises."""
 
 import contextlib
 import signal
@@ -18,10 +18,10 @@ def slow(_: Recipe) -> Any:
     time.sleep(6)
 
 
-def test_a_signal_that_python_dropped_ends_the_work_all_the_same() -> None:
+def test_a_signal_whose_exception_python_drops_still_ends_the_command() -> None:
     before = signal.signal(signal.SIGTERM, signals.raise_error)
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # as Python does
+        with contextlib.suppress(KeyboardInterrupt):  # Python drops it in the same way
             signal.raise_signal(signal.SIGTERM)
         start = time.monotonic()
         with pytest.raises(Terminated):

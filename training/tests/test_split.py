@@ -31,7 +31,7 @@ def test_at_random_every_part_has_its_share_of_frauds(small: pd.DataFrame) -> No
     assert keys(parts.test) != keys(other.test)
 
 
-def test_a_repeated_row_never_stands_on_two_sides(small: pd.DataFrame) -> None:
+def test_rows_of_one_payment_are_never_in_two_parts(small: pd.DataFrame) -> None:
     """A row that differs only in time or in its label is the same payment."""
     later = small.sample(3000, random_state=0).assign(Time=lambda rows: rows["Time"] + 1)
     flipped = small.sample(500, random_state=1).assign(Class=lambda rows: 1 - rows["Class"])

@@ -20,7 +20,7 @@ def keys(settings: Settings) -> list[str]:
     ]
 
 
-def test_what_is_pushed_comes_back_and_is_pushed_once(store: Store, small_csv: Path) -> None:
+def test_a_pushed_data_set_is_stored_once_and_loaded(store: Store, small_csv: Path) -> None:
     dataset = from_file(small_csv)
     assert store.push(dataset.frame, dataset.manifest)
     assert not store.push(dataset.frame, dataset.manifest)
@@ -48,7 +48,7 @@ def test_an_interrupted_push_leaves_nothing(
     assert keys(store.settings) == []
 
 
-def test_a_data_set_without_manifest_is_none(store: Store, small_csv: Path) -> None:
+def test_a_data_set_without_manifest_is_ignored(store: Store, small_csv: Path) -> None:
     dataset = from_file(small_csv)
     store._put(f"{PREFIX}{dataset.manifest.hash}/data.parquet", b"half")
     assert store.manifests() == []
@@ -68,7 +68,7 @@ def test_a_data_set_that_was_changed_is_refused(store: Store, small_csv: Path) -
 def test_the_default_is_the_latest_real_set_and_else_the_synthetic(
     store: Store, small_csv: Path
 ) -> None:
-    with pytest.raises(DataError, match="no data set but synthetic"):
+    with pytest.raises(DataError, match="has only synthetic data sets"):
         resolve("latest", store)
     made = resolve(None, store)
     assert made.manifest.kind == "synthetic"
@@ -81,7 +81,7 @@ def test_the_default_is_the_latest_real_set_and_else_the_synthetic(
         resolve("00000000", store)
 
 
-def test_a_manifest_is_json_that_says_what_there_is(store: Store, small_csv: Path) -> None:
+def test_a_manifest_is_json_that_describes_the_data_set(store: Store, small_csv: Path) -> None:
     dataset = resolve(str(small_csv), store)
     body = json.loads(store._get(f"{PREFIX}{dataset.manifest.hash}/manifest.json"))
     assert (body["rows"], body["frauds"], len(body["columns"])) == (5000, 300, 31)

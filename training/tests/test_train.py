@@ -40,7 +40,7 @@ def runs_of(client: MlflowClient, settings: Settings) -> tuple[list[Run], list[R
     ]
 
 
-def test_a_comparison_leaves_everything_in_mlflow(
+def test_a_comparison_is_complete_in_mlflow(
     settings: Settings,
     client: MlflowClient,
     small: pd.DataFrame,

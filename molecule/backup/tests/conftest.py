@@ -1,4 +1,4 @@
-"""The fixtures of molecule/tests, for the machine that is backed up."""
+"""Imports the fixtures of molecule/tests for the machine that is backed up."""
 
 from machine import Machine, host, machine
 

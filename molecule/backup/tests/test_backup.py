@@ -1,4 +1,4 @@
-"""The way of docs/backup.md, in this order: a backup under steady writes, what breaks one, the loss of the machine."""
+"""The steps of docs/backup.md, in this order: a backup during writes, failing backups, the loss of the machine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from testinfra.host import Host
 PYTHON = str(ROOT / "training/.venv/bin/python")
 CLIENT = str(ROOT / "molecule/tests/client_steady.py")
 NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_vm_address": "10.83.5.10"})]
-OBJECTS = Path(__file__).with_name("objects.py").read_text()
+OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 
 PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
-# Stores, or forgets, a manifest as a later Trackbox may write it.
+# Stores, or deletes, a manifest in the format of a later Trackbox.
 LATER = """
 import json, pathlib, sys, tempfile
 from trackbox_backup import backup, settings
@@ -41,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-# Counts what was stored of backups that were cut off.
+# Counts the parts of interrupted backups.
 PARTS = """
 import pathlib, tempfile
 from trackbox_backup import backup, repository, settings
@@ -52,20 +52,20 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-def parts_of_no_backup(host: Host) -> int:
-    """Return how many snapshots belong to no whole backup."""
+def incomplete_parts(host: Host) -> int:
+    """Return how many snapshots belong to no complete backup."""
     return int(host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(PARTS)}"))
 
 
 def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
-    """Return every version in the bucket of data sets; with an argument, put some there first."""
+    """Return every object version in the bucket of data sets; with an argument, create some objects first."""
     command = f"cd /opt/trackbox/backup && {PROGRAM} {shlex.join([OBJECTS, *arguments])}"
     found: list[dict[str, Any]] = json.loads(host.check_output(command))
     return found
 
 
 def client(machine: Machine, *arguments: str, given: str = "") -> Any:
-    """Run the client to its end; return what it printed, which is JSON."""
+    """Run the client to its end; return its JSON output."""
     settings = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **machine.settings}
     command = [PYTHON, CLIENT, *arguments]
     done = subprocess.run(command, env=settings, input=given, capture_output=True, text=True, timeout=200, check=False)
@@ -74,14 +74,14 @@ def client(machine: Machine, *arguments: str, given: str = "") -> Any:
 
 
 def last(host: Host) -> dict[str, Any]:
-    """Return what monitoring reads."""
+    """Return the status file that monitoring reads."""
     found: dict[str, Any] = json.loads(host.check_output("cat /var/lib/trackbox/backup/last.json"))
     return found
 
 
 @dataclass
 class Story:
-    """What one test leaves to the next."""
+    """Data that one test leaves for the next."""
 
     acknowledged: list[str] = field(default_factory=list)
     answers: Any = None
@@ -90,18 +90,18 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story() -> Story:
-    """The story so far."""
+    """Return the data that the tests share."""
     return Story()
 
 
 def says(machine: Machine, playbook: str, *options: str, status: int = 2) -> str:
-    """Run a playbook, and return what it printed on one line."""
+    """Run a playbook; return its output on one line."""
     return " ".join(machine.play(*options, playbook=f"playbooks/{playbook}.yml", status=status).split())
 
 
 @pytest.fixture
 def vault() -> Host:
-    """The machine that has the backups."""
+    """Return the machine with the backup repository."""
     found: Host = testinfra.get_host(f"ssh://molecule-vault?ssh_config={ROOT}/.trackbox/ssh_config")
     return found
 
@@ -128,12 +128,12 @@ def test_a_backup_is_made_while_clients_write(machine: Machine, host: Host, stor
         last(host),
     )
     assert min(len(story.acknowledged), len(during)) > 20
-    # Nobody waits for it: no pause of the writers is longer than a few seconds.
+    # The backup takes no lock: no pause of the writers is longer than a few seconds.
     assert max(b - a for a, b in pairwise(during)) < 5
     assert last(host)["missing"] == []
 
 
-def test_its_status_is_for_everybody_and_shows_no_secret(machine: Machine, host: Host) -> None:
+def test_everybody_can_read_the_status_and_it_has_no_secret(machine: Machine, host: Host) -> None:
     for name in ("last.json", "trackbox_backup.prom"):
         assert host.file(f"/var/lib/trackbox/backup/{name}").mode == 0o644
     assert 0 <= time.time() - last(host)["last_success_unix"] < 300
@@ -144,9 +144,7 @@ def test_its_status_is_for_everybody_and_shows_no_secret(machine: Machine, host:
     )
 
 
-def test_every_promise_is_held_and_that_of_a_young_backup_can_break(
-    machine: Machine, host: Host, tmp_path: Path
-) -> None:
+def test_every_promise_is_held_and_an_old_backup_breaks_one(machine: Machine, host: Host, tmp_path: Path) -> None:
     found = machine.promises(tmp_path)
     assert {found[name]["state"] for name in ("backup_scheduled", "backup_young")} == {"held"}
     state = "/var/lib/trackbox/backup/last.json"
@@ -166,14 +164,14 @@ def test_every_promise_is_held_and_that_of_a_young_backup_can_break(
         ("restore", "backup_target is empty, so that there is nothing to restore from"),
     ],
 )
-def test_without_a_target_there_is_nothing_to_do(machine: Machine, playbook: str, sentence: str) -> None:
+def test_without_a_target_the_playbook_is_refused(machine: Machine, playbook: str, sentence: str) -> None:
     said = says(machine, playbook, "--extra-vars=backup_target=")
     assert sentence in said
     assert re.search(r"changed=0 .*failed=1", said)
 
 
 @pytest.mark.parametrize("playbook", ["backup", "restore", "rotate-secrets", "uninstall"])
-def test_two_at_once_are_refused(machine: Machine, host: Host, playbook: str) -> None:
+def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playbook: str) -> None:
     hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
     host.check_output(
         f"systemd-run --quiet --collect --unit=another-one --service-type=notify -p NotifyAccess=all {hold}"
@@ -188,22 +186,22 @@ def test_two_at_once_are_refused(machine: Machine, host: Host, playbook: str) ->
     assert re.search(r"changed=0 .*failed=1", said)
 
 
-def test_a_backup_that_is_cut_off_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
+def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    # The database and the settings are stored by then.
+    # At this moment the database and the settings are stored.
     cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
     host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
     host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")
-    assert parts_of_no_backup(host) >= 2
+    assert incomplete_parts(host) >= 2
     assert last(host)["run"] == good["run"]
     said = machine.play("--check", playbook="playbooks/restore.yml")
     assert f"Would restore the backup {good['run']} of instance." in " ".join(said.split())
     machine.play(playbook="playbooks/backup.yml")
     assert last(host)["run"] > good["run"]
-    assert parts_of_no_backup(host) == 0
+    assert incomplete_parts(host) == 0
 
 
-# A bit in the middle of every large pack, for parts of one may not be in use any more. Flipped again, it is as before.
+# Flips a bit in the middle of every large pack, because parts of a single pack may be unused. A second run undoes it.
 FLIP = """
 import pathlib
 for path in pathlib.Path("/srv/backup/data").glob("*/*"):
@@ -217,7 +215,7 @@ for path in pathlib.Path("/srv/backup/data").glob("*/*"):
 """
 
 
-def test_a_flipped_bit_is_found(machine: Machine, host: Host, vault: Host) -> None:
+def test_a_flipped_bit_is_detected(machine: Machine, host: Host, vault: Host) -> None:
     good, flip = last(host), shlex.join(["python3", "-c", FLIP])
     host.check_output('sed -i \'s/"read_data": "5%"/"read_data": "100%"/\' /etc/trackbox/backup/settings')
     vault.check_output(flip)
@@ -230,11 +228,9 @@ def test_a_flipped_bit_is_found(machine: Machine, host: Host, vault: Host) -> No
     assert last(host)["error"] == ""
 
 
-def test_a_full_target_is_said_to_be_full_and_the_last_good_backup_stays(
-    machine: Machine, host: Host, vault: Host
-) -> None:
+def test_a_full_target_is_reported_and_the_last_good_backup_stays(machine: Machine, host: Host, vault: Host) -> None:
     good = last(host)
-    # The repository as it is, in a file system that has room for little more.
+    # Move the repository to a file system that is nearly full.
     vault.check_output(
         "mkdir /srv/all && mv /srv/backup/* /srv/all && "
         "mount -t tmpfs -o size=$(($(du -sm /srv/all | cut -f1) + 20))m tmpfs /srv/backup && "
@@ -256,7 +252,7 @@ def test_a_full_target_is_said_to_be_full_and_the_last_good_backup_stays(
     assert last(host)["error"] == ""
 
 
-def test_another_password_is_refused_in_a_sentence(machine: Machine, host: Host) -> None:
+def test_another_password_is_refused_with_a_sentence(machine: Machine, host: Host) -> None:
     host.check_output(
         'cp -p /etc/trackbox/backup/settings /root/kept; sed -i \'s/"password": "/&x/\' /etc/trackbox/backup/settings'
     )
@@ -266,7 +262,7 @@ def test_another_password_is_refused_in_a_sentence(machine: Machine, host: Host)
     assert re.search(r"changed=0 .*failed=1", said)
 
 
-def test_a_backup_of_a_newer_trackbox_is_refused_in_a_sentence(machine: Machine, host: Host) -> None:
+def test_a_backup_of_a_newer_trackbox_is_refused_with_a_sentence(machine: Machine, host: Host) -> None:
     host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(LATER)}")
     said = " ".join(machine.play(playbook="playbooks/restore.yml", status=2).split())
     host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(LATER)} forget")
@@ -274,7 +270,7 @@ def test_a_backup_of_a_newer_trackbox_is_refused_in_a_sentence(machine: Machine,
     assert re.search(r"changed=0 .*failed=1", said)
 
 
-def test_a_bucket_elsewhere_is_a_target_too(machine: Machine, host: Host, vault: Host) -> None:
+def test_a_bucket_on_another_machine_can_be_the_target(machine: Machine, host: Host, vault: Host) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
     shutil.copy(next(cache.glob("*/minio")), ROOT / ".trackbox/molecule-vault/rootfs/usr/local/bin/minio")
     vault.check_output(
@@ -295,7 +291,7 @@ def test_a_bucket_elsewhere_is_a_target_too(machine: Machine, host: Host, vault:
     assert f"Would restore the backup {last(host)['run']}" in said
 
 
-def test_with_the_target_the_timer_goes_and_comes_back(machine: Machine, host: Host) -> None:
+def test_the_timer_is_removed_without_a_target_and_added_again_with_one(machine: Machine, host: Host) -> None:
     made = "ls -d /etc/systemd/system/trackbox-backup.* /etc/trackbox/backup /var/lib/trackbox/backup 2>/dev/null"
     machine.play("--extra-vars=backup_target=")
     assert host.run(made).stdout == ""
@@ -303,7 +299,7 @@ def test_with_the_target_the_timer_goes_and_comes_back(machine: Machine, host: H
     assert host.service("trackbox-backup.timer").is_running
 
 
-def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Machine, story: Story) -> None:
+def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine: Machine, story: Story) -> None:
     machine.play("--extra-vars", "local_vm_state=absent", playbook="playbooks/local-vm.yml")
     assert not (ROOT / ".trackbox/molecule-backup").exists()
     machine.play(*NEW, playbook="playbooks/local-vm.yml")
@@ -324,14 +320,14 @@ def test_what_was_acknowledged_is_there_after_the_machine_was_lost(machine: Mach
     assert client(restored, "score") == story.answers
     host = testinfra.get_host(f"ssh://molecule-restored?ssh_config={ROOT}/.trackbox/ssh_config")
     assert objects(host) == story.objects
-    # And again over it, not without being told so.
+    # A second restore replaces data, so it needs a confirmation.
     admin = {"user": "admin", "password": restored.secret("admin_password"), "method": "POST"}
     later = {"name": "after the backup"}
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
     assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
-    # As one leaves it that broke off in the database: no backup is made of that, and it can be typed again.
+    # The state after a restore that failed in the database: no backup is made of it, and the restore can be repeated.
     host.check_output("mysql mlflow -Ne 'SELECT version_num FROM alembic_version' >/var/lib/trackbox/half-restored")
     host.check_output("mysql mlflow -e 'SET foreign_key_checks = 0; DROP TABLE runs'")
     assert "A restore onto this machine did not end" in says(machine, "backup", *NEW)

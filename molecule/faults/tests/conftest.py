@@ -1,21 +1,21 @@
-"""The fixtures of molecule/tests, and the power of the machine."""
+"""Imports the fixtures of molecule/tests, and adds the power switch of the machine."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 from machine import ROOT, Machine, host, machine, viewer
-from power_supply import Power
+from power_cut import Power
 
 __all__ = ["Machine", "host", "machine", "power", "viewer"]
 
 
 @pytest.fixture(scope="session")
 def power(machine: Machine) -> Iterator[Power]:
-    """The machine's power; what the installation wrote is on the disk first."""
+    """Yield the machine's power switch, after a sync of what the installation wrote."""
     folder = ROOT / ".trackbox" / machine.name
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule create -s faults"
     os.sync()
     yield Power(machine.name, folder, machine.address)
-    # Other tests log in by connections that lasted.
+    # Write to the disk what the tests have written, before other tests use the machine.
     os.sync()

@@ -1,4 +1,4 @@
-"""The clock jumps: for a service alone (libfaketime), since a container's clock is its host's and cannot be set."""
+"""The clock of a single service jumps (libfaketime), because a container's clock is its host's and cannot be set."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
-AHEAD = Path("/run/ahead")  # by how much, as faketime(1) writes it
+AHEAD = Path("/run/ahead")  # by how much the clock is ahead, in the notation of faketime(1)
 
 
 def ask(machine: Machine, call: str, **body: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def ask(machine: Machine, call: str, **body: str) -> dict[str, Any]:
 
 
 def servers_clock(machine: Machine) -> float:
-    """When it is, as MLflow says by what it makes."""
+    """Return the server's time, read from an object that MLflow creates."""
     name = f"clock-{time.time()}"
     ask(machine, "experiments/create", name=name)
     [found] = ask(machine, "experiments/search", max_results="1", filter=f"name = '{name}'")["experiments"]
@@ -35,7 +35,7 @@ def servers_clock(machine: Machine) -> float:
 
 @contextmanager
 def own_clock(host: Host, unit: str, then: str) -> Iterator[None]:
-    """Let a service have the clock that the file AHEAD says; `then` is what makes it take it, and give it back."""
+    """Run a service with the clock that the file AHEAD sets; `then`: the command that applies and removes it."""
     host.check_output("apt-get install --quiet --yes --no-install-recommends libfaketime")
     [library] = host.check_output("ls /usr/lib/*/faketime/libfaketime.so.1").split()
     folder = f"/run/systemd/system/{unit}.service.d"
@@ -51,7 +51,7 @@ def own_clock(host: Host, unit: str, then: str) -> Iterator[None]:
         host.check_output(f"rm -r {folder} {AHEAD}; systemctl daemon-reload; {then}")
 
 
-def test_what_was_deleted_today_is_not_collected_when_the_clock_jumps_by_40_days(machine: Machine, host: Host) -> None:
+def test_a_clock_jump_of_40_days_collects_nothing_deleted_today(machine: Machine, host: Host) -> None:
     run = ask(machine, "runs/create", experiment_id="0")["run"]["info"]["run_id"]
     ask(machine, "runs/delete", run_id=run)
     with own_clock(host, "trackbox-gc@", "systemctl start trackbox-gc@collect"):
@@ -62,12 +62,12 @@ def test_what_was_deleted_today_is_not_collected_when_the_clock_jumps_by_40_days
     ask(machine, "runs/restore", run_id=run)
 
 
-def test_clients_write_on_while_the_servers_clock_jumps(machine: Machine, host: Host, tmp_path: Path) -> None:
+def test_clients_can_write_while_the_servers_clock_jumps(machine: Machine, host: Host, tmp_path: Path) -> None:
     told, seen = tmp_path / "told", []
     with own_clock(host, "mlflow", "systemctl restart mlflow"):
         machine.wait_for_health(200, 60)
         with writing(machine, told, 40, 2) as clients:
-            # MinIO refuses what is signed by a clock that is 15 minutes off, and its own cannot be moved so.
+            # MinIO refuses signatures whose time is 15 minutes off. libfaketime cannot move MinIO's own clock.
             for ahead in ("+0", "+14m", "-14m", "+0"):
                 host.check_output(f"echo {ahead} >{AHEAD}")
                 time.sleep(5)
@@ -78,4 +78,4 @@ def test_clients_write_on_while_the_servers_clock_jumps(machine: Machine, host: 
     print(f"minutes that the server's clock was off: {seen}; {len(every)} calls")
     assert seen == [0, 14, -14, 0]
     assert [line for line in every if "error" in line] == []
-    assert held(machine, told) == {"held": len(acknowledged(told)), "lost": [], "runs": 2}
+    assert check_stored(machine, told) == {"held": len(acknowledged(told)), "lost": [], "runs": 2}

@@ -1,4 +1,4 @@
-"""A disk that fills: uploads leave the database its reserve; full to the last byte, reads and logins go on."""
+"""A full disk: uploads leave a reserve for the database; with no free byte left, reads and logins still work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from machine import Answer, Machine
-from power_supply import Power, run
+from power_cut import Power, run
 from testinfra.host import Host
 
 API = "/api/2.0/mlflow"
@@ -21,7 +21,7 @@ RESERVE = 0.05
 
 
 class Door:
-    """An admin at the front door."""
+    """The admin at the front door."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.password = machine, machine.secret("admin_password")
@@ -35,12 +35,12 @@ class Door:
         return self.ask("POST", f"{API}/runs/log-metric", body).status
 
     def read(self) -> list[int]:
-        """The statuses of a search, of a page and of an artifact."""
+        """Return the statuses of a search, of a page and of an artifact."""
         search = self.ask("POST", f"{API}/runs/search", {"experiment_ids": ["0"], "max_results": 1})
         return [search.status, self.ask("GET", "/").status, self.ask("GET", SMALL).status]
 
     def upload(self, chunks: Iterator[bytes], length: int = 0) -> http.client.HTTPResponse:
-        """Send an artifact; without a length in chunks, until the server has enough."""
+        """Upload an artifact; without a length send chunks until the server answers."""
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         line = http.client.HTTPSConnection(self.machine.address, context=trust, timeout=60)
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()
@@ -56,7 +56,7 @@ class Door:
 
 @pytest.fixture
 def door(machine: Machine) -> Door:
-    """The front door, with a run and an artifact behind it."""
+    """Return the front door, with a run and an artifact."""
     door = Door(machine)
     door.run = door.ask("POST", f"{API}/runs/create", {"experiment_id": "0"}).body.decode().split('"run_id": "')[1][:32]
     assert door.ask("PUT", SMALL, "small").status == 200
@@ -64,40 +64,40 @@ def door(machine: Machine) -> Door:
 
 
 def free(power: Power) -> int:
-    """The bytes that are free on the machine's disk."""
+    """Return the free bytes of the machine's disk."""
     return int(run("stat", "--file-system", "--format=%a", power.folder)) * 4096
 
 
 def size(power: Power) -> int:
-    """The bytes of the machine's disk."""
+    """Return the size of the machine's disk, in bytes."""
     return int(run("stat", "--file-system", "--format=%b", power.folder)) * 4096
 
 
 def leave(power: Power, filler: Path, space: int) -> None:
-    """Let the filler take all but so many bytes."""
+    """Enlarge the filler until `space` bytes are free."""
     run("fallocate", f"--length={free(power) - space}", filler)
 
 
 @pytest.fixture
 def filler(power: Power) -> Iterator[Path]:
-    """A file that takes space, and gives it back."""
+    """Yield a file that takes disk space; delete it afterwards."""
     path = power.folder / "rootfs/var/tmp/filler"
     yield path
     path.unlink(missing_ok=True)
 
 
 def pids(host: Host) -> str:
-    """The services' processes."""
+    """Return the process ids of the services."""
     return str(host.check_output("systemctl show --property=MainPID --value mysql minio mlflow nginx"))
 
 
 def s3(machine: Machine, call: str) -> object:
-    """What S3 answers to the training package."""
+    """Return the result of an S3 call of the training user."""
     keys = machine.settings["AWS_ACCESS_KEY_ID"], machine.settings["AWS_SECRET_ACCESS_KEY"]
     return machine.run_client("client_s3.py", *keys, call)
 
 
-def test_an_artifact_without_a_place_is_refused_before_it_is_sent(door: Door, power: Power) -> None:
+def test_an_artifact_that_does_not_fit_is_refused_before_it_is_sent(door: Door, power: Power) -> None:
     before = free(power)
     answer = door.upload(iter(()), length=before)
     assert answer.status == 507
@@ -105,20 +105,22 @@ def test_an_artifact_without_a_place_is_refused_before_it_is_sent(door: Door, po
     assert free(power) > before - 2**20
 
 
-def test_an_upload_without_a_length_ends_at_the_reserve(door: Door, power: Power, host: Host, filler: Path) -> None:
+def test_an_upload_without_a_length_is_refused_at_the_reserve(
+    door: Door, power: Power, host: Host, filler: Path
+) -> None:
     leave(power, filler, int(size(power) * RESERVE) + 2**30)
     before = free(power)
     with suppress(OSError):
         assert door.upload(iter(lambda: b"x" * 2**20, b"")).status == 507
     end = time.monotonic() + 30
     while free(power) < before - 2**29:
-        assert time.monotonic() < end, "what was sent lies there still"
+        assert time.monotonic() < end, "the refused upload was not deleted"
         time.sleep(0.5)
     assert door.log() == 200
     assert host.check_output("ls -A /var/lib/mlflow/tmp") == ""
 
 
-def test_below_the_reserve_uploads_are_refused_and_all_else_goes_on(
+def test_below_the_reserve_only_uploads_are_refused(
     machine: Machine, door: Door, power: Power, host: Host, filler: Path
 ) -> None:
     before = pids(host)
@@ -136,7 +138,7 @@ def test_below_the_reserve_uploads_are_refused_and_all_else_goes_on(
     assert pids(host) == before
 
 
-def test_full_to_the_last_byte_reads_and_logins_go_on_and_freed_space_is_all_it_takes(
+def test_with_a_full_disk_reads_and_logins_work_and_freed_space_repairs_the_rest(
     door: Door, power: Power, host: Host, filler: Path
 ) -> None:
     before = pids(host)

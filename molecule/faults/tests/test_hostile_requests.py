@@ -1,4 +1,4 @@
-"""Fifty hostile requests at once, by a viewer and by an admin: memory and disk stay bounded, others hardly notice."""
+"""Fifty hostile requests at once, by a viewer and by an admin: memory, disk and other users' waits stay limited."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from bounds import memory_of
 from machine import Machine
 from testinfra.host import Host
+from vm_memory import memory_of
 
-MEMORY_MB = (
-    1600  # that fifty requests may take beside what the machine takes at rest: three workers, and bodies at NGINX
-)
-DISK_MB = (
-    1024  # that their bodies may take on the disk: eight of 32 MB for each user and address, and files of artifacts
-)
-SECONDS = 240  # within which each of them has its answer
+# The memory that fifty requests may take above the machine's use at rest: three workers, and bodies in NGINX.
+MEMORY_MB = 1600
+# The disk space that their bodies may take: eight of 32 MB for each user and address, and files of artifacts.
+DISK_MB = 1024
+# The time within which every request must be answered.
+SECONDS = 240
 
-# A process of its own, so that the other user's clock does not wait for the attacker's threads.
+# A separate process, so that the attacker's threads do not delay the other user's measurements.
 ATTACK = """
 import http.client, json, ssl, sys, threading, time
 from base64 import b64encode
@@ -67,7 +66,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def hostile(experiment: str) -> Iterator[list[Any]]:
-    """Yield name, method, path, headers, a piece of the body in hex, how many pieces, and the pause after each."""
+    """Yield name, method, path, headers, a piece of the body in hex, how often it is sent, and the pause after each."""
 
     def request(
         name: str, path: str, body: bytes, count: int = 1, pause: float = 0, headers: dict[str, str] | None = None
@@ -100,7 +99,7 @@ def hostile(experiment: str) -> Iterator[list[Any]]:
 
 @pytest.fixture(scope="module")
 def experiment(machine: Machine) -> str:
-    """An experiment that the attacks can name."""
+    """Return an experiment that the attacks can name."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     name = f"hostile {time.time()}"
     made = machine.ask("/api/2.0/mlflow/experiments/create", method="POST", body={"name": name}, **admin)
@@ -109,7 +108,7 @@ def experiment(machine: Machine) -> str:
 
 
 def latencies(machine: Machine, until: threading.Event, least: int) -> list[float]:
-    """Seconds that each search of another user takes, until the event is set and there are `least` of them."""
+    """Return the seconds of another user's searches, until the event is set and there are at least `least`."""
     user = {"user": "training", "password": machine.secret("training_password")}
     taken: list[float] = []
     while not until.is_set() or len(taken) < least:
@@ -122,13 +121,13 @@ def latencies(machine: Machine, until: threading.Event, least: int) -> list[floa
 
 
 def p95(taken: list[float]) -> float:
-    """The 95th percentile, in seconds."""
+    """Return the 95th percentile, in seconds."""
     return sorted(taken)[int(len(taken) * 0.95)]
 
 
 @contextmanager
 def watched(host: Host) -> Iterator[dict[str, int]]:
-    """Yield `memory` and `disk`: what the machine takes meanwhile at the most, in MB, beside what it takes before."""
+    """Yield `memory` and `disk`, set at the end: the machine's peak use above its use before, in MB."""
     script = """
     look() { awk '/^(Anonymous|AnonPages|Shmem):/ {sum += $2} END {print int(sum / 1024)}' /proc/meminfo; }
     pss() { cat $(printf '/proc/%s/smaps_rollup ' $(pgrep -u mlflow,www-data,minio,mysql)) 2>/dev/null |
@@ -154,7 +153,7 @@ def watched(host: Host) -> Iterator[dict[str, int]]:
 
 
 @pytest.mark.parametrize("role", ["viewer", "admin"])
-def test_fifty_hostile_requests_hurt_nobody(
+def test_fifty_hostile_requests_do_not_disturb_other_users(
     machine: Machine, host: Host, viewer: dict[str, str], experiment: str, role: str
 ) -> None:
     who = viewer if role == "viewer" else {"user": "admin", "password": machine.secret("admin_password")}
@@ -183,7 +182,7 @@ def test_fifty_hostile_requests_hurt_nobody(
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     print(role, quiet, p95(taken), most, sorted(map(tuple, answers)))
-    # Each is answered: refused, or done. A folder may be cut off where it is larger than the disk.
+    # Each request gets an answer, an error or a result; only the copy of a folder larger than the disk may be cut off.
     bad = [answer for answer in answers if answer[1] in (0, 502) and answer[0] != "a folder"]
     assert bad == []
     for name in ("a huge list", "a bomb", "a deflated bomb"):
@@ -192,6 +191,6 @@ def test_fifty_hostile_requests_hurt_nobody(
     assert most["memory"] < MEMORY_MB
     assert most["disk"] < DISK_MB
     assert p95(taken) <= 3 * quiet, f"95 % of the answers within {p95(taken):.3f} s, when quiet {quiet:.3f} s"
-    # No server was ended; the supervisor of MLflow's workers is its main process.
+    # No main process was restarted. The main process of MLflow's unit is the supervisor of the workers.
     assert host.check_output("systemctl show mysql mlflow minio nginx --property=MainPID --value") == database
     assert memory_of(machine.name) is None or killed is None or memory_of(machine.name).killed == killed.killed  # type: ignore[union-attr]

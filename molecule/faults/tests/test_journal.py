@@ -1,4 +1,4 @@
-"""A journal that is full lets its oldest entries go: nobody who writes into it waits, and no disk fills."""
+"""A full journal deletes its oldest entries: no writer waits, and the disk does not fill."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from pathlib import Path
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
-# Random text cannot be compressed to less than three quarters: this is more than system_journal_max_use (500M).
+# Random text cannot be compressed to less than three quarters, so this exceeds system_journal_max_use (500M).
 FLOOD = "head -c 800M /dev/urandom | base64 --wrap=40000 | systemd-cat --identifier=flood"
 
 
 def size(host: Host) -> int:
-    """The bytes that the journal takes."""
+    """Return the size of the journal, in bytes."""
     return int(host.check_output("du -sb /var/log/journal").split()[0])
 
 
-def test_clients_write_on_while_more_is_logged_than_the_journal_takes(
-    machine: Machine, host: Host, tmp_path: Path
-) -> None:
+def test_clients_can_write_while_the_journal_overflows(machine: Machine, host: Host, tmp_path: Path) -> None:
     told = tmp_path / "told"
     with writing(machine, told, 150, 2) as clients:
         host.check_output(f"timeout 120 sh -c '{FLOOD}'; journalctl --sync")
@@ -33,9 +31,9 @@ def test_clients_write_on_while_more_is_logged_than_the_journal_takes(
     assert len(lines) > 100
     assert [one for one in every if "error" in one] == []
     assert slowest < 30
-    assert held(machine, told)["lost"] == []
-    # What is logged after it is there.
+    assert check_stored(machine, told)["lost"] == []
+    # A later entry is stored.
     host.check_output("echo after the flood | systemd-cat --identifier=flood; journalctl --sync")
     assert "after the flood" in host.check_output("journalctl --quiet --identifier=flood --lines=1")
-    # The room is given back.
+    # Free the space again.
     host.check_output("journalctl --rotate --vacuum-size=50M")

@@ -1,4 +1,4 @@
-"""The services are killed while clients write: what was acknowledged is there, nobody waits long, and all come back."""
+"""The services are killed while clients write: acknowledged writes are stored, waits are short, all services return."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from machine import Machine
 from testinfra.host import Host
-from writers import acknowledged, held, writing
+from writers import acknowledged, check_stored, writing
 
-# Seconds that a call, and a return on a busy machine, may take at the most. docs/reliability.md has what they take.
+# Limits in seconds on a busy machine: for a call, and for a service's return. docs/reliability.md has measurements.
 WAIT, BACK = 30, 60
-# How many are written at least, and seconds that a busy machine may take for it.
+# The least number of metrics, and the limit in seconds for writing them on a busy machine.
 METRICS, LONG = 100_000, 800
 
 
 def written(told: Path) -> int:
-    """How many metrics were acknowledged so far."""
+    """Return how many metrics were acknowledged so far."""
     return sum(len(line.get("metrics", [])) for line in acknowledged(told))
 
 
@@ -45,33 +45,33 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
     every = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     slowest = max(line["took"] for line in every)
     print(f"{written(told)} metrics, {len(lines)} calls, {len(every) - len(lines)} errors, the slowest {slowest:.1f} s")
-    found = held(machine, told)
+    found = check_stored(machine, told)
     assert found["lost"] == []
     assert found["held"] == len(lines)
     assert slowest < WAIT
 
 
 def lose_a_worker(host: Host) -> Iterator[None]:
-    """Kill a worker; come again until another has taken its place."""
+    """Kill a worker; yield until another one has replaced it."""
     workers = "pgrep --parent $(systemctl show --property=MainPID --value mlflow)"
     before = host.check_output(workers).split()
     host.check_output(f"kill -KILL {before[0]}")
     end = time.monotonic() + BACK
     while len(now := host.check_output(workers).split()) < len(before) or before[0] in now:
-        assert time.monotonic() < end, "no worker took its place"
+        assert time.monotonic() < end, "the killed worker was not replaced"
         yield
 
 
-def test_a_killed_worker_is_replaced_while_the_other_answers(machine: Machine, host: Host) -> None:
+def test_a_killed_worker_is_replaced_while_the_other_worker_answers(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     statuses = set()
     for _ in lose_a_worker(host):
         statuses.add(machine.ask("/api/2.0/mlflow/experiments/search?max_results=1", **admin).status)
-    # What was on its way to the killed one is told to come again.
+    # Requests to the killed worker get 503, and may be repeated.
     assert statuses <= {200, 503}
 
 
-def test_while_a_part_is_down_clients_are_told_so_at_once(machine: Machine, host: Host) -> None:
+def test_while_a_service_is_stopped_clients_get_503_at_once(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     artifact = "/api/2.0/mlflow-artifacts/artifacts/faults/down.txt"
     metric = {"run_id": "0" * 32, "key": "m", "value": 1, "timestamp": 1}
@@ -79,7 +79,7 @@ def test_while_a_part_is_down_clients_are_told_so_at_once(machine: Machine, host
         ("minio", artifact, "PUT"),
         ("mysql", "/api/2.0/mlflow/runs/log-metric", "POST"),
     ):
-        # A new worker has spoken to neither yet.
+        # Replace the workers: a new worker has no open connection to the database or to MinIO.
         list(lose_a_worker(host))
         host.check_output(f"systemctl stop {unit}")
         try:
@@ -93,7 +93,7 @@ def test_while_a_part_is_down_clients_are_told_so_at_once(machine: Machine, host
     machine.wait_for_health(200, BACK)
 
 
-def test_who_waits_for_a_server_that_cannot_start_is_told_so(machine: Machine, host: Host) -> None:
+def test_a_request_that_waits_for_a_failing_server_gets_503(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     path = "/api/2.0/mlflow/experiments/search?max_results=1"
     program = host.check_output("systemctl show --property=WorkingDirectory --value mlflow") + "/trackbox_mlflow"

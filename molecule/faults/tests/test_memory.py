@@ -1,18 +1,18 @@
-"""A training run that eats all memory is killed; the services are not."""
+"""When memory runs out, the kernel kills the training run, not a service."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from bounds import memory_of
 from machine import Machine
-from power_supply import Power
+from power_cut import Power
 from testinfra.host import Host
+from vm_memory import memory_of
 
 UNITS = "mysql minio mlflow nginx"
-LIMIT = "3G"  # of them the services take one
-# The synthetic transactions, many times over: more than fits.
+LIMIT = "3G"  # the services use 1 GB of it
+# Repeats the synthetic transactions until they do not fit into memory.
 MUCH = """
 import sys
 from fraud.data import synthetic
@@ -27,7 +27,7 @@ with open(sys.argv[1], "w") as file:
 
 @pytest.fixture
 def small(machine: Machine, power: Power) -> Iterator[None]:
-    """The machine, booted with less memory."""
+    """Boot the machine with less memory."""
     power.cut()
     power.on(memory=LIMIT)
     machine.wait_for_health(200, 60)
@@ -37,9 +37,7 @@ def small(machine: Machine, power: Power) -> Iterator[None]:
     machine.wait_for_health(200, 60)
 
 
-def test_a_training_run_that_eats_all_memory_is_killed_and_no_service(
-    machine: Machine, host: Host, small: None
-) -> None:
+def test_only_the_training_run_is_killed_when_memory_runs_out(machine: Machine, host: Host, small: None) -> None:
     memory = memory_of(machine.name)
     assert memory
     assert memory.limit == 3 * 2**30

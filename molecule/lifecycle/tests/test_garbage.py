@@ -1,4 +1,4 @@
-"""Garbage: what was deleted in MLflow longer ago than mlflow_gc_days goes for good; nothing else does."""
+"""Garbage collection: objects deleted in MLflow before mlflow_gc_days are deleted permanently, and nothing else is."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ LONG = 31 * 86_400_000
 
 
 def sql(host: Host, text: str) -> list[str]:
-    """Ask the database; return the first column."""
+    """Run a query in the database; return the first column."""
     return [str(line) for line in host.check_output("mysql --batch --skip-column-names mlflow -e %s", text).split()]
 
 
 def files(host: Host, ids: dict[str, str]) -> set[str]:
-    """The names whose files are in the artifact store."""
+    """Return the names whose files are in the artifact store."""
     paths = host.check_output("find /var/lib/minio/mlflow -name xl.meta")
     return {name for name, value in ids.items() if f"/{value}/" in paths}
 
 
 def rows(host: Host, ids: dict[str, str]) -> set[str]:
-    """The names that the database has."""
+    """Return the names that are in the database."""
     queries = ("run_uuid FROM runs", "model_id FROM logged_models", "experiment_id FROM experiments")
     known = {row for query in queries for row in sql(host, f"SELECT {query}")}
     return {name for name, value in ids.items() if value in known}
 
 
-def look(machine: Machine) -> str:
-    """What the dry run prints."""
+def dry_run(machine: Machine) -> str:
+    """Run the playbook in check mode; return its output."""
     return machine.play("--check", playbook="playbooks/garbage.yml")
 
 
 @pytest.fixture(scope="module")
 def ids(machine: Machine, host: Host) -> dict[str, str]:
-    """What client_garbage.py made.
+    """Run client_garbage.py; return the ids of what it created, by name.
 
-    All but `fresh` was deleted longer ago than the waiting time, and a model has lost its row.
+    All deletions but that of `fresh` are dated before the waiting time, and a model's row is deleted.
     """
     made: dict[str, str] = json.loads(machine.run_client("client_garbage.py").splitlines()[-1])
     earlier = f"UPDATE {{0}} SET {{1}} = {{1}} - {LONG} WHERE {{2}}"
@@ -51,9 +51,9 @@ def ids(machine: Machine, host: Host) -> dict[str, str]:
     return made
 
 
-def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, host: Host, ids: dict[str, str]) -> None:
+def test_a_dry_run_lists_deletions_and_changes_nothing(machine: Machine, host: Host, ids: dict[str, str]) -> None:
     before = files(host, ids), rows(host, ids)
-    said = look(machine)
+    said = dry_run(machine)
     for name, what in {"old": "run", "inside": "run", "model": "model", "garbage-gone": "experiment"}.items():
         assert f"Would collect {what} {ids[name]}" in said
     assert f"Keep run {ids['registered']}: a registered model is made of its files" in said
@@ -62,7 +62,7 @@ def test_a_dry_run_names_what_would_go_and_changes_nothing(machine: Machine, hos
     assert (files(host, ids), rows(host, ids)) == before
 
 
-def test_with_0_days_nothing_goes(host: Host, ids: dict[str, str]) -> None:
+def test_with_0_days_nothing_is_deleted(host: Host, ids: dict[str, str]) -> None:
     before = rows(host, ids)
     unit = "/run/systemd/system/test-gc@.service"
     host.check_output(f"sed 's/%i [0-9]*$/%i 0/' '/etc/systemd/system/trackbox-gc@.service' >{unit}")
@@ -75,7 +75,7 @@ def test_with_0_days_nothing_goes(host: Host, ids: dict[str, str]) -> None:
     assert rows(host, ids) == before
 
 
-def test_it_refuses_while_a_backup_or_another_playbook_works(host: Host, ids: dict[str, str]) -> None:
+def test_it_refuses_during_a_backup_or_another_playbook(host: Host, ids: dict[str, str]) -> None:
     before = rows(host, ids)
     host.check_output("systemd-run --quiet --unit=test-holds flock /run/trackbox.lock sleep 60")
     try:
@@ -88,7 +88,7 @@ def test_it_refuses_while_a_backup_or_another_playbook_works(host: Host, ids: di
     assert rows(host, ids) == before
 
 
-def test_what_was_deleted_long_ago_goes_and_all_else_stays(machine: Machine, host: Host, ids: dict[str, str]) -> None:
+def test_only_old_deletions_are_collected(machine: Machine, host: Host, ids: dict[str, str]) -> None:
     assert "changed=1 " in machine.play(playbook="playbooks/garbage.yml")
     stay = {"live", "fresh", "restored", "registered"}
     assert rows(host, ids) == stay | {"garbage"}
@@ -101,7 +101,7 @@ def test_what_was_deleted_long_ago_goes_and_all_else_stays(machine: Machine, hos
 
 
 def age(host: Host, file: str, change: str) -> None:
-    """Change a number in what the collection remembers."""
+    """Change a number in a state file of the garbage collection."""
     host.check_output(
         "python3 -c %s",
         f"import json, pathlib; file = pathlib.Path('{STATE}/{file}'); it = json.loads(file.read_text()); "
@@ -109,7 +109,7 @@ def age(host: Host, file: str, change: str) -> None:
     )
 
 
-def test_after_the_clock_was_put_forward_or_a_long_rest_one_collection_waits(host: Host, ids: dict[str, str]) -> None:
+def test_one_collection_is_skipped_after_a_clock_jump_or_a_long_pause(host: Host, ids: dict[str, str]) -> None:
     for change in (f"it['time'] -= {LONG / 1000}", f"it['time'] -= {LONG / 500 + 1}; it['boot'] = 'another'"):
         host.check_output(f"systemctl start {UNIT}")
         age(host, "clock.json", change)
@@ -119,15 +119,13 @@ def test_after_the_clock_was_put_forward_or_a_long_rest_one_collection_waits(hos
     host.check_output(f"systemctl start {UNIT}")
 
 
-def test_files_without_a_row_go_when_they_have_been_seen_so_for_the_waiting_time(
-    host: Host, ids: dict[str, str]
-) -> None:
+def test_files_without_a_row_are_deleted_after_the_waiting_time(host: Host, ids: dict[str, str]) -> None:
     folder = f"{ids['garbage']}/models/{ids['orphan']}/"
     age(host, "unreferenced.json", f"it['{folder}'] -= {LONG / 1000}")
     host.check_output(f"systemctl start {UNIT}")
     assert files(host, ids) == {"live", "fresh", "restored", "registered", "garbage"}
 
 
-def test_the_timer_is_on(host: Host) -> None:
+def test_the_timer_is_enabled(host: Host) -> None:
     assert host.check_output("systemctl show -P Unit trackbox-gc.timer") == f"{UNIT}.service"
     assert host.check_output("systemctl is-active trackbox-gc.timer") == "active"

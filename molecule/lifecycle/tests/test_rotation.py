@@ -1,4 +1,4 @@
-"""playbooks/rotate-secrets.yml: the old ones open nothing any more; who does not use one of them fails at nothing."""
+"""playbooks/rotate-secrets.yml: old secrets are refused afterwards; requests that use none of them do not fail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOAD = {"name": "load", "password": "the password of the load"}
 
 @pytest.fixture(scope="module")
 def settings(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file of variables that add a user of the front door and one of S3, whose secrets Trackbox did not make."""
+    """Return a file of variables that add a user of the front door and one of S3, with secrets of their own."""
     file = tmp_path_factory.mktemp("settings") / "users.json"
     admin = {"name": "admin", "password": "{{ trackbox_admin_password }}", "role": "admin"}
     s3 = {"name": LOAD["name"], "secret": LOAD["password"], "write": ["datasets"]}
@@ -40,12 +40,12 @@ def settings(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def values(machine: Machine) -> dict[str, str]:
-    """The secrets as they are now."""
+    """Return the current secrets."""
     return {name: machine.secret(name) for name in SECRETS}
 
 
 def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
-    """What the front door, its two users, S3's training user and the root user get with these secrets."""
+    """Return the answers to logins with these secrets: the front door's two users, S3's training user, MinIO's root."""
     found: list[object] = []
     for user, name in (("admin", "admin_password"), ("training", "training_password")):
         found.append(machine.ask("/version", user=user, password=secrets[name]).status)
@@ -58,10 +58,10 @@ def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
     return found
 
 
-def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_refused(
+def test_a_rotation_of_all_secrets_fails_no_request_and_revokes_the_old_ones(
     machine: Machine, host: Host, settings: Path, tmp_path: Path
 ) -> None:
-    # Another package of the machine, installed with another training_command.
+    # The credentials file of a second training package, as another training_command creates it.
     host.check_output("cd /etc/trackbox/training; sed s/fraud/other/g fraud.env >other.env")
     before = values(machine)
     assert answers(machine, before) == [200, 200, "ok", "ok", "ok"]
@@ -94,12 +94,12 @@ def test_while_all_are_rotated_no_request_fails_and_afterwards_the_old_ones_are_
 
 
 @pytest.mark.parametrize("seconds", [6, 14, 24])
-def test_an_interrupted_rotation_is_typed_again(machine: Machine, host: Host, settings: Path, seconds: int) -> None:
+def test_an_interrupted_rotation_can_be_repeated(machine: Machine, host: Host, settings: Path, seconds: int) -> None:
     before = values(machine)
     command, environment = machine.ansible(PLAYBOOK, "--extra-vars=rotate=all", f"--extra-vars=@{settings}")
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
         time.sleep(seconds)
-        assert run.poll() is None, "it had ended before it could be interrupted"
+        assert run.poll() is None, "the rotation ended before the interruption"
         os.killpg(run.pid, signal.SIGKILL)
     machine.play(f"--extra-vars=@{settings}", "--extra-vars=rotate=all", playbook=PLAYBOOK)
     machine.wait_for_health(200, 60)
@@ -109,7 +109,7 @@ def test_an_interrupted_rotation_is_typed_again(machine: Machine, host: Host, se
     assert list(machine.secrets.glob("*.new")) == []
 
 
-def test_afterwards_site_yml_changes_nothing_and_every_promise_is_held(
+def test_after_a_rotation_site_yml_changes_nothing_and_every_promise_is_held(
     machine: Machine, settings: Path, tmp_path: Path
 ) -> None:
     assert "changed=0 " in machine.play(f"--extra-vars=@{settings}")
@@ -117,7 +117,7 @@ def test_afterwards_site_yml_changes_nothing_and_every_promise_is_held(
     assert [name for name, promise in promises.items() if promise["state"] == "broken"] == []
 
 
-def test_one_secret_leaves_the_others_as_they_are(machine: Machine, settings: Path) -> None:
+def test_rotating_one_secret_keeps_the_others(machine: Machine, settings: Path) -> None:
     before = values(machine)
     machine.play(f"--extra-vars=@{settings}", "--extra-vars=rotate=admin_password", playbook=PLAYBOOK)
     after = values(machine)

@@ -1,6 +1,6 @@
-"""playbooks/uninstall.yml leaves packages and the data that it names; site.yml picks that up; and the data goes, too.
+"""playbooks/uninstall.yml keeps packages and the data that it lists; site.yml uses these again; an option deletes them.
 
-In this order, and last: the machine is bare afterwards.
+The tests run in this order, after all others: the machine is bare afterwards.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from testinfra.host import Host
 UNINSTALL = "playbooks/uninstall.yml"
 WORK = "../upgrade/tests/client_data.py"
 
-# The data that stays unless uninstall_data is true.
+# Data that stay unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
-# What is no file of a package, and may be another than before: the reason to what it matches.
+# Allowed differences in paths that belong to no package, by reason.
 EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
@@ -34,44 +34,44 @@ EXPECTED = {
 }
 
 
-def surface(host: Host) -> dict[str, str]:
-    """What the machine is now, as surface.py has it."""
-    script = (ROOT / "molecule/lifecycle/tests/surface.py").read_text()
+def machine_state(host: Host) -> dict[str, str]:
+    """Return the machine's current state, as machine_state.py prints it."""
+    script = (ROOT / "molecule/lifecycle/tests/machine_state.py").read_text()
     found: dict[str, str] = json.loads(host.check_output("python3 -c %s", script))
     return found
 
 
 @pytest.fixture(scope="module")
 def bare(machine: Machine) -> dict[str, str]:
-    """What it was before the installation."""
+    """Return the machine's state before the installation."""
     path = ROOT / f".trackbox/{machine.name}/bare.json"
     assert path.exists(), f"{path} is missing: molecule/lifecycle/prepare.yml makes it, before site.yml"
     found: dict[str, str] = json.loads(path.read_text())
     return found
 
 
-def found(machine: Machine, what: str = "read") -> str:
-    """What a client finds; with `write` it writes it first. A rotation has given it other passwords."""
+def client_data(machine: Machine, what: str = "read") -> str:
+    """Run client_data.py with the current passwords; return what it reads. With `write` it writes data first."""
     return find(machine.name, machine.secrets).run_client(WORK, what).splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
 def work(machine: Machine) -> str:
-    """Write experiments, runs, artifacts and a registered model; return them as a client finds them."""
-    found(machine, "write")
-    return found(machine)
+    """Write experiments, runs, artifacts and a registered model; return them as a client reads them."""
+    client_data(machine, "write")
+    return client_data(machine)
 
 
 @pytest.fixture(scope="module")
 def confirmed(machine: Machine) -> str:
-    """The option that the refusal names."""
+    """Return the option that the refusal names."""
     [option] = set(re.findall(r"uninstall_confirm=\w+", machine.play(playbook=UNINSTALL, status=2)))
     return f"--extra-vars={option}"
 
 
 def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
-    """What differs from before, and is neither a package's file nor expected, nor matched by `data`."""
-    now, packaged = surface(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
+    """Return the differences from the state before, except packages' files, EXPECTED, and paths that match `data`."""
+    now, packaged = machine_state(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
     reasons = [re.compile(reason) for reason in (*EXPECTED.values(), data) if reason]
     differs = [thing if thing in now else f"gone {thing}" for thing in bare | now if bare.get(thing) != now.get(thing)]
     return sorted(
@@ -79,7 +79,7 @@ def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]
     )
 
 
-def test_uninstalled_the_machine_differs_by_packages_and_the_data_that_is_named(
+def test_after_an_uninstallation_only_packages_and_the_listed_data_remain(
     machine: Machine, host: Host, bare: dict[str, str], work: str, confirmed: str
 ) -> None:
     said = machine.play(confirmed, playbook=UNINSTALL)
@@ -88,14 +88,12 @@ def test_uninstalled_the_machine_differs_by_packages_and_the_data_that_is_named(
     assert not unexpected(host, bare, data=DATA)
 
 
-def test_installed_again_it_picks_the_data_up(machine: Machine, work: str) -> None:
+def test_a_new_installation_uses_the_old_data(machine: Machine, work: str) -> None:
     machine.play()
-    assert found(machine) == work
+    assert client_data(machine) == work
 
 
-def test_with_uninstall_data_the_data_goes_too(
-    machine: Machine, host: Host, bare: dict[str, str], confirmed: str
-) -> None:
+def test_uninstall_data_deletes_the_data(machine: Machine, host: Host, bare: dict[str, str], confirmed: str) -> None:
     said = machine.play(confirmed, "--extra-vars=uninstall_data=true", playbook=UNINSTALL)
     assert "the objects: " not in said
     assert not unexpected(host, bare)

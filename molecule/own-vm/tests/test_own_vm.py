@@ -1,4 +1,4 @@
-"""What docs/your-own-vm.md promises, asked on the controller as its ordinary user."""
+"""The statements of docs/your-own-vm.md, tested on the controller as its ordinary user."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ WARNINGS = (
 
 @pytest.fixture(scope="module")
 def host() -> Host:
-    """The controller, as the user who installed Trackbox from there."""
+    """Return the controller, as the user who installed Trackbox from it."""
     return testinfra.get_host("ssh://ada@own-vm-controller", ssh_config=str(PROJECT / ".trackbox/ssh_config"))
 
 
 @pytest.fixture(scope="module")
 def admin(host: Host) -> str:
-    """Return curl's option that brings the admin's password, on no command line."""
+    """Return the curl option that supplies the admin's password without a command line."""
     host.check_output(f"""printf 'user = "admin:%s"' "$(cat {SECRETS}/admin_password)" >.curlrc.admin""")
     return "--config .curlrc.admin"
 
 
 def log(host: Host, name: str) -> str:
-    """Return what a run of site.yml printed."""
+    """Return the output of a run of site.yml."""
     return str(host.file(f"/home/ada/{name}.log").content_string)
 
 
@@ -69,7 +69,7 @@ def test_the_controller_runs_the_ansible_that_is_locked_for_its_python(host: Hos
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_run_fails_nowhere(host: Host, name: str) -> None:
+def test_no_task_of_a_run_fails(host: Host, name: str) -> None:
     assert re.search(r"^trackbox +: ok=\d+ .*unreachable=0 +failed=0 ", log(host, name).split("PLAY RECAP")[1], re.M)
 
 
@@ -81,7 +81,7 @@ def test_a_run_shows_no_secret(host: Host, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_run_warns_of_nothing_that_could_be_mended(host: Host, name: str) -> None:
+def test_a_run_prints_no_avoidable_warning(host: Host, name: str) -> None:
     lines = [line for line in log(host, name).splitlines() if "WARNING]" in line]
     assert [line for line in lines if not any(known in line for known in WARNINGS)] == []
 
@@ -90,7 +90,7 @@ def test_a_second_run_changes_nothing(host: Host) -> None:
     assert re.search(r"^trackbox +: ok=\d+ +changed=0 ", log(host, "again"), re.M)
 
 
-def test_ansible_takes_no_secret_for_a_host(host: Host) -> None:
+def test_ansible_reads_no_secret_as_a_host(host: Host) -> None:
     graph = host.check_output("cd trackbox && .venv/bin/ansible-inventory -i inventory/mine --graph")
     assert set(re.findall(r"--(\w+)", graph)) == {"trackbox"}
 

@@ -1,4 +1,4 @@
-"""What the attacks share: they are counted, and the count is printed in the end."""
+"""Fixtures of the attacks: each attack is counted, and the numbers are printed at the end."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ ATTACKS: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def attacks() -> Counter[str]:
-    """How many attacks there were: `network`, and `local` for those by a user of the machine."""
+    """Return the number of attacks: `network`, and `local` for those of a user on the machine."""
     return ATTACKS
 
 
 @pytest.fixture(scope="session")
 def mallory(host: Host) -> Iterator[str]:
-    """A user with a shell on the machine, and no right there."""
+    """Yield a user with a shell on the machine and no rights."""
     host.check_output("id -u mallory >/dev/null 2>&1 || useradd --create-home --shell /bin/bash mallory")
     yield "mallory"
     host.check_output("userdel --force --remove mallory 2>/dev/null || true")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the count, and whether one got through."""
+    """Print the number of attacks, and whether one succeeded."""
     if ATTACKS:
         failed = len(terminalreporter.stats.get("failed", []))
         through = f"{failed} tests failed" if failed else "none got through"

@@ -1,4 +1,4 @@
-"""Ten thousand wrong passwords in a burst: who has the right one goes on working."""
+"""During a burst of ten thousand wrong passwords, users with the right password can work."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from testinfra.host import Host
 GUESSES = 10_000
 MEMORY = "ps -o rss= -C nginx | awk '{sum += $1} END {print sum}'"
 
-# A process of its own: the valid user's clock must not wait for the attacker's threads.
+# A separate process, so that the attacker's threads do not delay the valid user's measurements.
 GUESS = """
 import http.client, ssl, sys, threading
 from base64 import b64encode
@@ -44,7 +44,7 @@ print(statuses)
 
 
 def p95(machine: Machine, count: int, until: threading.Event | None = None) -> float:
-    """Seconds within which 95 % of the searches are answered: `count` of them, or all until it is set."""
+    """Return the 95th percentile of searches, in seconds: of `count` searches, or of all until the event is set."""
     taken: list[float] = []
     user = {"user": "admin", "password": machine.secret("admin_password")}
     while len(taken) < count or (until is not None and not until.is_set()):
@@ -75,7 +75,7 @@ def test_valid_users_get_their_answers_during_a_burst(machine: Machine, host: Ho
     statuses: dict[int, int] = eval(said[0])
     assert sum(statuses.values()) == GUESSES
     assert set(statuses) <= {401, 429}, statuses
-    # Nearly all were refused before a hash was computed.
+    # Nearly all attempts were refused before a hash was computed.
     assert statuses[429] > 0.9 * GUESSES, statuses
     assert busy <= 3 * quiet, (
         f"95 % of the answers within {busy * 1000:.0f} ms, when quiet within {quiet * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""A login that fails does not tell whether the name exists, and who tries many names is slowed down."""
+"""A failed login does not reveal whether the name exists, and a source that tries many names is slowed down."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from machine import Machine
 ROUNDS = 80
 
 
-def test_a_name_that_nobody_has_takes_as_long_as_a_wrong_password(machine: Machine, attacks: Counter[str]) -> None:
+def test_an_unknown_name_takes_as_long_as_a_wrong_password(machine: Machine, attacks: Counter[str]) -> None:
     taken: dict[str, list[float]] = {"known": [], "unknown": []}
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     line = http.client.HTTPSConnection(machine.address, timeout=15, context=trust)
     for _ in range(ROUNDS):
-        # One after the other: what else the machine does meets both alike. Five failures a second are answered at once.
+        # In turns, so that other load delays both alike, and below five failures a second, which are answered at once.
         for kind, user in (("known", "training"), ("unknown", f"nobody{secrets.token_hex(2)}")):
             attacks["network"] += 1
             login = base64.b64encode(f"{user}:a wrong password".encode()).decode()
@@ -35,7 +35,7 @@ def test_a_name_that_nobody_has_takes_as_long_as_a_wrong_password(machine: Machi
             time.sleep(0.22)
     line.close()
     known, unknown = statistics.median(taken["known"]), statistics.median(taken["unknown"])
-    # A hash takes some 1.5 ms, and more in a busy machine.
+    # A hash takes some 1.5 ms, and more on a busy machine.
     assert abs(known - unknown) < max(0.0008, 0.02 * known), (known, unknown)
 
 
@@ -47,7 +47,7 @@ def test_a_source_that_tries_many_names_is_slowed_down(machine: Machine, attacks
     with ThreadPoolExecutor(names) as pool:
         guesses = [pool.submit(machine.ask, "/", user=f"name{number}", password="x") for number in range(names)]
         attacks["network"] += names
-        # Those with the right password behind the same address are not.
+        # Requests with the right password from the same address are not slowed down.
         for _ in range(5):
             asked = time.monotonic()
             assert machine.ask("/version", **admin).status == 200

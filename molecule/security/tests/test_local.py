@@ -1,4 +1,4 @@
-"""Somebody with a shell on the machine, and no right there."""
+"""Attacks by a user with a shell on the machine and no rights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from testinfra.host import Host
 
 Run = Callable[[str], CommandResult]
 BUS = "busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
-# Where the product keeps things, and where a secret could have been left.
+# Folders of the product, and others where a secret could have been left.
 PLACES = "/etc /opt/trackbox /var/lib /var/log /var/cache /run /tmp /var/tmp /root /home /usr/local"
 
 
 @pytest.fixture
 def run(host: Host, mallory: str, attacks: Counter[str]) -> Run:
-    """Runs a command as mallory; each is an attack."""
+    """Return a function that runs a command as mallory, and counts it as an attack."""
 
     def run_one(command: str) -> CommandResult:
         attacks["local"] += 1
@@ -30,7 +30,7 @@ def run(host: Host, mallory: str, attacks: Counter[str]) -> Run:
 
 @pytest.fixture(scope="module")
 def secret_files(host: Host, machine: Machine) -> list[str]:
-    """Every file of the machine with one of the generated secrets in it."""
+    """Return every file on the machine that contains a generated secret."""
     names = [file.name for file in machine.secrets.iterdir() if file.name not in ("ca.crt", "summary.txt", "env")]
     words = "\n".join(machine.secret(name) for name in names)
     command = f"grep -rlIF --devices=skip --exclude-dir=proc -f - {PLACES} 2>/dev/null"
@@ -53,7 +53,7 @@ def test_no_port_answers_by_the_machines_own_address(run: Run, machine: Machine)
 @pytest.mark.parametrize(
     "user", ["root", "mlflow", "mlflow-migrate", "mysql.sys", "mysql", "mallory", "debian-sys-maint", ""]
 )
-def test_the_database_lets_nobody_in(run: Run, user: str) -> None:
+def test_the_database_refuses_other_users(run: Run, user: str) -> None:
     for option in ("", "--password=", "--password=x", "--protocol=tcp --host=127.0.0.1"):
         assert run(f"mysql --user={user!r} {option} -e 'SELECT 1'").rc != 0
 
@@ -93,7 +93,7 @@ def test_nothing_of_ours_can_be_written(run: Run, host: Host) -> None:
 
 
 @pytest.mark.parametrize("user", ["mlflow", "minio", "mysql", "www-data"])
-def test_a_process_shows_nothing(run: Run, host: Host, user: str) -> None:
+def test_no_process_data_can_be_read(run: Run, host: Host, user: str) -> None:
     pid = host.check_output("pgrep -o -u %s", user)
     for what in (
         "environ",
@@ -113,7 +113,7 @@ def test_a_process_shows_nothing(run: Run, host: Host, user: str) -> None:
     assert run(f"python3 -c 'import ctypes; exit(ctypes.CDLL(None).ptrace(16, {pid}, 0, 0) == 0)'").rc == 0
 
 
-def test_no_command_line_and_no_unit_tells_a_secret(run: Run, machine: Machine) -> None:
+def test_no_command_line_and_no_unit_contains_a_secret(run: Run, machine: Machine) -> None:
     seen = run(
         "cat /proc/*/cmdline | tr '\\0' ' '; ps axeww; systemctl show '*' --all; systemctl cat '*' 2>/dev/null"
     ).stdout
@@ -167,11 +167,11 @@ def test_no_command_line_and_no_unit_tells_a_secret(run: Run, machine: Machine) 
         "python3 -c 'import os; os.setuid(0)'",
     ],
 )
-def test_a_command_does_nothing(run: Run, command: str) -> None:
+def test_a_privileged_command_is_refused(run: Run, command: str) -> None:
     assert run(f"{command} >/dev/null 2>&1").rc != 0
 
 
-def test_the_front_door_wants_a_password_from_here_too(run: Run) -> None:
+def test_the_front_door_needs_a_password_on_loopback_too(run: Run) -> None:
     ask = "exec 3<>/dev/tcp/127.0.0.1/80; printf 'GET / HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n' >&3; head -1 <&3"
     assert " 301 " in run(ask).stdout
     ask = "import ssl, urllib.request as u; u.urlopen('https://localhost/', context=ssl._create_unverified_context())"
@@ -180,15 +180,13 @@ def test_the_front_door_wants_a_password_from_here_too(run: Run) -> None:
 
 @pytest.fixture
 def trainer(host: Host, mallory: str) -> Iterator[None]:
-    """Mallory may train for a while, as one of `training_users`."""
+    """Make mallory one of `training_users` for these tests."""
     host.check_output("usermod --append --groups trackbox %s", mallory)
     yield
     host.check_output("gpasswd --delete %s trackbox", mallory)
 
 
-def test_who_may_train_reads_the_training_credentials_and_nothing_else(
-    run: Run, trainer: None, secret_files: list[str]
-) -> None:
+def test_a_training_user_reads_only_the_training_credentials(run: Run, trainer: None, secret_files: list[str]) -> None:
     assert run("fraud data list").rc == 0
     readable = [path for path in secret_files if run(f"head -c 1 {shlex.quote(path)}").rc == 0]
     assert readable == ["/etc/trackbox/training/fraud.env"]

@@ -1,4 +1,4 @@
-"""Somebody with a password, who wants the server's own files."""
+"""Attacks by a user with a password who wants to read the server's own files."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from machine import Machine
-from raw import Reply, exchange, request
+from raw_http import Reply, exchange, request
 
 SECRETS = (b"root:x:0", b"aws_secret_access_key", b"PRIVATE KEY", b"[mysqld]", b"MLFLOW_CRYPTO_KEK")
 UPS = ["../" * 8, "..%2f" * 8, "%2e%2e/" * 8, "%252e%252e%252f" * 8, "..\\" * 8, "..%5c" * 8, "....//" * 8, "/", "//"]
@@ -36,18 +36,16 @@ PLACES = [
 
 @pytest.fixture
 def admin(machine: Machine) -> dict[str, str]:
-    """The admin's name and password."""
+    """Return the admin's name and password."""
     return {"user": "admin", "password": machine.secret("admin_password")}
 
 
 def read(answer: bytes) -> list[bytes]:
-    """What an answer has of the server's own files."""
+    """Return the parts of an answer that come from the server's own files."""
     return [secret for secret in SECRETS if secret in answer]
 
 
-def test_no_path_of_an_artifact_leads_out_of_the_store(
-    machine: Machine, attacks: Counter[str], admin: dict[str, str]
-) -> None:
+def test_no_artifact_path_leaves_the_store(machine: Machine, attacks: Counter[str], admin: dict[str, str]) -> None:
     login = base64.b64encode(f"{admin['user']}:{admin['password']}".encode()).decode()
     for base in ("/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts", "/static-files"):
         for up in UPS:
@@ -60,7 +58,7 @@ def test_no_path_of_an_artifact_leads_out_of_the_store(
 
 
 def call(machine: Machine, attacks: Counter[str], admin: dict[str, str], path: str, /, **body: Any) -> dict[str, Any]:
-    """Make an API call; return its answer, empty where it is refused."""
+    """Make an API call; return its answer, or {} if it is refused."""
     attacks["network"] += 1
     answer = machine.ask(f"/api/2.0/mlflow/{path}", method="POST", body=body, **admin)
     assert read(answer.body) == []
@@ -68,7 +66,7 @@ def call(machine: Machine, attacks: Counter[str], admin: dict[str, str], path: s
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_place_of_an_experiment_shows_a_file_of_the_server(
+def test_no_artifact_location_of_an_experiment_reveals_a_file_of_the_server(
     machine: Machine, attacks: Counter[str], admin: dict[str, str], place: str
 ) -> None:
     name = f"evil {uuid.uuid4().hex}"
@@ -100,7 +98,7 @@ def test_no_place_of_an_experiment_shows_a_file_of_the_server(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_no_source_of_a_model_shows_a_file_of_the_server(
+def test_no_source_of_a_model_reveals_a_file_of_the_server(
     machine: Machine, attacks: Counter[str], admin: dict[str, str], place: str
 ) -> None:
     name = f"evil-{uuid.uuid4().hex}"
@@ -118,7 +116,7 @@ def test_no_source_of_a_model_shows_a_file_of_the_server(
 
 
 @pytest.mark.parametrize("user", ["admin", "nobody"])
-def test_the_assistant_that_can_run_commands_is_refused(machine: Machine, attacks: Counter[str], user: str) -> None:
+def test_requests_to_the_assistant_are_refused(machine: Machine, attacks: Counter[str], user: str) -> None:
     password = machine.secret("admin_password") if user == "admin" else "x"
     for prefix in (
         "/ajax-api/3.0",

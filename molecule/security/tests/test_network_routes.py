@@ -1,4 +1,4 @@
-"""Without a password: every route of MLflow and of MinIO's console, every method, and spellings that no client uses."""
+"""Requests without a password: every route of MLflow and of MinIO's console, every method, unusual spellings."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 from machine import Machine
-from raw import attack, exchange, kept_out, request
+from raw_http import attack, exchange, is_refusal, request
 from testinfra.host import Host
 
 ROUTES = Path(__file__).parents[2] / "tests/list_routes.py"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "BREW"]
 MLFLOW = "/api/2.0/mlflow/experiments/search?max_results=1"
 
-# The console's own description of itself lies in MinIO's binary.
+# The console's list of its routes is in MinIO's binary.
 CONSOLE = """
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ print(json.dumps(list(json.JSONDecoder().raw_decode(text)[0]["paths"])))
 
 @pytest.fixture(scope="module")
 def routes(host: Host) -> list[str]:
-    """Every path of MLflow's route tables and of the console's, their parameters filled in."""
+    """Return every path of MLflow's route tables and of the console's, with values for the parameters."""
     script = ROUTES.read_text()
     mlflow = json.loads(host.check_output("/opt/trackbox/mlflow/current/bin/python -c %s 2>/dev/null", script))
     pid = host.check_output("systemctl show --value --property MainPID minio")
@@ -51,7 +51,7 @@ def test_no_method_answers_without_a_password(machine: Machine, attacks: Counter
 
 
 def spellings(path: str) -> list[str]:
-    """Other ways to write a path."""
+    """Return other spellings of a path."""
     first, rest = path[1:].split("/", 1)
     joined = [f"/{first}{between}{rest}" for between in ("//", "/./", "/x/../", "%2f", "%2F", "/%2e/", "/x/%2e%2e/")]
     joined += [
@@ -82,11 +82,11 @@ def spellings(path: str) -> list[str]:
 def test_no_spelling_answers_without_a_password(machine: Machine, attacks: Counter[str], path: str) -> None:
     requests = [request(machine, "GET", other) for other in spellings(path)]
     passed = attack(machine, attacks, requests)
-    # The one answer that anybody may have has no body, and is for /healthz alone.
+    # Only /healthz may answer, without a body.
     assert [line for line in passed if not re.search(r"'GET /healthz[?#]", line)] == []
 
 
-def test_no_header_answers_for_a_password(machine: Machine, attacks: Counter[str]) -> None:
+def test_no_header_replaces_the_password(machine: Machine, attacks: Counter[str]) -> None:
     headers = [
         *(f"{name}: GET" for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")),
         *(f"{name}: /healthz" for name in ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Path", "X-Forwarded-Uri")),
@@ -118,6 +118,6 @@ def test_a_redirect_does_not_lead_to_a_forged_host(machine: Machine, attacks: Co
         for path in ("/x", "/%0d%0aX-Injected:%20yes", "//evil.example/"):
             sent = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
             for reply in exchange(machine, sent):
-                assert kept_out(reply)
+                assert is_refusal(reply)
                 assert b"evil.example" not in reply.head
                 assert b"\r\nX-Injected" not in reply.head

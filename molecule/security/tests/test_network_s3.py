@@ -1,4 +1,4 @@
-"""S3 from the network: no key, a wrong key, somebody else's key, an old signature, and what is MinIO's own."""
+"""Attacks on S3 from the network: no key, a wrong key, another user's key, an expired signature, administration."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 from machine import Machine
-from raw import OWN_PAGE, exchange, request
+from raw_http import OWN_PAGE, exchange, request
 
 PORT = 9443
 REFUSED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed"}
@@ -33,26 +33,26 @@ CALLS = [
 
 
 def s3(machine: Machine, attacks: Counter[str], user: str, secret: str, *calls: str) -> list[str]:
-    """What S3 answers to each call."""
+    """Return the result of each S3 call."""
     attacks["network"] += len(calls)
     answers: list[str] = json.loads(machine.run_client("client_s3.py", user, secret, *calls))
     return answers
 
 
 @pytest.mark.parametrize("user", ["minioadmin", "admin", "root", "trackbox-root", "mlflow", "training", "console"])
-def test_no_wrong_key_is_taken(machine: Machine, attacks: Counter[str], user: str) -> None:
+def test_wrong_keys_are_refused(machine: Machine, attacks: Counter[str], user: str) -> None:
     for secret in ("minioadmin", "password", user + user):
         assert set(s3(machine, attacks, user, secret, *CALLS)) <= REFUSED
 
 
-def test_mlflows_key_does_nothing_but_what_mlflow_needs(machine: Machine, attacks: Counter[str]) -> None:
+def test_mlflows_key_allows_only_what_mlflow_needs(machine: Machine, attacks: Counter[str]) -> None:
     calls = [call.replace("mlflow", "datasets") for call in CALLS if call != "list_buckets"]
     calls += ["delete_bucket Bucket=mlflow", "get_bucket_policy Bucket=mlflow", "put_bucket_versioning Bucket=mlflow"]
     answers = s3(machine, attacks, "mlflow", machine.secret("mlflow_s3_secret"), *calls)
     assert set(answers) == {"AccessDenied"}
 
 
-def test_trainings_key_does_nothing_but_what_training_needs(machine: Machine, attacks: Counter[str]) -> None:
+def test_trainings_key_allows_only_what_training_needs(machine: Machine, attacks: Counter[str]) -> None:
     calls = [call for call in CALLS if "Bucket=mlflow" in call] + ["create_bucket Bucket=evil"]
     calls += [
         "delete_bucket Bucket=datasets",
@@ -64,7 +64,7 @@ def test_trainings_key_does_nothing_but_what_training_needs(machine: Machine, at
 
 
 def refused(machine: Machine, attacks: Counter[str], sent: bytes) -> bool:
-    """Whether the request is refused, by the door or by MinIO."""
+    """Return whether NGINX or MinIO refuses the request."""
     attacks["network"] += 1
     return all(reply.status >= 300 for reply in exchange(machine, sent, port=PORT))
 
@@ -92,7 +92,7 @@ def test_nothing_answers_without_a_key(machine: Machine, attacks: Counter[str]) 
             assert refused(machine, attacks, request(machine, method, path)), (method, path)
 
 
-def test_nobody_gets_a_key_from_the_token_service(machine: Machine, attacks: Counter[str]) -> None:
+def test_the_token_service_issues_no_key(machine: Machine, attacks: Counter[str]) -> None:
     actions = ["AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithLDAPIdentity", "AssumeRoleWithClientGrants"]
     actions += ["AssumeRoleWithCertificate", "AssumeRoleWithCustomToken", "GetSessionToken"]
     for action in actions:
@@ -110,7 +110,9 @@ def test_a_form_uploads_nothing_without_a_signature(machine: Machine, attacks: C
     assert refused(machine, attacks, sent)
 
 
-def test_a_presigned_address_ends_and_says_only_what_was_signed(machine: Machine, attacks: Counter[str]) -> None:
+def test_a_presigned_address_expires_and_allows_only_the_signed_request(
+    machine: Machine, attacks: Counter[str]
+) -> None:
     secret = machine.secret("training_s3_secret")
     assert s3(machine, attacks, "training", secret, "put_object Bucket=datasets Key=presigned Body=x") == ["ok"]
     (short, long) = json.loads(
@@ -140,7 +142,7 @@ def test_a_presigned_address_ends_and_says_only_what_was_signed(machine: Machine
     assert s3(machine, attacks, "training", secret, "delete_object Bucket=datasets Key=presigned") == ["ok"]
 
 
-def test_the_administration_is_not_reached_in_any_spelling(machine: Machine, attacks: Counter[str]) -> None:
+def test_no_spelling_reaches_the_administration(machine: Machine, attacks: Counter[str]) -> None:
     ends = [
         "admin/v3/info",
         "admin/v3/list-users",
@@ -174,5 +176,5 @@ def test_the_administration_is_not_reached_in_any_spelling(machine: Machine, att
                 attacks["network"] += 1
                 assert reply.status >= 300, start + end
                 own = OWN_PAGE in reply.body or reply.body == b""
-                # Else it is S3's own refusal, of an object with that name.
+                # Otherwise it is S3's own refusal, for an object of that name.
                 assert own or b"<Code>" in reply.body, (start + end, reply.body[:200])

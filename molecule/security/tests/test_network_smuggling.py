@@ -1,10 +1,10 @@
-"""Two requests that look like one: the second is answered by the door itself, or not at all."""
+"""Request smuggling: if a message contains a second request, NGINX itself answers that one, or nobody does."""
 
 from collections import Counter
 
 import pytest
 from machine import Machine
-from raw import attack, exchange, kept_out
+from raw_http import attack, exchange, is_refusal
 
 INNER = "GET /api/2.0/mlflow/experiments/search?max_results=1 HTTP/1.1\r\nHost: 127.0.0.1:5000\r\n\r\n"
 OUTER = "POST {path} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n{body}"
@@ -33,9 +33,7 @@ FRAMINGS = {
 
 
 @pytest.mark.parametrize("framing", FRAMINGS)
-def test_a_request_inside_another_is_not_answered_from_behind(
-    machine: Machine, attacks: Counter[str], framing: str
-) -> None:
+def test_no_service_answers_a_request_inside_another(machine: Machine, attacks: Counter[str], framing: str) -> None:
     headers, start = FRAMINGS[framing]
     requests = []
     for path in ("/healthz", "/", "/minio/", "/static-files/x", "/-/mlflow"):
@@ -43,16 +41,16 @@ def test_a_request_inside_another_is_not_answered_from_behind(
         outer = OUTER.format(path=path, framing=headers.format(cl=len(body)), body=body)
         requests.append(outer.encode("latin-1"))
     answers = attack(machine, attacks, requests)
-    # /healthz says 200 to anybody, with nothing in it.
+    # /healthz answers 200 to anybody, with an empty body.
     assert [line for line in answers if " -> 200 b''" not in line] == []
 
 
-def test_what_follows_a_health_check_is_not_let_in(machine: Machine, attacks: Counter[str]) -> None:
+def test_a_request_after_a_health_check_needs_a_password(machine: Machine, attacks: Counter[str]) -> None:
     attacks["network"] += 1
     first, *others = exchange(machine, f"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n{INNER}".encode())
     assert (first.status, first.body) == (200, b"")
     assert others
-    assert all(kept_out(reply) for reply in others)
+    assert all(is_refusal(reply) for reply in others)
 
 
 def test_an_upgrade_opens_no_tunnel(machine: Machine, attacks: Counter[str]) -> None:
@@ -64,4 +62,4 @@ def test_an_upgrade_opens_no_tunnel(machine: Machine, attacks: Counter[str]) -> 
             sent = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n{INNER}".encode()
             replies = exchange(machine, sent)
             assert all(reply.status != 101 for reply in replies)
-            assert all(kept_out(reply) for reply in replies if reply.status != 200 or reply.body)
+            assert all(is_refusal(reply) for reply in replies if reply.status != 200 or reply.body)

@@ -1,4 +1,4 @@
-"""In a browser a viewer opens every page of MLflow and downloads artifacts, and an admin uses the console of MinIO."""
+"""In a browser a viewer opens every page of MLflow and downloads artifacts, and an admin uses MinIO's console."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from browser import Browser
 from machine import Machine
 
-# Path after /#/, and what stands on the page when it is there.
+# The path after /#/, and words on the page when it is complete.
 PAGES = {
     "": ["Welcome to MLflow"],
     "experiments": ["pages"],
@@ -32,20 +32,20 @@ PAGES = {
     "models/pages/versions/1": ["pages", "Version 1"],
     "prompts": ["Prompts"],
 }
-# MLflow has no users of its own, the assistant is refused to everybody, and a video of mlflow.org is not loaded.
+# Expected errors: MLflow has no users here, the assistant is refused to everybody, a video of mlflow.org is not loaded.
 USUAL = "404 .*/mlflow/users/current|403 .*/mlflow/assistant/|Loading media from  'https://mlflow.org/"
 
 
 @pytest.fixture(scope="module")
 def pages(machine: Machine) -> dict[str, Any]:
-    """Something to look at: an experiment with two runs and a model."""
+    """Create an experiment with two runs and a model; return their names."""
     made: dict[str, Any] = json.loads(machine.run_client("client_pages.py").splitlines()[-1])
     return {"experiment": made["experiment"], "first": made["runs"][0], "second": made["runs"][1]}
 
 
 @pytest.fixture(scope="module")
 def browser(viewer: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The viewer's browser."""
+    """Yield a browser that is logged in as the viewer."""
     with Browser(tmp_path_factory.mktemp("profile"), **viewer) as found:
         yield found
 
@@ -81,7 +81,7 @@ def test_an_admin_finds_the_objects_in_the_console_of_minio(
         )
         admin.open(f"{machine.url}/minio/browser/mlflow", ["mlflow", pages["experiment"]])
         assert admin.complaints() == []
-        # The session is the console's alone: MLflow's pages see no cookie, and a script sees none anywhere.
+        # The session cookie is for the console alone: MLflow's pages do not get it, and no script can read it.
         [cookie] = admin.ask("Network.getCookies", urls=[f"{machine.url}/minio/"])["cookies"]
         shown = {name: cookie[name] for name in ("name", "path", "secure", "httpOnly", "sameSite")}
         assert shown == {"name": "token", "path": "/minio/", "secure": True, "httpOnly": True, "sameSite": "Strict"}

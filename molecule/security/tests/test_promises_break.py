@@ -1,4 +1,4 @@
-"""Every promise of playbooks/verify.yml is seen broken once: the thing itself is broken, and mended again."""
+"""Each promise of playbooks/verify.yml is broken once on the machine, must be reported, and is repaired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from machine import BREAKINGS, Machine
 from testinfra.host import Host
 
-# Elsewhere services were stopped or started again, and are once more in the end.
+# Groups that change no service; after all other groups the services are restarted.
 AT_REST = ["files", "settings"]
 
 SHELL = r"""
@@ -54,7 +54,7 @@ END
 
 @pytest.fixture(params=BREAKINGS)
 def broken(request: pytest.FixtureRequest, machine: Machine, host: Host) -> Iterator[tuple[str, str]]:
-    """Break a group of promises; name of the group, and the settings of the run that looks at them, as JSON."""
+    """Break a group of promises; yield the group's name, and the settings for verify.yml as JSON."""
     group = BREAKINGS[request.param]
     settings = {name: value for each in group.values() for name, value in each.get("settings", {}).items()}
     revision = host.check_output("mysql --batch --skip-column-names -e 'SELECT * FROM mlflow.alembic_version'")
@@ -81,18 +81,18 @@ def broken(request: pytest.FixtureRequest, machine: Machine, host: Host) -> Iter
         assert failed == []
 
 
-def test_what_is_broken_is_seen(machine: Machine, broken: tuple[str, str], tmp_path: Path) -> None:
+def test_a_broken_promise_is_reported(machine: Machine, broken: tuple[str, str], tmp_path: Path) -> None:
     group, settings = broken
     found = machine.promises(tmp_path, "--extra-vars", settings, status=2)
     seen = {name for name, each in found.items() if each["state"] == "broken"}
     wanted = set(BREAKINGS[group])
-    assert wanted - seen == set(), "broken, and not seen"
-    # A promise that cannot be looked at counts as broken, and shows nothing of what was broken here.
+    assert wanted - seen == set(), "broken, but not reported"
+    # A promise that cannot be looked at counts as broken too, but does not prove that the violation was found.
     blind = {name: found[name]["detail"] for name in wanted if "cannot be looked at" in found[name]["detail"]}
-    assert blind == {}, "broken, and not looked at"
+    assert blind == {}, "broken, but not looked at"
     allowed = wanted | {name for each in BREAKINGS[group].values() for name in each.get("also", [])}
     more = {name: found[name]["detail"] for name in seen - allowed}
-    assert more == {}, "seen, and not broken"
+    assert more == {}, "reported, but not broken"
 
 
 def test_afterwards_every_promise_is_held_again(machine: Machine, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How large a request may be: the door and MLflow refuse a larger one in MLflow's form, and go on."""
+"""Limits on the size of a request: NGINX and MLflow refuse larger requests in MLflow's form, and keep working."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_body_that_is_too_large_is_refused_in_mlflows_form(
     assert machine.ask(path, method="POST", body="x" * ((megabytes << 20) - 1000), **who).status != 413
 
 
-def test_traces_are_limited_by_what_they_are_once_decompressed(machine: Machine, tmp_path: Path) -> None:
+def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_path: Path) -> None:
     statuses = {}
     for size in (31, 33):
         body = tmp_path / f"{size}.gz"
@@ -41,7 +41,7 @@ def test_traces_are_limited_by_what_they_are_once_decompressed(machine: Machine,
         statuses[size] = curl(
             machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
         )
-    # Zeros are no traces; MLflow has read them, and says so.
+    # MLflow has read the zeros, and refuses them because they are no traces.
     assert (statuses[31][0], statuses[33][0]) == (400, 413)
     assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
 
@@ -51,12 +51,12 @@ def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine
     body.write_bytes(bytes(40 << 20))
     path = "/api/2.0/mlflow-artifacts/artifacts/hostile/artifact"
     assert curl(machine, path, body, method="PUT")[0] == 200
-    # The console wants its own login; the door has let it pass.
+    # NGINX has let the request pass: the console answers that its own login is missing.
     assert curl(machine, "/minio/api/v1/buckets/mlflow/objects/upload?prefix=x", body)[0] != 413
 
 
 def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "POST") -> tuple[int, str]:
-    """Send a file as admin; return status and body of the answer."""
+    """Send a file as admin; return the answer's status and body."""
     command = ["curl", "--silent", "--max-time", "60", "--cacert", f"{machine.secrets}/ca.crt", "--request", method]
     for header in ("x-mlflow-experiment-id: 0", *headers):
         command += ["--header", header]
@@ -67,7 +67,7 @@ def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "
     return int(status), text
 
 
-def test_a_worker_that_lacks_memory_says_so_and_goes_on(machine: Machine, host: Host, tmp_path: Path) -> None:
+def test_a_worker_without_memory_answers_an_error_and_is_replaced(machine: Machine, host: Host, tmp_path: Path) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     # An earlier large request leaves free memory in a worker. The limit of each is what it has at its start, and a bit.
     host.check_output("systemctl restart mlflow")

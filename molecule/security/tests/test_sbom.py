@@ -1,4 +1,4 @@
-"""The bill of materials: valid, the same twice, and with everything in it that matters."""
+"""The bill of materials is valid, reproducible, and complete."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""None of the generated secrets is where it does not belong: not in git, a log, a unit, a process or an output."""
+"""No generated secret is in git, a log, a unit, a process or an output."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 @pytest.fixture(scope="module")
 def secrets(machine: Machine, host: Host) -> dict[str, str]:
-    """Every generated secret by name, what a client sends of it, and the hashes of the passwords."""
+    """Return every generated secret by name, its encodings in requests, and the hashes of the passwords."""
     names = [
         file.name
         for file in machine.secrets.iterdir()
@@ -28,17 +28,17 @@ def secrets(machine: Machine, host: Host) -> dict[str, str]:
     return found
 
 
-def seen(secrets: dict[str, str], text: str) -> list[str]:
-    """The names of the secrets that stand in a text."""
+def secrets_in(secrets: dict[str, str], text: str) -> list[str]:
+    """Return the names of the secrets that a text contains."""
     return [name for name, secret in secrets.items() if secret in text]
 
 
-def test_the_repositorys_history_has_none(secrets: dict[str, str]) -> None:
+def test_no_secret_is_in_the_git_history(secrets: dict[str, str]) -> None:
     for command in (["git", "log", "--all", "--patch", "--format=fuller"], ["git", "grep", "--untracked", "-I", ""]):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=True)
         text = done.stdout.decode(errors="replace")
         assert len(text) > 100_000
-        assert seen(secrets, text) == []
+        assert secrets_in(secrets, text) == []
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_the_repositorys_history_has_none(secrets: dict[str, str]) -> None:
         "grep -rhI --devices=skip '' /tmp /var/tmp /root /run/systemd /var/lib/systemd | iconv -c -f utf-8 -t ascii",
     ],
 )
-def test_the_machine_shows_none(host: Host, secrets: dict[str, str], command: str) -> None:
+def test_no_secret_is_in_logs_units_and_processes(host: Host, secrets: dict[str, str], command: str) -> None:
     text = host.run(command).stdout
     assert text
-    assert seen(secrets, text) == []
+    assert secrets_in(secrets, text) == []
 
 
-def test_no_file_that_others_may_read_has_one(host: Host, secrets: dict[str, str]) -> None:
+def test_no_secret_is_in_a_file_that_others_can_read(host: Host, secrets: dict[str, str]) -> None:
     others = "find / -xdev -type f -perm /o+r -not -path '/proc/*' -not -path '/sys/*' -size -20M -print0"
     words = "\n".join(secrets.values())
     host.check_output(
@@ -66,19 +66,19 @@ def test_no_file_that_others_may_read_has_one(host: Host, secrets: dict[str, str
     )
     try:
         found = host.run(f"{others} | xargs -0 grep -laF -f /root/secrets-to-find 2>/dev/null").stdout.split()
-        # And the search finds what it looks for.
+        # Check that the search finds a secret where there is one.
         there = host.run("grep -rlaF -f /root/secrets-to-find /etc/trackbox").stdout.split()
     finally:
         host.check_output("rm /root/secrets-to-find")
     assert "/etc/trackbox/training/fraud.env" in there
-    # A folder that others may not enter keeps them from the files in it.
+    # A file in a folder that others may not enter cannot be read by them.
     reachable = [path for path in found if host.run("runuser -u nobody -- head -c 1 %s", path).rc == 0]
     assert reachable == []
 
 
 @pytest.fixture(scope="module")
 def output(machine: Machine, host: Host) -> Iterator[str]:
-    """What Ansible says at its most talkative, of tasks that write every secret anew."""
+    """Return Ansible's most verbose output of tasks that write every secret."""
     host.check_output("mv /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/htpasswd.before")
     host.check_output("echo x > /etc/trackbox/mlflow/aws; echo x > /etc/trackbox/minio/root_password")
     host.check_output("echo x > /etc/trackbox/training/fraud.env")
@@ -86,7 +86,7 @@ def output(machine: Machine, host: Host) -> Iterator[str]:
     host.check_output("rm -f /etc/trackbox/nginx/htpasswd.before")
 
 
-def test_ansible_at_its_most_talkative_says_none(secrets: dict[str, str], output: str) -> None:
+def test_no_secret_is_in_ansibles_most_verbose_output(secrets: dict[str, str], output: str) -> None:
     assert len(output) > 50_000
     assert len(re.findall(r"(?m)^changed:", output)) >= 4
-    assert seen(secrets, output) == []
+    assert secrets_in(secrets, output) == []

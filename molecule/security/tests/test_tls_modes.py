@@ -1,7 +1,7 @@
-"""All four modes of TLS on one machine, one after the other, as a user changes them, and then the first again.
+"""All four modes of TLS on one machine, one after the other, as a user changes them; then the first one again.
 
-In each: the certificate that the world is shown, unchanged clients with what `secrets/env` says, and training on the
-machine itself. In those that renew, certificates change while clients ask, and no request fails.
+In each mode: the certificate for clients outside, unchanged clients with the settings of `secrets/env`, and training on
+the machine. In modes with renewal, certificates change while clients send requests, and no request fails.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from external_servers import acme_server, ocsp_responder, tls_proxy
 from machine import PROMISES as ALL_PROMISES
 from machine import Machine
 from pki import Signed, sign
-from seen import NAME, NAMED, Seen
-from surroundings import acme_server, ocsp_responder, tls_proxy
+from public_view import NAME, NAMED, PublicView
 from testinfra.host import Host
 
 RENEW = "systemctl start trackbox-certificate"
-# What verify.yml says of the front door and of the files; what it says of the rest is the same in every mode.
+# The promises of the front door and of files; the results of the others do not depend on the mode.
 PROMISES = [name for name in ALL_PROMISES if name.startswith(("nginx", "door", "tls", "http", "s3", "host", "ports"))]
 PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files", "minio_users"]
 NEEDS_TLS = ["http_redirects", "tls_versions", "tls_ciphers", "tls_certificate"]
@@ -33,23 +33,23 @@ ISSUER = "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -no
 
 @pytest.fixture(scope="module")
 def controller(host: Host) -> str:
-    """The controller's address, as the machine sees it."""
+    """Return the controller's address, as the machine sees it."""
     return host.check_output('echo "${SSH_CONNECTION%% *}"')
 
 
 @pytest.fixture(scope="module", autouse=True)
 def back_again(machine: Machine, host: Host) -> Iterator[None]:
-    """Leave the machine as it was, whatever fails."""
+    """Restore the machine's settings afterwards, even after a failure."""
     before = host.check_output("cat /etc/nginx/nginx.conf")
     yield
     machine.play("--tags=tls")
     assert host.check_output("cat /etc/nginx/nginx.conf") == before
 
 
-def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> None:
-    """What holds in every mode; mode: the settings that make it."""
+def check(machine: Machine, host: Host, seen: PublicView, mode: dict[str, Any]) -> None:
+    """Check what must hold in every mode; mode: its settings."""
     settings = {**mode, "verify_only": ",".join(PROMISES)}
-    # Three side by side, which wait for answers much of the time.
+    # In parallel, because each of them mostly waits for answers.
     with ThreadPoolExecutor(2) as pool:
         looking = pool.submit(
             machine.promises, seen.hosts.parent, "--extra-vars", json.dumps(settings), within=[*NAMED, str(seen.hosts)]
@@ -67,16 +67,16 @@ def check(machine: Machine, host: Host, seen: Seen, mode: dict[str, Any]) -> Non
     assert (machine.secrets / "ca.crt").exists() == ("AWS_CA_BUNDLE" in seen.settings)
 
 
-def check_tls(seen: Seen) -> None:
-    """What holds where the machine does TLS itself."""
+def check_tls(seen: PublicView) -> None:
+    """Check what must hold if the machine itself does TLS."""
     assert seen.certificate(443) == seen.certificate(9443)
     assert f"Location: https://{seen.host}/a?b\r\n" in seen.ask("/a?b", port=80)
     assert "Strict-Transport-Security: max-age=" in seen.ask("/")
     assert "Strict-Transport-Security: max-age=" in seen.ask("/", port=9443)
 
 
-def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
-    """Renew the certificate while clients ask: the world sees each new one, and no request fails."""
+def renew(seen: PublicView, host: Host, command: str, times: int = 3) -> None:
+    """Renew the certificate while clients send requests: each new certificate is served, and no request fails."""
     with seen.load():
         serials = [seen.certificate().serial_number]
         for _ in range(times):
@@ -87,7 +87,7 @@ def renew(seen: Seen, host: Host, command: str, times: int = 3) -> None:
 
 
 def test_self_signed(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
-    seen = Seen(machine, tmp_path, machine.address)
+    seen = PublicView(machine, tmp_path, machine.address)
     check(machine, host, seen, {})
     check_tls(seen)
     seen.ask("/forged", "X-Forwarded-For: 203.0.113.9")
@@ -112,7 +112,7 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
         return made
 
     first = install()
-    seen = Seen(machine, tmp_path, machine.address)
+    seen = PublicView(machine, tmp_path, machine.address)
     assert seen.certificate() == first.certificate
     with ocsp_responder(tmp_path, between, first, 8888):
         deadline = time.monotonic() + 10
@@ -124,7 +124,7 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
     with seen.load():
         second = install()
     assert seen.certificate() == second.certificate != first.certificate
-    # Of a public authority, which the controller knows by itself, nothing lies among the secrets.
+    # For a certificate of a public authority, which the controller trusts anyway, there is no ca.crt among the secrets.
     (machine.secrets / "ca.crt").unlink()
     del variables["trackbox_ca_certificate"]
     options = ["--extra-vars", json.dumps({**variables, "verify_only": "tls_certificate"})]
@@ -138,7 +138,7 @@ def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> N
     variables |= {"trackbox_ca_certificate": str(tmp_path / "root.crt")}
     machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
     with tls_proxy(tmp_path, sign("proxy", root, names=[NAME]), controller, machine.address, {443: 80, 9443: 9443}):
-        seen = Seen(machine, tmp_path, controller)
+        seen = PublicView(machine, tmp_path, controller)
         check(machine, host, seen, variables)
         assert "Strict-Transport-Security" not in seen.ask("/")
     with pytest.raises(OSError, match="refused"):
@@ -153,19 +153,19 @@ def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> N
 
 
 def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
-    # This server will not know the account of an earlier one's.
+    # The new ACME server does not know accounts of an earlier one.
     host.check_output("rm -rf /var/lib/trackbox/acme /etc/trackbox/nginx/acme*")
     with acme_server(tmp_path, controller, machine.address) as variables:
         variables |= {"nginx_tls": "acme", "trackbox_host": NAME}
         machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
-        seen = Seen(machine, tmp_path, machine.address)
+        seen = PublicView(machine, tmp_path, machine.address)
         assert "Pebble" in seen.certificate().issuer.rfc4514_string()
-        # Pebble's certificates last for minutes.
+        # Pebble's certificates are valid for minutes only.
         check(machine, host, seen, variables | {"verify_certificate_days": 0})
         check_tls(seen)
         assert "404 Not Found" in seen.ask("/.well-known/acme-challenge/", port=80)
         renew(seen, host, RENEW)
-    # Without the server there is no new one, and the old one goes on.
+    # Without the ACME server there is no new certificate, and the old one stays.
     serial = seen.certificate().serial_number
     assert host.run(RENEW).rc != 0
     host.check_output("systemctl reset-failed trackbox-certificate")

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from machine import ROOT, Machine
@@ -16,7 +17,7 @@ LIST = "roles/wiring/vars/main/services.yml"
 FILE = "'/var/lib/hello/a näme'"
 LAST = "  firewall: workbench\n"
 # The machine that has the front door has the page, too.
-GROUP = {"all": {"children": {"workbench": {"children": {"hello": {"children": {"nginx": {}}}}}}}}
+GROUP: dict[str, Any] = {"all": {"children": {"workbench": {"children": {"hello": {"children": {"nginx": {}}}}}}}}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The fixtures of molecule/tests, for the machine whose playbooks are killed."""
+"""Imports the fixtures of molecule/tests for the machine whose playbooks are killed."""
 
 from machine import Machine, host, machine
 

@@ -1,4 +1,4 @@
-"""A playbook is killed, and others are typed after it: each works, or names the one to be typed first."""
+"""After a killed playbook each other playbook works, or names the playbook that must be typed first."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from killing import ARTIFACTS, HOST, is_whole, kill, options, path_of, said
+from interrupted_playbooks import ARTIFACTS, HOST, check_intact, kill, options, path_of, said
 from machine import Machine
 from testinfra.host import Host
 
 BEFORE = "/opt/trackbox/minio/minio.service.before"
-# By playbook, the command that succeeds at the moment when it is killed.
+# For each playbook the command that succeeds at the moment of the kill.
 MOMENTS = {
     "site.yml": "systemctl is-active --quiet trackbox-lock",
     "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",
-    # Its unit is held there, and goes on when it is told to.
+    # The restore's unit is stopped at that moment, and continued later.
     "restore.yml": "[ -e /var/lib/trackbox/half-restored ] && systemctl kill --signal=STOP trackbox-restore",
     "upgrade.yml": "[ -e $OLD ] && ! cmp -s $OLD /etc/systemd/system/minio.service".replace("$OLD", BEFORE),
     "rotate-secrets.yml": "grep -q mlflow-next /etc/trackbox/mlflow/aws",
@@ -29,7 +29,7 @@ RESTORE = f"type ansible-playbook playbooks/restore.yml -e restore_confirm={HOST
 UPGRADE = "type ansible-playbook playbooks/upgrade.yml again"
 ROTATE = "type ansible-playbook playbooks/rotate-secrets.yml -e rotate=mlflow_s3_secret again"
 CHANGING = ["site.yml", "backup.yml", "rotate-secrets.yml", "uninstall.yml", "garbage.yml", "train.yml"]
-# By playbook that was killed, those that are typed after it and what they are refused by; nothing where they work.
+# For each killed playbook: the playbooks typed after it, with the refusal, or "" if they work.
 AFTERWARDS: dict[str, dict[str, str]] = {
     "site.yml": {"backup.yml": "", "site.yml": ""},
     "backup.yml": {"site.yml": "", "garbage.yml": ""},
@@ -43,13 +43,13 @@ AFTERWARDS: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for files of settings."""
+    """Return a folder for files of settings."""
     return tmp_path_factory.mktemp("states")
 
 
 @pytest.fixture(scope="module")
 def work(machine: Machine, folder: Path) -> bytes:
-    """Write an artifact, and back it up; return it as it is served."""
+    """Write an artifact, and back it up; return its content."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     content = json.dumps(secrets.token_hex(4 << 20))
     assert machine.ask(f"{ARTIFACTS}/before.bin", method="PUT", body=json.loads(content), **admin).status == 200
@@ -58,7 +58,7 @@ def work(machine: Machine, folder: Path) -> bytes:
 
 
 def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
-    """See that a playbook is refused while the unit of a killed restore runs, by the unit's name and with a way out."""
+    """Check that a playbook is refused while the unit of a killed restore runs, with the unit's name and a remedy."""
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
@@ -66,7 +66,7 @@ def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> No
 
 
 @pytest.mark.parametrize("killed", AFTERWARDS)
-def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
+def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
     machine: Machine, host: Host, folder: Path, work: bytes, killed: str
 ) -> None:
     kill(machine, host, killed, options(killed, folder), MOMENTS[killed])
@@ -86,17 +86,17 @@ def test_after_a_killed_playbook_the_next_one_works_or_names_the_remedy(
             assert machine.secret("mlflow_s3_secret")
     given = options(killed, folder)
     machine.play(*given, playbook=path_of(killed))
-    is_whole(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
+    check_intact(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
     if killed == "upgrade.yml":
-        # Back to what the inventory says: another binary is an upgrade, too.
+        # Back to the inventory's binary, which is an upgrade, too.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
 
 
-def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_request(
+def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("rotate-secrets.yml", folder)
-    # MLflow uses the second user, and the controller has adopted its key: the next rotation makes another.
+    # At this moment MLflow uses the second user, whose key the controller has adopted: a new rotation makes another.
     started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
@@ -116,10 +116,10 @@ def test_a_rotation_typed_again_while_mlflow_uses_its_second_user_fails_no_reque
         thread.join()
     assert len(answers) > 10
     assert set(answers) == {200}
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
-def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
+def test_settings_written_by_a_killed_site_yml_are_applied_by_the_next_run(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = ["--extra-vars=nginx_hsts_seconds=4711"]
@@ -128,10 +128,10 @@ def test_settings_that_a_killed_site_yml_wrote_are_in_force_after_the_next_one(
     machine.play(*given)
     assert machine.ask("/healthz").headers["Strict-Transport-Security"] == "max-age=4711"
     machine.play()
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
-def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the_door(
+def test_after_ctrl_c_the_restore_ends_on_the_machine_and_a_repetition_opens_the_door(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("restore.yml", folder)
@@ -141,10 +141,10 @@ def test_ctrl_c_lets_the_restore_end_on_the_machine_and_typed_again_it_opens_the
     host.check_output("timeout 300 sh -c %s", "while systemctl is-active --quiet trackbox-restore; do sleep 1; done")
     assert RESTORE in said(machine.play(status=2))
     machine.play(*given, playbook="playbooks/restore.yml")
-    is_whole(machine, folder, work)
+    check_intact(machine, folder, work)
 
 
-def test_a_backup_that_waits_in_vain_says_who_holds_the_lock_and_what_ends_that(machine: Machine, host: Host) -> None:
+def test_a_backup_that_waits_in_vain_names_the_lock_and_its_remedy(machine: Machine, host: Host) -> None:
     hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
     host.check_output(
         "systemd-run --quiet --collect --unit=trackbox-lock --description='restore.yml of elsewhere process 1' "

@@ -1,4 +1,4 @@
-"""minio_data_dir names another folder: nothing is started beside the objects, and they can move."""
+"""minio_data_dir names another folder: MinIO does not start without its objects, and the objects can be moved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from killing import ARTIFACTS, HOST, said
+from interrupted_playbooks import ARTIFACTS, HOST, said
 from machine import Machine
 from testinfra.host import Host
 
@@ -27,18 +27,18 @@ def test_another_folder_is_refused_before_anything_is_changed(machine: Machine, 
     assert not host.file(NEW).exists
 
 
-def test_the_name_of_before_is_refused(machine: Machine) -> None:
+def test_the_old_variable_is_refused(machine: Machine) -> None:
     output = said(machine.play("--extra-vars=trackbox_object_folder=/srv/objects", status=2))
     assert "trackbox_object_folder is called minio_data_dir now: rename it in your variables." in output
 
 
 def move(host: Host, sentence: str) -> None:
-    """Type on the machine what a refusal says."""
+    """Run the commands of a refusal on the machine."""
     commands, *_ = re.findall(r"move them there first \(on \S+: (.*?)\) and type it again", sentence)
     host.check_output(commands.replace("{}", "'{}'"))
 
 
-def test_moved_as_the_sentence_says_they_are_served_backed_up_and_watched(
+def test_objects_moved_by_the_printed_commands_are_served_backed_up_and_watched(
     machine: Machine, host: Host, tmp_path: Path
 ) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
@@ -50,7 +50,7 @@ def test_moved_as_the_sentence_says_they_are_served_backed_up_and_watched(
         assert machine.ask(f"{ARTIFACTS}/new.bin", method="PUT", body="after", **admin).status == 200
         assert host.run(f"find {NEW} -path '*new.bin*' -name xl.meta").stdout
         machine.play(MOVED, playbook="playbooks/backup.yml")
-        # The watermark looks at the disk of the new folder.
+        # The watermark checks the disk of the new folder.
         host.check_output("systemctl is-active minio-watermark")
         assert NEW in host.check_output("systemctl cat minio-watermark")
         found = machine.promises(tmp_path, MOVED)

@@ -1,4 +1,4 @@
-"""Two hosts keep their backups in one repository: neither forgets, or restores by itself, what is the other one's."""
+"""Two hosts keep their backups in one repository: neither deletes nor restores the other's backups by itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import shlex
 
 from testinfra.host import Host
 
-# Makes backups of one part and a manifest each, as hosts that keep one backup; prints whose backups are left, and whose
-# backup is the newest for each host.
+# Makes small backups of two hosts that keep one backup each; prints the hosts of the remaining backups, and the host of
+# each host's newest backup.
 PROGRAM = """
 import json, pathlib, sys, tempfile
 from dataclasses import replace
@@ -43,7 +43,7 @@ print(json.dumps([left(last), newest("a"), newest("b"), newest("c")]))
 """
 
 
-def test_each_forgets_and_restores_its_own(host: Host) -> None:
+def test_each_host_deletes_and_restores_only_its_own_backups(host: Host) -> None:
     host.check_output("rm -rf /srv/two")
     command = f"cd /opt/trackbox/backup && /opt/trackbox/minio/sdk/bin/python -B -c {shlex.quote(PROGRAM)} /srv/two"
     try:

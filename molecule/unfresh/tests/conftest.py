@@ -1,4 +1,4 @@
-"""The fixtures of molecule/tests, for the machine that is not fresh."""
+"""Imports the fixtures of molecule/tests for the machine that is not fresh."""
 
 from machine import Machine, host, machine
 

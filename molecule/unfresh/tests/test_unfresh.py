@@ -1,6 +1,6 @@
-"""On a machine that is not fresh Trackbox works, or refuses in one sentence before it changes anything.
+"""On a machine that was used before, Trackbox works, or refuses with one sentence before it changes anything.
 
-In this order: the installation is used, then removed, and what somebody else has is put in its place.
+In this order: the installation is used, then removed, and then the machine gets accounts and servers of other people.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REMOVE = (ROOT / "roles/machine/files/remove").read_text()
 
 
 def refused(machine: Machine, **variables: Any) -> str:
-    """Return the sentence by which site.yml refuses these variables; fails unless nothing was changed."""
+    """Return the sentence by which site.yml refuses these variables; check that nothing was changed."""
     said = machine.play("--extra-vars", json.dumps(variables), status=2)
     assert " changed=0 " in said
     assert "TASK [machine : Packages" not in said
@@ -29,24 +29,24 @@ def refused(machine: Machine, **variables: Any) -> str:
 
 
 def orders(host: Host) -> str:
-    """Return what somebody's table holds."""
+    """Return the rows of another person's table."""
     return str(host.check_output("mariadb --skip-column-names --execute 'SELECT id FROM shop.orders'"))
 
 
-def test_root_has_the_umask_and_tmp_is_small(host: Host) -> None:
+def test_the_machine_has_the_umask_and_the_small_tmp(host: Host) -> None:
     assert host.check_output("runuser -u ops -- sudo sh -c umask") == "0077"
     assert "16M" in host.check_output("df --human-readable /tmp")
     assert "noexec" in host.check_output("findmnt --noheadings --output OPTIONS /tmp")
 
 
-def test_it_is_installed_and_keeps_its_promises(machine: Machine, tmp_path: Path) -> None:
+def test_the_installation_keeps_its_promises(machine: Machine, tmp_path: Path) -> None:
     machine.wait_for_health(200, 60)
     found = machine.promises(tmp_path)
     assert {name: result["detail"] for name, result in found.items() if result["state"] == "broken"} == {}
     assert found["programs_reachable"]["state"] == "held"
 
 
-def test_a_user_can_run_what_root_installed(host: Host) -> None:
+def test_a_user_can_run_programs_that_root_installed(host: Host) -> None:
     assert host.run("runuser -u nobody -- /opt/trackbox/training/fraud/environment/bin/fraud --help").rc == 0
 
 
@@ -54,7 +54,7 @@ def test_a_second_run_changes_nothing(machine: Machine) -> None:
     assert " changed=0 " in machine.play()
 
 
-def test_what_an_earlier_version_left_closed_is_opened_by_the_next_run(machine: Machine, host: Host) -> None:
+def test_the_next_run_corrects_modes_left_by_an_earlier_version(machine: Machine, host: Host) -> None:
     package = host.check_output("ls -d /opt/trackbox/training/fraud/environment/lib/python3*/site-packages/fraud")
     marks = "/opt/trackbox/training/fraud/environment/package-*"
     host.check_output(f"chmod -R go-rwx /opt/trackbox/uv {package} {marks}")
@@ -72,13 +72,13 @@ def test_the_other_flavor_is_refused(machine: Machine, host: Host) -> None:
     assert orders(host) == "7"
 
 
-def test_a_persons_name_in_a_variable_is_refused(machine: Machine, host: Host) -> None:
+def test_a_persons_account_in_a_variable_is_refused(machine: Machine, host: Host) -> None:
     said = refused(machine, trackbox_database_migration_user="ops")
     assert "has an account ops that Trackbox did not make (number " in said
     assert host.user("ops").shell == "/bin/bash"
 
 
-def test_uninstalled_it_leaves_somebodys_database_with_its_own_settings(machine: Machine, host: Host) -> None:
+def test_an_uninstallation_keeps_another_persons_database_and_its_settings(machine: Machine, host: Host) -> None:
     options = ["--extra-vars=uninstall_confirm=instance", "--extra-vars=uninstall_data=true"]
     machine.play(*options, playbook="playbooks/uninstall.yml")
     assert orders(host) == "7"
@@ -119,7 +119,7 @@ def test_uninstalled_it_leaves_somebodys_database_with_its_own_settings(machine:
     ],
     ids=["person", "system account", "group", "folder", "unit", "site"],
 )
-def test_what_belongs_to_somebody_else_is_refused(
+def test_accounts_folders_and_servers_of_other_people_are_refused(
     machine: Machine, host: Host, before: str, after: str, said: str
 ) -> None:
     host.check_output(before)
@@ -130,7 +130,7 @@ def test_what_belongs_to_somebody_else_is_refused(
 
 
 def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
-    """A person's that an earlier version took over, one from before, and one that Trackbox made."""
+    """The three accounts: a person's that an earlier version used, one from before Trackbox, one that Trackbox made."""
     host.check_output(
         "useradd --uid 1500 --home-dir /var/lib/minio --shell /usr/sbin/nologin minio && useradd --system mlflow &&"
         " useradd --system --comment Trackbox mlflow-migrate && groupadd trackbox && mkdir -p /var/lib/trackbox &&"
@@ -148,7 +148,7 @@ def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
-    """A project of somebody else, which knows of Trackbox's roles by its roles_path only."""
+    """Yield another project, which uses Trackbox's roles through roles_path."""
     variables = {
         "ansible_host": machine.address,
         "ansible_user": "ops",
@@ -179,7 +179,7 @@ def test_roles_are_used_alone_from_another_project(
 ) -> None:
     (project / "play.yml").write_text(json.dumps([{"hosts": "box", "become": True, "roles": roles}]))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
-    # Molecule has settings of its own for Ansible.
+    # Remove Molecule's own settings for Ansible.
     own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     for _ in range(2):
         done = subprocess.run(command, cwd=project, env=own, capture_output=True, text=True, timeout=600, check=False)

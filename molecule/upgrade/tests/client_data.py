@@ -1,4 +1,4 @@
-"""Write a year's work in small, or say what is there: every name and value, every artifact by its SHA-256, as JSON.
+"""Write a sample of a year's data, or read it: print every name and value, and every artifact's SHA-256, as JSON.
 
 client_data.py write|read
 """
@@ -40,7 +40,7 @@ def write(client: MlflowClient) -> None:
 
 
 def read(client: MlflowClient) -> dict[str, Any]:
-    """Return all of it."""
+    """Return all data that `write` creates, as read from the server."""
     found: dict[str, Any] = {}
     for experiment in client.search_experiments(order_by=["name"]):
         runs = client.search_runs([experiment.experiment_id], order_by=["attributes.run_name"])

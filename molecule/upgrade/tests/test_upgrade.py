@@ -1,6 +1,6 @@
-"""playbooks/upgrade.yml on a machine with MLflow of a year ago: it ends as the new or as the old one, with all work.
+"""playbooks/upgrade.yml on a machine with a year-old MLflow: it ends with the new or the old version, and all data.
 
-In this order: each test leaves the old MLflow running, until the one that upgrades it.
+The tests run in this order: each leaves the old MLflow running, until one of them upgrades it.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ UPGRADE = "playbooks/upgrade.yml"
 OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
 OLD_REVISION = "bf29a5ff90ea"
 OLD_COLLATION = "utf8mb4_bin"
-BLOCKER = "mcp_servers"  # a table that the last migrations make
+BLOCKER = "mcp_servers"  # a table that the last migrations create
 
 
-def work(machine: Machine, what: str = "read") -> str:
-    """Return what a client finds, as JSON; with `write` it writes it first."""
+def client_data(machine: Machine, what: str = "read") -> str:
+    """Run client_data.py; return what it reads, as JSON. With `write` it writes the data first."""
     return machine.run_client("../upgrade/tests/client_data.py", what).splitlines()[-1]
 
 
 def state(host: Host) -> tuple[str, str, str]:
-    """Return the current environment, the schema's revision and every file that an upgrade could have changed."""
+    """Return the current environment, the schema's revision, and the files that an upgrade could change."""
     revision = host.check_output("mysql -Ne 'SELECT version_num FROM mlflow.alembic_version'")
     files = host.check_output(
         "cd /; ls -d opt/trackbox/mlflow/* var/lib/trackbox/dumps/* 2>/dev/null; "
@@ -44,7 +44,7 @@ def state(host: Host) -> tuple[str, str, str]:
 
 
 def collations(host: Host) -> set[str]:
-    """Return the collations of MLflow's schema, of its tables and of every column that can be a key."""
+    """Return the collations of MLflow's schema, of its tables, and of every column that can be part of a key."""
     query = (
         "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow' "
         "UNION SELECT table_collation FROM information_schema.tables WHERE table_schema = 'mlflow' "
@@ -55,14 +55,14 @@ def collations(host: Host) -> set[str]:
 
 
 def said(output: str) -> str:
-    """Return what a playbook printed, without its line breaks."""
+    """Return a playbook's output without line breaks."""
     return " ".join(output.replace("'", "").split())
 
 
 @pytest.fixture(scope="module")
 def before(machine: Machine) -> str:
-    """Write a year's work; return it as a client finds it."""
-    found = work(machine, "write")
+    """Write the data; return them as a client reads them."""
+    found = client_data(machine, "write")
     assert found.count("of a year ago") == 31
     assert "model kept@champion" in found
     return found
@@ -70,17 +70,17 @@ def before(machine: Machine) -> str:
 
 @contextmanager
 def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
-    """Hold the machine against what it was."""
+    """Check afterwards that the machine's state and data are unchanged."""
     was = state(host)
     yield
     assert state(host) == was
     assert host.service("mlflow").is_running
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
 @contextmanager
-def asked(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
-    """Ask MLflow all the time; give when, with what status and after how many seconds it answered."""
+def probing(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
+    """Send requests to MLflow all the time; yield a list of the time, status and seconds of each answer."""
     answers: list[tuple[float, int, float]] = []
     ended = threading.Event()
 
@@ -106,13 +106,13 @@ def asked(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
         thread.join()
 
 
-def gap(answers: list[tuple[float, int, float]]) -> float:
-    """Return the seconds for which nobody was served."""
+def longest_gap(answers: list[tuple[float, int, float]]) -> float:
+    """Return the longest time without a successful answer, in seconds."""
     good = [start + took for start, status, took in answers if status == 200]
     return max(later - sooner for sooner, later in pairwise(good))
 
 
-def test_check_mode_says_from_what_to_what_and_changes_nothing(machine: Machine, host: Host, before: str) -> None:
+def test_check_mode_prints_the_versions_and_changes_nothing(machine: Machine, host: Host, before: str) -> None:
     with unchanged(machine, host, before):
         output = said(machine.play("--check", playbook=UPGRADE))
     assert re.search(
@@ -129,7 +129,7 @@ def test_site_yml_refuses_and_names_the_playbook(machine: Machine, host: Host, b
     assert f"schema has the revision {OLD_REVISION}" in output
     assert "Type ansible-playbook playbooks/upgrade.yml" in output
     assert state(host)[:2] == was[:2]
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_a_schema_that_cannot_be_upgraded_is_refused(
         assert state(host)[:2] == was[:2]
     finally:
         host.check_output(set_to.format(OLD_REVISION))
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
-def test_two_at_once_are_refused(machine: Machine, host: Host, before: str) -> None:
+def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, before: str) -> None:
     hold = "flock /run/trackbox.lock sh -c 'systemd-notify --ready; exec sleep 90'"
     host.check_output(
         f"systemd-run --quiet --collect --unit=another-one --service-type=notify -p NotifyAccess=all {hold}"
@@ -179,29 +179,29 @@ def test_two_at_once_are_refused(machine: Machine, host: Host, before: str) -> N
         host.check_output("systemctl stop another-one")
 
 
-def test_a_failed_migration_leaves_the_old_one_with_all_its_work(machine: Machine, host: Host, before: str) -> None:
+def test_a_failed_migration_restores_the_old_version_with_all_data(machine: Machine, host: Host, before: str) -> None:
     host.check_output(f"mysql -e 'CREATE TABLE mlflow.{BLOCKER} (x INT)'")
     try:
         was = state(host)
-        with asked(machine) as answers:
+        with probing(machine) as answers:
             output = said(machine.play(playbook=UPGRADE, status=2))
-        print(f"away for {gap(answers):.1f} s as a client saw it")
+        print(f"away for {longest_gap(answers):.1f} s as a client saw it")
         assert f"Table {BLOCKER} already exists" in output
         assert "the old version 3.6.0 answers again, with its database as it was" in output
         [dump] = set(re.findall(r"its dump is in (/var/lib/trackbox/dumps/\w+)", output))
         assert host.file(dump).mode == 0o700
         assert "-- Dump completed" in host.check_output(f"zcat {dump}/mlflow.sql.gz | tail -n 1")
-        # What is new is the folder of the dump, and the environment for the next time.
+        # New files: the folder of the dump, and the environment, which is kept for the next try.
         now = state(host)
         assert now[:2] == was[:2]
         assert set(was[2].splitlines()) <= set(now[2].splitlines())
-        assert work(machine) == before
+        assert client_data(machine) == before
     finally:
         host.check_output(f"mysql -e 'DROP TABLE mlflow.{BLOCKER}'")
 
 
-def test_a_failed_conversion_leaves_the_old_one_with_all_its_work(machine: Machine, host: Host, before: str) -> None:
-    # In utf8mb4 this key is too long, and the table comes after all of MLflow's.
+def test_a_failed_conversion_restores_the_old_version_with_all_data(machine: Machine, host: Host, before: str) -> None:
+    # This key is too long for utf8mb4, and the table is converted after all of MLflow's.
     host.check_output("mysql mlflow -e 'CREATE TABLE zz (x VARCHAR(1000), KEY (x)) CHARACTER SET latin1'")
     keys = "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = 'mlflow'"
     try:
@@ -212,12 +212,14 @@ def test_a_failed_conversion_leaves_the_old_one_with_all_its_work(machine: Machi
         assert state(host)[:2] == was[:2]
         assert host.check_output("mysql -Ne %s", keys) == had
         assert {name for name in collations(host) if name.startswith("utf8mb4")} == {OLD_COLLATION}
-        assert work(machine) == before
+        assert client_data(machine) == before
     finally:
         host.check_output("mysql mlflow -e 'DROP TABLE zz'")
 
 
-def test_one_that_was_interrupted_in_the_migration_goes_back_first(machine: Machine, host: Host, before: str) -> None:
+def test_an_upgrade_interrupted_in_the_migration_restores_the_old_version_first(
+    machine: Machine, host: Host, before: str
+) -> None:
     command, environment = machine.ansible(UPGRADE)
     moved = f"[ \"$(mysql -Ne 'SELECT version_num FROM mlflow.alembic_version')\" != {OLD_REVISION} ]"
     with subprocess.Popen(
@@ -229,16 +231,16 @@ def test_one_that_was_interrupted_in_the_migration_goes_back_first(machine: Mach
             os.killpg(play.pid, signal.SIGKILL)
     host.run("systemctl stop trackbox-migration")
     assert not host.service("mlflow").is_running
-    # Typed again, for the version from before, which does not know a half-migrated schema.
+    # Repeat it with the old version as the target: MLflow 3.6.0 does not know a half-migrated schema.
     assert "MLflow 3.6.0" in said(machine.play(OLD, playbook=UPGRADE))
     current, revision, _ = state(host)
     assert current.startswith("3.6.0")
     assert revision == OLD_REVISION
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
-def test_what_was_written_since_an_interruption_stays(machine: Machine, host: Host, before: str) -> None:
-    # The machine lost its power between dump and migration: its server came up by itself, and people went on.
+def test_data_written_after_an_interruption_stay(machine: Machine, host: Host, before: str) -> None:
+    # State after a power cut between dump and migration: the server started by itself, and clients wrote to it.
     dump = host.check_output("ls -t /var/lib/trackbox/dumps | grep -v unfinished | head -1")
     host.check_output(f"ln -sfn {dump} /var/lib/trackbox/dumps/unfinished")
     host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")
@@ -249,11 +251,11 @@ def test_what_was_written_since_an_interruption_stays(machine: Machine, host: Ho
         assert not host.file("/var/lib/trackbox/dumps/unfinished").exists
     finally:
         host.check_output("mysql mlflow -e %s", "DELETE FROM experiment_tags WHERE `key` = 'since'")
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
 def binary(folder: Path, says: str) -> tuple[str, ...]:
-    """Make what calls itself this release of MinIO and does not serve; return the options that upgrade to it."""
+    """Create a program that prints this release of MinIO and does not serve; return the options that upgrade to it."""
     path = folder / "minio"
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "minio version RELEASE.{says} (x)" && exit 0\nexit 1\n')
     path.chmod(0o755)
@@ -267,7 +269,7 @@ def binary(folder: Path, says: str) -> tuple[str, ...]:
         ("2099-01-01T00-00-00Z", "answers again."),
     ],
 )
-def test_another_minio_that_will_not_do_leaves_the_old_one(
+def test_a_minio_that_does_not_start_is_replaced_by_the_old_one(
     machine: Machine, host: Host, before: str, tmp_path: Path, release: str, sentence: str
 ) -> None:
     unit = host.file("/etc/systemd/system/minio.service").content
@@ -275,10 +277,10 @@ def test_another_minio_that_will_not_do_leaves_the_old_one(
     assert sentence in output
     assert host.file("/etc/systemd/system/minio.service").content == unit
     assert host.service("minio").is_running
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
-def test_a_newer_minio_takes_over(machine: Machine, host: Host, before: str, tmp_path: Path) -> None:
+def test_a_newer_minio_is_installed(machine: Machine, host: Host, before: str, tmp_path: Path) -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
     shutil.copy(next(cache.glob("*/minio")), tmp_path / "minio")
     with (tmp_path / "minio").open("ab") as other:
@@ -289,10 +291,10 @@ def test_a_newer_minio_takes_over(machine: Machine, host: Host, before: str, tmp
     output = said(machine.play(*options, playbook=UPGRADE))
     assert re.search(r"MinIO \S+ \(\w+\) -> \w+: away for at most [0-9.]+ s, in which requests waited", output)
     assert host.check_output(running) != was
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
-# The server itself, under the number of a later release of its series, from a source that has the used one's name.
+# Builds the same server with the version number of a later release of its series, in a source with the used one's name.
 NEWER = """
 set -e
 mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
@@ -307,7 +309,7 @@ echo 'deb [trusted=yes] file:/srv/newer ./' >/etc/apt/sources.list.d/newer.list
 """
 
 
-def test_mysql_moves_within_its_series(machine: Machine, host: Host, before: str) -> None:
+def test_mysql_is_upgraded_within_its_series(machine: Machine, host: Host, before: str) -> None:
     host.check_output(NEWER)
     try:
         output = said(machine.play(OLD, playbook=UPGRADE))
@@ -315,19 +317,20 @@ def test_mysql_moves_within_its_series(machine: Machine, host: Host, before: str
         assert "9.7.99-1" in host.check_output("dpkg-query --show mysql-server")
         [dump] = host.check_output("ls /var/lib/trackbox/dumps/*-mysql/all.sql.gz").split()
         assert "-- Dump completed" in host.check_output(f"zcat {dump} | tail -n 1")
-        assert work(machine) == before
+        assert client_data(machine) == before
     finally:
         host.check_output("rm -rf /srv/newer /etc/apt/sources.list.d/newer.list && apt-get update --quiet")
 
 
-def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str) -> None:
-    with asked(machine) as answers:
+def test_the_upgrade_keeps_all_data(machine: Machine, host: Host, before: str) -> None:
+    with probing(machine) as answers:
         output = said(machine.play(playbook=UPGRADE))
     [away] = re.findall(r"away for ([0-9.]+) s", output)
     slowest = max(took for *_, took in answers)
-    print(f"away for {away} s as it says, {gap(answers):.1f} s as a client saw it, whose slowest took {slowest:.1f} s")
-    assert gap(answers) < 120
-    # While it is away who asks is refused at once. Only who comes while it starts waits for it, as at any restart.
+    seen = longest_gap(answers)
+    print(f"unavailable for {away} s by upgrade.yml, {seen:.1f} s by a client; slowest answer: {slowest:.1f} s")
+    assert seen < 120
+    # While MLflow is stopped, requests are refused at once. Only requests during its start wait, as at any restart.
     refused = [took for _, status, took in answers if status >= 500]
     assert refused
     assert max(refused) < 5
@@ -335,17 +338,17 @@ def test_the_upgrade_keeps_everything(machine: Machine, host: Host, before: str)
     assert not current.startswith("3.6.0")
     assert revision != OLD_REVISION
     assert collations(host) == {"utf8mb4_0900_bin"}
-    assert work(machine) == before
+    assert client_data(machine) == before
 
 
-def test_a_second_one_has_nothing_to_do(machine: Machine, host: Host, before: str) -> None:
+def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: str) -> None:
     with unchanged(machine, host, before):
         output = machine.play(playbook=UPGRADE)
     assert "Nothing to upgrade" in output
     assert re.search(r"changed=0 .*failed=0", output)
 
 
-def test_site_yml_has_nothing_to_do_after_it(machine: Machine) -> None:
+def test_site_yml_changes_nothing_after_the_upgrade(machine: Machine) -> None:
     assert re.search(r"changed=0 .*failed=0", machine.play())
 
 
@@ -356,13 +359,13 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
         assert "it is of a newer Trackbox, or foreign" in output
 
 
-def test_the_way_back_works_later_too(machine: Machine, host: Host, before: str) -> None:
+def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
     host.check_output(f"/var/lib/trackbox/dumps/{dumps[-1]}/back")
     current, revision, _ = state(host)
     assert current.startswith("3.6.0")
     assert revision == OLD_REVISION
     assert collations(host) == {OLD_COLLATION}
-    assert work(machine) == before
-    # What it undid is not lost: it lies beside the dump.
+    assert client_data(machine) == before
+    # The data that it removed are saved in a dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")

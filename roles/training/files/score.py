@@ -1,6 +1,6 @@
-"""Load each registered model that has an alias, and score its own example with it; print a line for each.
+"""Load each registered model that has an alias, and score its input example; print a line for each model.
 
-A model that needs packages which this environment lacks is named; any other error ends the program with 1.
+A model that needs packages missing in this environment is reported; any other error makes the exit code 1.
 """
 
 import sys

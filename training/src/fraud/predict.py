@@ -73,7 +73,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         number = error.errno or int((re.findall(r"\[errno (\d+)\]", str(error)) or [0])[0])
         raise OutputError(
             f"{path} cannot be written ({os.strerror(number) if number else error})",
-            "Choose another place with -o; nothing was left there.",
+            "Choose another file with -o; no partial file is left.",
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -137,6 +137,6 @@ def predict(
             flagged += int(np.sum(table["decision"].to_numpy()))
             progress(rows)
         if pending is None:
-            raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
+            raise DataError(f"{source} has a header and no rows", "Add some transactions.")
         pending.result()
     return Prediction(rows, flagged, version, model.threshold, str(output))

@@ -38,9 +38,9 @@ def find_comparison(client: MlflowClient, experiment_name: str, run_id: str | No
         try:
             run = client.get_run(run_id)
         except MlflowException as error:
-            raise RegistryError(f"There is no run {run_id}", "Copy it from its page.") from error
+            raise RegistryError(f"There is no run {run_id}", "Copy it from MLflow.") from error
         if "best.model" not in run.data.tags:
-            raise RegistryError(f"Run {run_id} is no finished comparison", "Name its parent.")
+            raise RegistryError(f"Run {run_id} is no finished comparison", "Use its parent.")
         return run
     experiment = client.get_experiment_by_name(experiment_name)
     found = experiment and client.search_runs(

@@ -70,7 +70,7 @@ def in_parallel(work: Callable[[Recipe], Result], recipes: list[Recipe], jobs: i
     """Call `work` for every recipe, the longest first, in `jobs` threads.
 
     Raises:
-        Exception: the first error of `work`; what has not begun is cancelled.
+        Exception: the first error of `work`; calls that have not started are cancelled.
 
     """
     pool = ThreadPoolExecutor(jobs)

@@ -50,7 +50,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The description of a data set; it is stored beside the rows.
+    """The description of a data set, which is stored with the rows.
 
     Attributes:
         hash: SHA-256 of the values, which is the data set's name.

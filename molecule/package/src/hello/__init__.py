@@ -1,4 +1,4 @@
-"""A training package that trains nothing: it logs one run to the experiment and server that the environment names."""
+"""A minimal training package: it trains nothing, and logs one run to the experiment and server of the environment."""
 
 import sys
 
@@ -6,7 +6,7 @@ import mlflow
 
 
 def main() -> None:
-    """Log a run with the metric `loudness`, the length of the greeting, and print its identifier."""
+    """Log a run with the metric `loudness`, the length of the greeting; print the run's identifier."""
     greeting = " ".join(sys.argv[1:]) or "hello"
     with mlflow.start_run(run_name=greeting) as run:
         mlflow.log_metric("loudness", len(greeting))

@@ -43,7 +43,7 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, on
 def push(file: str, as_json: bool, quiet: bool) -> None:
     """Check FILE (CSV, gzipped CSV, Parquet or openml:ID) and store it in the bucket.
 
-    The data set is named by a hash of its content: to push it again changes nothing.
+    The data set is named by a hash of its content, so pushing it again changes nothing.
     """
     from fraud.data.dataset import from_name
     from fraud.data.store import Store
@@ -72,15 +72,17 @@ def list_(as_json: bool) -> None:
 @click.option(
     "--profile", type=click.Choice(["default", "seed"]), default="default", show_default=True
 )
-@click.option("--models", help="Only these of the profile, separated by commas.")
+@click.option("--models", help="Separated by commas.  [default: all of the profile]")
 @click.option("--split", type=click.Choice(["time", "random"]), default="time", show_default=True)
 @click.option("--jobs", type=click.IntRange(1), help="Models at a time.  [default: one per core]")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--experiment", help="In MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
+@click.option("--experiment", help="Name in MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
 @click.option(
-    "--cost-fn", type=positive, default=120.0, show_default=True, help="Of a missed fraud."
+    "--cost-fn", type=positive, default=120.0, show_default=True, help="Cost of a missed fraud."
 )
-@click.option("--cost-fp", type=positive, default=5.0, show_default=True, help="Of a false alarm.")
+@click.option(
+    "--cost-fp", type=positive, default=5.0, show_default=True, help="Cost of a false alarm."
+)
 @json_option
 @quiet_option
 def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: Any) -> None:
@@ -99,10 +101,10 @@ def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: 
 @click.option("--force", is_flag=True, help="Make it the champion even if it is not better.")
 @json_option
 def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -> None:
-    """Make the best model of a comparison the champion, if it beats today's.
+    """Make the best model of a comparison the champion, if it beats the current one.
 
-    COMPARISON is the identifier of a comparison's run; without it the newest one counts. The
-    two models are compared on the same test rows by a paired bootstrap of average precision.
+    COMPARISON is the identifier of a comparison's run (default: the newest comparison). The two
+    models are compared on the same test rows by a paired bootstrap of average precision.
     """
     from fraud.promote import promote as run
     from fraud.tracking.probe import probe
@@ -115,7 +117,7 @@ def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -
 
 @cli.command()
 def rollback() -> None:
-    """Make the previous champion the champion again, and the other way round."""
+    """Swap the champion and the previous champion."""
     from fraud.tracking.probe import probe
     from fraud.tracking.registry import rollback as run
 
@@ -136,8 +138,8 @@ def rollback() -> None:
 def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None:
     """Score the transactions in FILE (CSV or Parquet, of any size) with the champion.
 
-    The output has a row for each of FILE's, in the same order: score, decision (1 is flagged)
-    and the model's version. It appears when it is complete.
+    The output has a row for each row of FILE, in the same order: score, decision (1 is flagged)
+    and the model's version. The output file is created when it is complete.
     """
     from fraud.predict import predict as run
     from fraud.tracking.probe import probe

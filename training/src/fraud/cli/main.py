@@ -15,7 +15,7 @@ from fraud import signals
 from fraud.cli.commands import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
-#: For MLflow's client, unless the user has set them: it gives up in seconds and prints nothing.
+#: Settings of MLflow's client, unless the user has set them: fail within seconds, print nothing.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -32,7 +32,7 @@ def as_fraud_error(error: Exception) -> FraudError | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return OutputError(
             f"The disk is full ({error.filename or tempfile.gettempdir()})",
-            "Free some space, or let TMPDIR name a directory that has it.",
+            "Free some space, or set TMPDIR to a directory on another disk.",
         )
     if type(error).__module__.split(".")[0] not in ("mlflow", "requests", "urllib3"):
         return None

@@ -98,8 +98,8 @@ def resolve(name: str | None, store: Store) -> Dataset:
             return found
         if name == "latest":
             raise DataError(
-                f"The bucket {store.settings.bucket} holds no data set but synthetic ones",
-                "`fraud data push FILE` puts one there; `--data synthetic` trains without.",
+                f"The bucket {store.settings.bucket} has only synthetic data sets",
+                "`fraud data push FILE` stores a real one; `--data synthetic` needs none.",
             )
     if name in (None, "synthetic"):
         dataset = make_synthetic()

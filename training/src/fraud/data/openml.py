@@ -11,7 +11,7 @@ SCHEME = "openml:"
 
 
 def fetch(name: str) -> pd.DataFrame:
-    """Download `openml:ID`; cells that are no numbers become NaN.
+    """Download `openml:ID`; cells without a number become NaN.
 
     Raises:
         DataError: `name` has no valid identifier, or the download fails.
@@ -26,7 +26,7 @@ def fetch(name: str) -> pd.DataFrame:
         )
     except Exception as error:
         raise DataError(
-            f"OpenML's data set {identifier} was not fetched ({error})",
+            f"OpenML's data set {identifier} could not be downloaded ({error})",
             "Download it elsewhere and push the file: `fraud data push FILE`.",
         ) from error
     frame: pd.DataFrame = fetched.frame.apply(pd.to_numeric, errors="coerce")

@@ -33,9 +33,9 @@ def first_bytes(path: Path) -> bytes:
     except IsADirectoryError:
         raise DataError(f"{path} is a directory", "Name a CSV or Parquet file.") from None
     except PermissionError:
-        raise DataError(f"{path} may not be read", "Ask its owner, or use a copy.") from None
+        raise DataError(f"{path} is not readable", "Ask its owner, or use a copy.") from None
     if not found:
-        raise DataError(f"{path} is empty", "Give it a header and some transactions.")
+        raise DataError(f"{path} is empty", "Add a header and some transactions.")
     return found
 
 

@@ -77,8 +77,8 @@ def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
         first: number of rows of the source before these.
 
     Raises:
-        DataError: names row (the first below the header is 1) and column of the first cell that
-            is not.
+        DataError: a cell has no such number; the message names its row (the first below the
+            header is 1) and column.
 
     """
     finite = np.abs(frame.to_numpy(dtype=np.float64)) <= np.finfo(np.float32).max
@@ -94,7 +94,7 @@ def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
 
 
 def check_labels(labels: pd.Series, source: str) -> None:
-    """Raise DataError unless `Class` has 0 and 1, both of them and nothing else."""
+    """Raise DataError unless `Class` has both 0 and 1, and no other value."""
     wrong = labels[~labels.isin([0, 1])]
     if len(wrong):
         raise DataError(
@@ -120,7 +120,7 @@ def clean(frame: pd.DataFrame, source: str) -> Clean:
 
     """
     if frame.empty:
-        raise DataError(f"{source} has a header and no rows", "Give it some transactions.")
+        raise DataError(f"{source} has a header and no rows", "Add some transactions.")
     check_columns(list(frame.columns), source)
     frame = frame[COLUMNS].astype(np.float64).reset_index(drop=True)
     check_numbers(frame, source)

@@ -43,11 +43,11 @@ def _as_service_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except s3errors.NoCredentialsError as error:
-        raise ServiceError(f"{where} wants a key and AWS_ACCESS_KEY_ID is not set", HINT) from error
+        raise ServiceError(f"{where} needs a key; AWS_ACCESS_KEY_ID is not set", HINT) from error
     except s3errors.SSLError as error:
         raise ServiceError(
             f"{where} shows a certificate that is not trusted",
-            "Let AWS_CA_BUNDLE name the installation's CA.",
+            "Set AWS_CA_BUNDLE to the installation's CA file.",
         ) from error
     except s3errors.ClientError as error:
         answer = error.response.get("Error", {})
@@ -103,7 +103,7 @@ class Store:
             what = "no data set" if not found else f"{len(found)} data sets"
             raise DataError(
                 f"The bucket {self.settings.bucket} has {what} with a hash beginning {name}",
-                "`fraud data list` shows what there is.",
+                "`fraud data list` shows all data sets.",
             )
         return found[0]
 

@@ -1,1 +1,1 @@
-"""How good scores are: metrics, intervals, permutation importance, pictures and the report."""
+"""Evaluation of scores: metrics, intervals, permutation importance, pictures, the report."""

@@ -1,4 +1,4 @@
-"""Permutation importance: the fall of a model's average precision without one feature."""
+"""Permutation importance: the drop in average precision when one feature is shuffled."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def score_histogram(labels: np.ndarray, scores: np.ndarray, threshold: float, ti
 def feature_importance(importance: pd.Series, title: str, count: int = 12) -> Figure:
     """The `count` largest values of `fraud.evaluation.importance.permutation_importance`."""
     top = importance.head(count)[::-1]
-    figure = new(f"{title}: what matters", "fall of average precision without it", "")
+    figure = new(f"{title}: feature importance", "drop in average precision if shuffled", "")
     axes = figure.axes[0]
     axes.barh(list(top.index), top.to_numpy(), color=ORDINARY_COLOUR)
     axes.axvline(0, color=LINE_COLOUR, lw=0.8)

@@ -2,8 +2,8 @@
 
 `mlflow.pyfunc.load_model(…).predict(frame)` returns scores, never labels. scikit-learn's models
 return two columns, of which the second is P(fraud); XGBoost's booster returns P(fraud) alone; the
-isolation forest returns its anomaly score. `fraud_scores` makes one column of each. The threshold
-that was chosen on the validation part is stored in the model's metadata.
+isolation forest returns its anomaly score. `fraud_scores` reduces each to one column. The
+threshold that was chosen on the validation part is stored in the model's metadata.
 
 A saved model names no module of this package, so it loads where the package is not installed, and
 still loads after a module here was moved or renamed.

@@ -37,7 +37,7 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
     try:
         answer = requests.get(
             settings.tracking_uri + PROBE,
-            # Of text, requests would send Latin-1; NGINX and MLflow's client speak UTF-8.
+            # requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
             auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=timeout,
@@ -45,7 +45,7 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
     except requests.exceptions.SSLError as error:
         raise ServiceError(
             f"{where} shows a certificate that is not trusted",
-            "Let MLFLOW_TRACKING_SERVER_CERT_PATH name the installation's CA.",
+            "Set MLFLOW_TRACKING_SERVER_CERT_PATH to the installation's CA file.",
         ) from error
     except requests.RequestException as error:
         raise ServiceError(

@@ -1,4 +1,4 @@
-"""The runs of one comparison on the tracking server; none is left open, whatever happens."""
+"""The runs of one comparison on the tracking server; all are closed, even after an error."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Tracker:
         Args:
             name: of the run.
             role: value of the tag `role`, `comparison` or `model`.
-            parent: identifier of the run above it.
+            parent: identifier of the parent run.
 
         """
         run = self._start(name, role, parent)

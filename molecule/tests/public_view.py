@@ -1,4 +1,4 @@
-"""A machine as its clients see it, by what `secrets/env` says at the moment."""
+"""The machine as clients reach it, with the current settings of `secrets/env`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cryptography import x509
 from machine import ROOT, Machine
 
 NAME = "trackbox.test"
-# Runs a command where that name has an address, for it alone.
+# Runs a command with its own /etc/hosts, in which trackbox.test has an address.
 NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 
-class Seen:
-    """The front door at an address, to which trackbox.test leads for these clients."""
+class PublicView:
+    """The front door at an address; for its clients the name trackbox.test leads to this address."""
 
     def __init__(self, machine: Machine, folder: Path, address: str) -> None:
         self.address, self.hosts = address, folder / "hosts"
@@ -34,14 +34,14 @@ class Seen:
         self.trust.verify_flags |= ssl.VERIFY_X509_STRICT
 
     def start(self, script: Path, *arguments: str) -> subprocess.Popen[str]:
-        """Start a client in an environment of nothing but what `secrets/env` says."""
+        """Start a client with only the environment variables of `secrets/env`."""
         command = [*NAMED, str(self.hosts), str(ROOT / "training/.venv/bin/python"), str(script), *arguments]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings}
         pipes: dict[str, Any] = dict.fromkeys(["stdin", "stdout", "stderr"], subprocess.PIPE)
         return subprocess.Popen(command, env=environment, text=True, **pipes)
 
     def check_clients(self) -> None:
-        """Let an unchanged MLflow client log a run with an artifact, and an unchanged boto3 list the data sets."""
+        """Check that an unchanged MLflow client logs a run with an artifact, and that boto3 lists the data sets."""
         scripts = Path(__file__).parent
         keys = [self.settings["AWS_ACCESS_KEY_ID"], self.settings["AWS_SECRET_ACCESS_KEY"]]
         mlflow = self.start(scripts / "client_mlflow.py")
@@ -52,7 +52,7 @@ class Seen:
             assert wanted in out
 
     def certificate(self, port: int = 443) -> x509.Certificate:
-        """Connect as a client that trusts what `secrets/env` names alone; return the server's certificate."""
+        """Connect as a client that trusts only the authority in `secrets/env`; return the server's certificate."""
         with (
             socket.create_connection((self.address, port), 5) as connection,
             self.trust.wrap_socket(connection, server_hostname=self.host) as secure,
@@ -60,7 +60,7 @@ class Seen:
             return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
 
     def ask(self, path: str, *headers: str, port: int = 443) -> str:
-        """Send one request, in clear text to port 80; return the answer."""
+        """Send one request, to port 80 in clear text; return the answer."""
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.host}", "Connection: close", *headers, "", ""]
         with socket.create_connection((self.address, port), 5) as plain:
             connection = plain if port == 80 else self.trust.wrap_socket(plain, server_hostname=self.host)
@@ -69,13 +69,13 @@ class Seen:
                 return answer.read().decode(errors="replace")
 
     def stapled(self) -> str:
-        """Return what openssl says of the responder's answer that comes with the certificate."""
+        """Return openssl's output for the stapled OCSP answer."""
         command = ["openssl", "s_client", "-connect", f"{self.address}:443", "-status"]
         return subprocess.run(command, input="", capture_output=True, text=True, timeout=10, check=False).stdout
 
     @contextmanager
     def load(self) -> Iterator[None]:
-        """Let clients ask without pause; none of their requests may fail."""
+        """Run clients that send requests without pause; check that none of their requests fails."""
         process = self.start(Path(__file__).with_name("client_load.py"))
         assert process.stdout
         assert process.stdout.readline() == "begun\n", process.communicate(timeout=30)[1]

@@ -1,4 +1,4 @@
-"""An admin may do everything, a viewer reads everything and changes nothing, and the log says who did what."""
+"""An admin may do everything, a viewer may only read, and the log has the user of each request."""
 
 import json
 import re
@@ -8,13 +8,13 @@ import pytest
 from machine import VIEWER, Machine
 from testinfra.host import Host
 
-# The calls of MLflow that read by POST, by the end of their path.
+# POST calls of MLflow that only read, by the end of their path.
 READS = ("search", "search-datasets", "get-latest-versions", "batchGetInfos", "calculate-filter-correlation", "metrics")
 
 
 @pytest.fixture(scope="module")
 def routes(host: Host) -> list[tuple[str, str]]:
-    """Every method and path that the installed MLflow answers, its parameters filled in."""
+    """Return every method and path of the installed MLflow, with values for its parameters."""
     script = Path(__file__).with_name("list_routes.py").read_text()
     found = json.loads(host.check_output("/opt/trackbox/mlflow/current/bin/python -c %s 2>/dev/null", script))
     assert len(found) > 400
@@ -28,7 +28,7 @@ def test_a_viewer_is_refused_every_call_that_writes_and_no_other(
     for method, path in routes:
         reads = method == "GET" or path == "/graphql" or (method == "POST" and path.rsplit("/", 1)[-1] in READS)
         if "/mlflow/assistant" in path:
-            continue  # refused to everybody
+            continue  # refused to all users
         answer = machine.ask(path, method=method, body=None if method == "GET" else {}, **viewer)
         denied = answer.status == 403 and b"PERMISSION_DENIED" in answer.body
         refused += denied
@@ -38,7 +38,7 @@ def test_a_viewer_is_refused_every_call_that_writes_and_no_other(
     assert refused > 200
 
 
-def test_without_the_password_nobody_learns_who_is_a_viewer(machine: Machine, viewer: dict[str, str]) -> None:
+def test_a_wrong_password_does_not_reveal_a_viewer(machine: Machine, viewer: dict[str, str]) -> None:
     for user in (VIEWER["name"], "admin", "nobody-at-all"):
         answer = machine.ask("/api/2.0/mlflow/runs/create", method="POST", body={}, user=user, password="wrong")
         assert answer.status == 401
@@ -76,7 +76,7 @@ def test_no_spelling_of_a_path_lets_a_viewer_write(machine: Machine, viewer: dic
     assert json.loads(after.body)["run"]["info"]["lifecycle_stage"] == "active"
 
 
-def test_a_viewers_client_reads_and_is_told_why_it_may_not_write(machine: Machine, viewer: dict[str, str]) -> None:
+def test_a_viewers_client_reads_and_gets_the_reason_of_a_refusal(machine: Machine, viewer: dict[str, str]) -> None:
     admin = json.loads(machine.run_client("client_mlflow.py").splitlines()[-1])
     login = {"MLFLOW_TRACKING_USERNAME": viewer["user"], "MLFLOW_TRACKING_PASSWORD": viewer["password"]}
     seen = json.loads(machine.run_client("client_viewer.py", admin["run"], **login).splitlines()[-1])
@@ -89,7 +89,7 @@ def test_a_run_carries_the_name_of_its_user(machine: Machine) -> None:
     assert json.loads(machine.run_client("client_mlflow.py").splitlines()[-1])["user"] == "admin"
 
 
-def test_the_log_says_who_did_what_from_where(machine: Machine, host: Host, viewer: dict[str, str]) -> None:
+def test_the_log_has_user_request_and_source(machine: Machine, host: Host, viewer: dict[str, str]) -> None:
     path = "/api/2.0/mlflow/experiments/delete"
     machine.ask(f"{path}?token=geheim", method="POST", body={}, **viewer)
     machine.ask(path, method="POST", body={}, user="admin", password="wrong")

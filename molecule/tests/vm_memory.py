@@ -1,4 +1,4 @@
-"""How much memory a machine of roles/local_vm may use and has used, as its control group on the controller says."""
+"""The memory limit and the peak memory of a machine of roles/local_vm, from its control group on the controller."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
-# Version 2 of control groups, and version 1: the limit, the peak, and the file that counts what was killed.
+# Control groups, version 2 and version 1: the file of the limit, of the peak, and of the number of killed processes.
 FILES = {
     "memory.max": ("memory.peak", "memory.events"),
     "memory.limit_in_bytes": ("memory.max_usage_in_bytes", "memory.oom_control"),
@@ -15,7 +15,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a machine may use (None: no bound), the most that it used, and how many were killed for it."""
+    """A machine's memory limit and peak in bytes (None: no limit), and the number of processes killed for it."""
 
     limit: int | None
     peak: int
@@ -23,13 +23,13 @@ class Memory:
 
 
 def memory_of(name: str) -> Memory | None:
-    """That of the machine of this name, since it was started; None where the controller counts no memory."""
+    """Return the memory of the machine of this name since its start; None if the controller does not account memory."""
     for limit, (peak, events) in FILES.items():
         for group in (GROUPS / f"trackbox-{name}", GROUPS / f"memory/trackbox-{name}"):
             if not (group / limit).exists():
                 continue
             words = (group / limit).read_text().strip()
-            # Version 1 has no word for it: the largest number of pages.
+            # Version 1 has no word for "no limit": it shows the largest number of pages.
             bound = None if words == "max" or int(words) > 2**62 else int(words)
             counts = dict(line.split() for line in (group / events).read_text().splitlines())
             return Memory(bound, int((group / peak).read_text()), int(counts["oom_kill"]))

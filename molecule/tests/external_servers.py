@@ -1,4 +1,4 @@
-"""What stands around a machine in the test of its TLS modes: an ACME server, a proxy with TLS, an OCSP responder."""
+"""Servers for the test of the TLS modes: an ACME server, a TLS proxy and an OCSP responder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pki import Signed, sign
 
 
 def programs(folder: Path) -> Path:
-    """Return the folder of pebble, the ACME server for tests, and of its name server; Debian has them."""
+    """Return the folder of pebble, an ACME server for tests, and its DNS server, from Debian if needed."""
     found = shutil.which("pebble")
     if found:
         return Path(found).parent
@@ -30,7 +30,7 @@ def programs(folder: Path) -> Path:
 
 
 def answers(url: str, trust: ssl.SSLContext) -> bytes:
-    """Return what a server answers once it is there."""
+    """Wait until a server answers; return the answer's body."""
     for attempt in range(50):
         try:
             with urllib.request.urlopen(url, context=trust, timeout=5) as answer:
@@ -44,9 +44,9 @@ def answers(url: str, trust: ssl.SSLContext) -> bytes:
 
 @contextmanager
 def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]:
-    """Run an ACME server at the address `here`, for which every name leads to `there`; yields the role's variables.
+    """Run an ACME server at the address `here`, which resolves every name to `there`; yield the role's variables.
 
-    Its certificates end so soon that each look at them renews them.
+    Its certificates expire so soon that every check renews them.
     """
     root = sign("ACME server's own root")
     own = sign("acme", root, names=[here, "127.0.0.1"])
@@ -93,7 +93,7 @@ def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]
 
 @contextmanager
 def tls_proxy(folder: Path, certificate: Signed, here: str, there: str, ports: dict[int, int]) -> Iterator[None]:
-    """Take TLS connections at `here` and hand their bytes to `there` in clear text. ports: from which to which."""
+    """Accept TLS connections at `here`, and forward their bytes to `there` in clear text. ports: from port to port."""
     (folder / "proxy.pem").write_text(certificate.key() + certificate.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "proxy.pem")
@@ -139,7 +139,7 @@ def tls_proxy(folder: Path, certificate: Signed, here: str, there: str, ports: d
 
 @contextmanager
 def ocsp_responder(folder: Path, authority: Signed, certificate: Signed, port: int) -> Iterator[None]:
-    """Answer for one certificate of the authority's that it is good."""
+    """Run an OCSP responder that reports one certificate of the authority as good."""
     (folder / "authority.crt").write_text(authority.pem)
     (folder / "authority.key").write_text(authority.key())
     end = f"{certificate.certificate.not_valid_after_utc:%y%m%d%H%M%SZ}"

@@ -1,4 +1,4 @@
-"""HTTP by hand: bytes that no library would send, and what comes back."""
+"""HTTP over a TLS socket: requests that no library would send, and their answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import yaml
 from machine import ROOT, Machine
 
-# NGINX's own pages end so, and these are its own answers in MLflow's form: what is neither, comes from behind the door.
+# NGINX's own pages contain this, and OWN_ANSWERS are its own answers in MLflow's form. Others come from a service.
 OWN_PAGE = b"<center>nginx</center>"
 OWN_ANSWERS = {
     status: {"error_code": code, "message": message}
@@ -26,7 +26,7 @@ OWN_ANSWERS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer."""
+    """An HTTP answer."""
 
     status: int
     head: bytes
@@ -34,13 +34,13 @@ class Reply:
 
 
 def connect(machine: Machine, port: int = 443) -> ssl.SSLSocket:
-    """Connect to a port with TLS; the certificate is not what is attacked here."""
+    """Connect to a port with TLS. The certificate is checked as usual: these tests do not attack it."""
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     return trust.wrap_socket(socket.create_connection((machine.address, port), timeout=10), server_hostname="localhost")
 
 
 def exchange(machine: Machine, sent: bytes, *, port: int = 443, quiet: float = 1.0) -> list[Reply]:
-    """Send these bytes; return every answer until the other side closes, or says nothing for `quiet` seconds."""
+    """Send these bytes; return all answers until the server closes or sends nothing for `quiet` seconds."""
     got = b""
     with connect(machine, port) as line:
         line.settimeout(quiet if b"Connection: close" not in sent else 10)
@@ -54,7 +54,7 @@ def exchange(machine: Machine, sent: bytes, *, port: int = 443, quiet: float = 1
 
 
 def parse(got: bytes) -> Iterable[Reply]:
-    """Yield the answers in a stream of them."""
+    """Yield each answer in a stream of answers."""
     while b"\r\n\r\n" in got:
         head, _, rest = got.partition(b"\r\n\r\n")
         status = int(head.split(maxsplit=2)[1])
@@ -69,15 +69,15 @@ def parse(got: bytes) -> Iterable[Reply]:
         yield Reply(status, head, body)
 
 
-def kept_out(reply: Reply) -> bool:
-    """Whether an answer comes from the door itself, and lets nobody in."""
+def is_refusal(reply: Reply) -> bool:
+    """Return whether NGINX itself refused the request, so that no service answered."""
     return reply.status >= 300 and (
         OWN_PAGE in reply.body or reply.body in (b"", b"not ready\n") or is_own_answer(reply)
     )
 
 
 def is_own_answer(reply: Reply) -> bool:
-    """Whether an answer is the door's own for this status, to the letter."""
+    """Return whether an answer's body is exactly NGINX's own answer for this status."""
     try:
         return json.loads(reply.body) == OWN_ANSWERS.get(reply.status)
     except ValueError:
@@ -85,13 +85,13 @@ def is_own_answer(reply: Reply) -> bool:
 
 
 def attack(machine: Machine, attacks: Counter[str], requests: Iterable[bytes], port: int = 443) -> list[str]:
-    """Send each request on a connection of its own; return those to which something behind the door answered."""
+    """Send each request on its own connection; return the requests that a service answered."""
 
     def one(request: bytes) -> list[str]:
         return [
             f"{request[:200]!r} -> {reply.status} {reply.body[:100]!r}"
             for reply in exchange(machine, request, port=port)
-            if not kept_out(reply)
+            if not is_refusal(reply)
         ]
 
     requests = list(requests)
@@ -101,7 +101,7 @@ def attack(machine: Machine, attacks: Counter[str], requests: Iterable[bytes], p
 
 
 def request(machine: Machine, method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
-    """The bytes of one request, after which the connection shall close."""
+    """Return the bytes of a request that asks the server to close the connection."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {machine.address}", "Connection: close", *headers]
     if body:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]

@@ -1,6 +1,6 @@
-"""Print every version in the bucket of data sets, as MinIO's root sees it; with an argument, put some there first.
+"""Print every object version in the bucket of data sets; with an argument, create some objects first.
 
-It runs on the machine, in the environment of MinIO's library.
+Runs on the machine, as MinIO's root user, in the environment of MinIO's library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Helpers of the tests of interrupted playbooks: kill a playbook at a moment, and check that the machine is whole."""
+"""Helpers of the tests of interrupted playbooks: kill a playbook at a moment, and check the machine afterwards."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/states"
 
 
 def said(output: str) -> str:
-    """Return what a playbook printed, on one line."""
+    """Return a playbook's output on one line, without quotes."""
     return " ".join(output.replace("'", "").split())
 
 
 def options(playbook: str, folder: Path) -> list[str]:
-    """Return the options that a playbook needs to do something; folder: where a file of them may lie."""
+    """Return the options with which a playbook has something to do. folder: for a file that they name."""
     given: dict[str, list[str]] = {
         "restore.yml": ["--extra-vars=restore_confirm=" + HOST],
         "rotate-secrets.yml": ["--extra-vars=rotate=mlflow_s3_secret"],
         "uninstall.yml": ["--check"],
     }
     if playbook == "upgrade.yml":
-        # The same MinIO by another checksum.
+        # The same MinIO with a byte string added, so that its checksum differs and the upgrade replaces it.
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
         binary = folder / "minio"
         if not binary.exists():
@@ -45,7 +45,7 @@ def options(playbook: str, folder: Path) -> list[str]:
 
 
 def path_of(playbook: str) -> str:
-    """Return the playbook's file from the repository's folder."""
+    """Return the playbook's path, relative to ROOT."""
     return playbook if playbook == "site.yml" else f"playbooks/{playbook}"
 
 
@@ -58,7 +58,7 @@ def kill(
     by: int = signal.SIGKILL,
     gone: Path | None = None,
 ) -> None:
-    """Run a playbook, and end it by a signal once a command succeeds on the machine and a file here is gone."""
+    """Run a playbook; signal it once the command `when` succeeds on the machine and the file `gone` is gone."""
     command, environment = machine.ansible(path_of(playbook), *given)
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
@@ -72,8 +72,8 @@ def kill(
             os.killpg(running.pid, by)
 
 
-def is_whole(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
-    """Look whether the machine serves, has its work, and holds every promise."""
+def check_intact(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
+    """Check that the machine answers, has the artifact `work`, accepts another, and breaks no promise."""
     machine.wait_for_health(200, 120)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     assert machine.ask(f"{ARTIFACTS}/before.bin", **admin).body == work
@@ -85,4 +85,4 @@ def is_whole(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
 # The machine's name in the inventory.
 HOST = os.environ.get("TRACKBOX_HOST", "instance")
 
-__all__ = ["ARTIFACTS", "HOST", "is_whole", "kill", "options", "path_of", "said"]
+__all__ = ["ARTIFACTS", "HOST", "check_intact", "kill", "options", "path_of", "said"]

@@ -1,6 +1,6 @@
-"""Print what a machine is, as JSON: each thing by its name, with all that an installation could have changed of it.
+"""Print the state of a machine as JSON: files, users, units, listeners, rules and mounts, each with its properties.
 
-It runs on the machine, with nothing but Python.
+Runs on the machine, with Python alone.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ import stat
 import subprocess
 from pathlib import Path
 
-# What is there while a machine runs, and no longer.
-PASSING = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"}
+# Folders whose content is lost at a reboot or changes all the time.
+VOLATILE = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"}
 COMMANDS = {
     "user": "getent passwd",
     "group": "getent group",
@@ -27,7 +27,7 @@ COMMANDS = {
 
 
 def about(path: Path) -> str:
-    """Return the mode, the owners and the content's hash of a path."""
+    """Return the mode, owners and content hash of a path."""
     found = path.lstat()
     text = f"{stat.filemode(found.st_mode)} {found.st_uid}:{found.st_gid}"
     if path.is_symlink():
@@ -37,7 +37,7 @@ def about(path: Path) -> str:
 
 things = {}
 for folder, names, files in os.walk("/"):
-    names[:] = [name for name in names if str(Path(folder, name)) not in PASSING]
+    names[:] = [name for name in names if str(Path(folder, name)) not in VOLATILE]
     for name in names + files:
         path = Path(folder, name)
         things[str(path)] = about(path)

@@ -1,4 +1,4 @@
-"""The power of a machine whose folder is a mounted file of ext4."""
+"""Cut the power of a local VM whose folder is a mounted ext4 image."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ LOCAL_VM = ROOT / "roles/local_vm/files/local-vm"
 
 
 def run(*command: object) -> str:
-    """Run a command on the controller, and return what it printed."""
+    """Run a command on the controller; return its output."""
     return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=300, check=True).stdout
 
 
 @dataclass(frozen=True)
 class Power:
-    """A machine, where it lies, and its address."""
+    """A local VM: its name, its folder and its address."""
 
     name: str
     folder: Path
     address: str
 
     def cut(self) -> float:
-        """Lose what no disk has: from now on the file system writes nothing; then end every process.
+        """Make the file system write nothing more, so that data not yet on the disk are lost; then kill every process.
 
-        Returns when that was. For some milliseconds the processes still answer, which no machine without power does.
+        Returns the time of the cut. Unlike after a real power cut, processes still answer for some milliseconds.
         """
         supervisor = int((self.folder / "supervisor.pid").read_text())
         disk = os.open(self.folder, os.O_RDONLY)
@@ -56,10 +56,10 @@ class Power:
         return now
 
     def on(self, memory: str = "") -> None:
-        """Mount the file system, which replays its log, and boot. memory: how much it may use, as of local-vm."""
+        """Mount the file system, which replays its journal, and boot. memory: a limit, as local-vm takes it."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
-            # A machine that was started meanwhile holds the old mount, for as long as it lives.
+            # Another machine that was started since the last mount still holds it: mount a copy of the image.
             run("cp", "--sparse=always", image, f"{image}.copy")
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)
