@@ -40,7 +40,7 @@ def use(server: Server) -> tuple[list[float], int]:
         assert server.api("runs/log-batch", {"run_id": run["run_id"], "metrics": metrics}) == {}
         runs.append(run)
     found = server.api("runs/search", {"experiment_ids": ["0"], "order_by": ["metrics.m DESC"], "max_results": 2})
-    history = server.api(f"metrics/get-history?run_id={runs[0]['run_id']}&metric_key=m")["metrics"]
+    history = server.api(f"metrics/get-history?run_id={runs[0]['run_id']}&metric_key=m&max_results=9")["metrics"]
     assert [metric["step"] for metric in history] == [0, 1, 2]
     signed, headers, _ = server.ask("/-/artifact/7/a.txt", x_trackbox_method="GET")
     if signed == 204:
