@@ -88,7 +88,7 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}
     groups = {group: {"hosts": members} for group in GROUPS}
-    inventory = {"all": {"hosts": hosts, "vars": shared, "children": groups}}
+    inventory = {"all": {"hosts": hosts, "vars": shared, "children": {"workbench": {"children": groups}}}}
     path = folder / "hosts.json"
     path.write_text(json.dumps(inventory))
     return path

@@ -24,7 +24,10 @@ MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
 
 def preflight() -> list[dict[str, Any]]:
     """Return the preflight of site.yml, with facts that come from each host's variables."""
-    [play] = yaml.safe_load((ROOT / "playbooks/preflight.yml").read_text())
+    path = ROOT / "playbooks/preflight.yml"
+    [_, play] = yaml.safe_load(path.read_text())
+    # The play is run from another folder.
+    play["vars_files"] = [str(path.parent / name) for name in play["vars_files"]]
     given = {name: "{{ given_facts." + name + " }}" for name in FACTS}
     say = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **given}}
     return [{**play, "gather_facts": False, "pre_tasks": [say]}]
