@@ -106,7 +106,7 @@ def test_a_build_without_network_is_refused_before_anything_is_changed(
     localhost: Path, environment: dict[str, str]
 ) -> None:
     cache = localhost.parent / "cache"
-    outcome = minio(localhost, "prepare", {"minio_cache": str(cache)}, environment)
+    outcome = minio(localhost, "build", {"minio_cache": str(cache)}, environment)
     outcome.refused("localhost")
     assert (
         "failed, its reason is above. Give the controller a way to PyPI and to a Go module proxy (GOPROXY), or set "

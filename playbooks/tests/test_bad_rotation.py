@@ -8,8 +8,8 @@ import pytest
 from ansible_run import ROOT, inventory_of, play
 
 NAMES = (
-    "admin_password, training_password, training_s3_secret, mlflow_s3_secret, minio_root_password, "
-    "mlflow_encryption_passphrase, nginx_salt"
+    "admin_password, minio_root_password, mlflow_encryption_passphrase, mlflow_s3_secret, nginx_salt, "
+    "training_password, training_s3_secret"
 )
 
 

@@ -38,7 +38,7 @@ def inventory(tmp_path: Path) -> Path:
 
 
 def move(inventory: Path, *options: str) -> Outcome:
-    return play(ROOT / "playbooks/secrets.yml", inventory, *options)
+    return play(ROOT / "playbooks/begin.yml", inventory, *options)
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -117,7 +117,7 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
 
 def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
     """No new password is generated: neither in check mode, which moves nothing, nor in a play without the move."""
-    load = {"name": "common", "tasks_from": "unlock", "public": True}
+    load = {"name": "lifecycle", "tasks_from": "unlock", "public": True}
     ask = [
         {
             "hosts": "vm",
@@ -143,11 +143,13 @@ def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> 
 
 
 def test_every_playbook_that_reads_secrets_begins_with_the_move() -> None:
-    others = {"local-vm", "preflight", "secrets", "up"}
-    assert {path.stem for path in (ROOT / "playbooks").glob("*.yml")} == {*PLAYBOOKS, *others}
-    for name in PLAYBOOKS:
+    others = {"local-vm", "begin", "up"}
+    assert {path.stem for path in (ROOT / "playbooks").glob("*.yml")} == {*PLAYBOOKS, "preflight", *others}
+    for name in ["preflight", *PLAYBOOKS]:
         [first, *_] = yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())
-        assert first["ansible.builtin.import_playbook"] == "secrets.yml", name
+        # site.yml begins with the preflight.
+        wanted = "preflight.yml" if name == "site" else "begin.yml"
+        assert first["ansible.builtin.import_playbook"] == wanted, name
 
 
 @pytest.mark.parametrize("name", ["site.yml", *(f"playbooks/{name}.yml" for name in [*PLAYBOOKS, "local-vm", "up"])])
