@@ -14,7 +14,7 @@ from typing import IO, Any
 from trackbox_host.status import Status, timestamp
 
 from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Database, Rows
-from trackbox_backup.objects import Hashing, Packed, pack
+from trackbox_backup.objects import Hashing, Packed, pack, sha256
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository, newest
 from trackbox_backup.settings import HALF, SECRETS, STATE, UPGRADING, Settings
@@ -99,10 +99,8 @@ class Backup:
     def verify_part(self, name: str) -> None:
         """Read a part back from the repository, and see that it is what was written."""
         with self.repository.read(self.parts[name]["snapshot"], name) as file:
-            read = Hashing(file)
-            while read.read(1 << 20):
-                pass
-        if read.digest.hexdigest() != self.parts[name]["sha256"]:
+            found = sha256(file)
+        if found != self.parts[name]["sha256"]:
             raise Refused(f"The target {self.settings.target} gave {name} back as another file.")
 
     def forget(self) -> None:

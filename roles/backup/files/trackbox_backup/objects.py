@@ -48,6 +48,14 @@ class Hashing:
         return len(data)
 
 
+def sha256(file: Any) -> str:
+    """Read a file to its end; return its SHA-256. Ubuntu 22.04's Python 3.10 has no hashlib.file_digest."""
+    hashing = Hashing(file)
+    while hashing.read(1 << 20):
+        pass
+    return hashing.digest.hexdigest()
+
+
 class Packed:
     """What was packed: how much by bucket, which keys, and what was gone before it could be read."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 from trackbox_backup.backup import DATABASE, FOLDERS, FORMAT, OBJECTS, SECRET, TAG, WHOLE, newest_manifest
 from trackbox_backup.database import ALIASES, CONVERTING, REVISION, WORK, Database
-from trackbox_backup.objects import Identity, unpack
+from trackbox_backup.objects import Identity, sha256, unpack
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Repository, newest
 from trackbox_backup.settings import DATABASE_FOLDER, HALF, Settings
@@ -123,7 +122,7 @@ class Restore:
     def read_all(self) -> None:
         """Read all of it before what is there is overwritten."""
         with self.part(DATABASE) as file:
-            self.same(DATABASE, hashlib.file_digest(file, "sha256").hexdigest())
+            self.same(DATABASE, sha256(file))
         with self.part(OBJECTS) as file:
             self.same(OBJECTS, unpack(file, nothing)[1])
 
@@ -169,7 +168,7 @@ class Restore:
                 digest = ""
                 if not version.deleted:
                     response = self.store.get(version)
-                    digest = hashlib.file_digest(response, "sha256").hexdigest() if response else "gone"
+                    digest = sha256(response) if response else "gone"
                     folders |= {f"{version.key[: n + 1]}" for n, letter in enumerate(version.key) if letter == "/"}
                 if left.pop((bucket, version.key, version.version), None) != digest:
                     wrong.append(f"{bucket}/{version.key} (version {version.version}) is another")

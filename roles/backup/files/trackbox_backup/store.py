@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import IO, Any
 
 import urllib3
@@ -16,6 +16,7 @@ from minio.signer import sign_v4_s3
 from trackbox_backup.refused import Refused
 from trackbox_backup.settings import Settings
 
+UTC = timezone.utc  # noqa: UP017 - Python 3.10 of Ubuntu 22.04
 KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 UNSIGNED = "UNSIGNED-PAYLOAD"
 IAM, BUCKETS = "iam", "bucket-metadata"
