@@ -1,6 +1,6 @@
 """A prefork supervisor: keeps a number of workers, which are forks of this process, and stops them together.
 
-gunicorn's arbiter does the same for servers that load the application in each worker or by `preload_app`. Here the
+gunicorn (preload_app) takes as much memory, and gives every worker all sockets: bench/RESULTS.md. Here the
 workers listen at different sockets, and systemd owns these: see server.py.
 """
 
