@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "training/.venv/bin/python"
 # The names of all promises: each has a way to break it.
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
-    (ROOT / "molecule/security/tests/breakings.yml").read_text()
+    (ROOT / "molecule/promises/tests/breakings.yml").read_text()
 )
 PROMISES = sorted(name for group in BREAKINGS.values() for name in group)
 

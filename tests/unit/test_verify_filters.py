@@ -57,7 +57,7 @@ def test_every_promise_has_one_name_and_one_of_each_service_that_shares_it() -> 
 
 def test_the_readers_are_told_how_many_promises_there_are() -> None:
     root = verify.ROLES.parent
-    breakings = yaml.safe_load((root / "molecule/security/tests/breakings.yml").read_text())
+    breakings = yaml.safe_load((root / "molecule/promises/tests/breakings.yml").read_text())
     for page in ("README.md", "docs/security.md", "roles/verify/README.md"):
         numbers = {int(number) for number in re.findall(r"(\d+) promises", (root / page).read_text())}
         assert numbers == {sum(map(len, breakings.values()))}, page

@@ -1,0 +1,5 @@
+"""The fixtures of molecule/tests, for the machine whose promises are broken."""
+
+from machine import Machine, host, machine
+
+__all__ = ["Machine", "host", "machine"]
