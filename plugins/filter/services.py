@@ -18,21 +18,18 @@ def services_in(services: Mapping[str, str], groups: Iterable[str]) -> list[str]
     return [name for name, group in services.items() if group in known]
 
 
-def offering(services: Iterable[str], path: str, roles: str = "") -> list[str]:
-    """Return those services whose role has this file, such as tasks/upgrade.yml or templates/door.j2.
-
-    roles: the folder of the roles; by default that of this checkout or collection.
-    """
-    return [name for name in services if (Path(roles or ROLES) / name / path).is_file()]
+def offering(services: Iterable[str], path: str) -> list[str]:
+    """Return those services whose role has this file, such as tasks/upgrade.yml or templates/door.j2."""
+    return [name for name in services if (ROLES / name / path).is_file()]
 
 
-def role_files(services: Iterable[str], path: str, without: str = "") -> list[str]:
-    """Return the absolute paths of those files that the roles of the services have; without: a service to leave out."""
-    return [str(ROLES / name / path) for name in offering(services, path) if name != without]
+def role_files(services: Iterable[str], path: str) -> list[str]:
+    """Return the absolute path of this file in each role of the services that has it."""
+    return [str(ROLES / name / path) for name in offering(services, path)]
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
