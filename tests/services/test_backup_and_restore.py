@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ pytest.importorskip("minio")
 from minio import Minio
 from minio.commonconfig import ENABLED, Tags
 from minio.versioningconfig import VersioningConfig
-from servers import KEYS, minio_binary, minio_server
+from servers import KEYS, s3_endpoint
 from trackbox_backup import __main__ as program
 from trackbox_backup import backup, lock, restore, settings
 from trackbox_backup.database import Database
@@ -33,6 +32,8 @@ from trackbox_backup.settings import Settings
 from trackbox_backup.store import Store, Version
 from trackbox_host import lock as host_lock
 from trackbox_host.status import Status
+
+__all__ = ["s3_endpoint"]
 
 DUMP = """\
 USE `mlflow`;
@@ -108,17 +109,8 @@ elif command == "forget" and not any(word.startswith("--keep") for word in rest)
 """
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    binary = minio_binary()
-    if binary is None:
-        pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")
-    with minio_server(binary, tmp_path_factory.mktemp("minio")) as address:
-        yield address.removeprefix("http://")
-
-
 @pytest.fixture
-def machine(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def machine(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a machine with two runs, and objects in several versions."""
     for name, text in (("mysql", MYSQL), ("mysqldump", MYSQLDUMP), ("restic", RESTIC)):
         (tmp_path / name).write_text(f"#!{sys.executable}\n{text}")
@@ -145,7 +137,8 @@ def machine(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
             monkeypatch.setattr(module, name, value)
     given: dict[str, Any] = dict.fromkeys(Settings.__dataclass_fields__, "")
     given |= {"target": str(tmp_path / "repository"), "host": "here", "keep": {"daily": 7, "weekly": 0}}
-    given |= {"dump": "mysqldump", "client": "mysql", "database": "mlflow", "bucket": "mlflow", "endpoint": endpoint}
+    given |= {"dump": "mysqldump", "client": "mysql", "database": "mlflow", "bucket": "mlflow"}
+    given |= {"endpoint": s3_endpoint.removeprefix("http://")}
     given |= {"folders": [str(tmp_path / "hello")]}
     given |= {"region": "us-east-1", "objects": str(tmp_path), "read_data": "5%", "socket": "/unused"}
     given |= {"root_user": KEYS["MINIO_ROOT_USER"], "root_password": KEYS["MINIO_ROOT_PASSWORD"]}

@@ -6,14 +6,14 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from asgi import empty_database
-from servers import minio_binary, minio_server, s3_environment
+from servers import s3_endpoint, s3_environment
 from sqlalchemy import text
 from trackbox_host import lock
 from trackbox_mlflow.maintenance import garbage
@@ -23,32 +23,23 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Regi
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from trackbox_mlflow.maintenance.collector import RUNS, Collector
 
-__all__ = ["empty_database"]
+__all__ = ["empty_database", "s3_endpoint"]
 
 LONG = 31 * 86_400_000  # milliseconds
 ORPHAN = f"7/{'0' * 32}/"
 
 
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    binary = minio_binary()
-    if binary is None:
-        pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")
-    with minio_server(binary, tmp_path_factory.mktemp("minio")) as address:
-        yield address
-
-
 @pytest.fixture
 def stores(
-    endpoint: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3_endpoint: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[SqlAlchemyStore, Any, dict[str, str]]:
     """The store, the client of the bucket, and runs, models and an experiment by what became of them."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     bucket = f"b{time.time_ns()}"
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    given = s3_environment(endpoint) | {
+    given = s3_environment(s3_endpoint) | {
         "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_S3_ENDPOINT_URL": endpoint,
+        "MLFLOW_S3_ENDPOINT_URL": s3_endpoint,
         "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{bucket}/kept",
         "STATE_DIRECTORY": str(tmp_path),
         "BOOT": "1",
@@ -57,7 +48,7 @@ def stores(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(lock, "LOCK", tmp_path / "lock")
     (tmp_path / "lock").touch()
-    s3 = boto3.client("s3", endpoint_url=endpoint)
+    s3 = boto3.client("s3", endpoint_url=s3_endpoint)
     s3.create_bucket(Bucket=bucket)
     store, registry = SqlAlchemyStore(uri, "mlflow-artifacts:/"), Registry(uri)
 

@@ -17,7 +17,9 @@ from fraud.data import synthetic
 from fraud.data.schema import clean
 from fraud.data.store import Store
 from fraud.settings import Settings
-from servers import minio_binary, minio_server, mlflow_server, s3_environment
+from servers import mlflow_server, s3_endpoint, s3_environment
+
+__all__ = ["s3_endpoint"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,15 +31,6 @@ os.environ.update(DEFAULTS)
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
         yield uri
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    binary = minio_binary()
-    if binary is None:
-        pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")
-    with minio_server(binary, tmp_path_factory.mktemp("minio")) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture

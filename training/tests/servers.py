@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
 
 KEYS = {"MINIO_ROOT_USER": "tester", "MINIO_ROOT_PASSWORD": "tester-of-fraud"}
@@ -85,6 +86,16 @@ def minio_server(binary: Path, folder: Path) -> Iterator[str]:
     command += [str(folder / "data")]
     env = KEYS | {"MINIO_BROWSER": "off"}
     with running(command, env, f"{endpoint}/minio/health/ready", folder / "log"):
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a MinIO server; each test module or conftest that imports this fixture has its own."""
+    binary = minio_binary()
+    if binary is None:
+        pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")
+    with minio_server(binary, tmp_path_factory.mktemp("minio")) as endpoint:
         yield endpoint
 
 
