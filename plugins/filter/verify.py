@@ -70,15 +70,14 @@ def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, A
         "ports": ports(promised, settings),
         "folders": flat(promised, "inside", "data"),
         "free": settings["free"],
-        "container": promised.get("system", {}).get("inside", {}).get("container", False),
+        "container": any(flat(promised, "inside", "container")),
         "groups": {name: each["reader"] for name, each in promised.items() if "reader" in each},
         "public": ["/etc/trackbox", *flat(promised, "public")],
         "root_only": ["/etc/trackbox/*/*.key", *flat(promised, "root_only")],
         "members": members,
     } | fingerprints(known)
-    facts = {name: {**each["inside"], "title": settings["titles"][name]} for name, each in promised.items()}
-    if "backup" in facts:
-        facts["backup"]["days"] = settings["backup_days"]
+    shared = {"backup_days": settings["backup_days"]}
+    facts = {name: {**each["inside"], **shared, "title": settings["titles"][name]} for name, each in promised.items()}
     return {"host": host, **facts}
 
 
@@ -91,7 +90,7 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # What several services promise is looked at inside.
+            # These facts of the machine also serve promises at the front door.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts
@@ -191,7 +190,7 @@ def broken_promises(results: Mapping[str, Sequence[Result]]) -> list[str]:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

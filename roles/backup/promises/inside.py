@@ -35,7 +35,7 @@ def backup_young(its: Facts) -> Iterator[str]:
         return
     last = json.loads(Path(its["status"]).read_text())
     days = (time.time() - last["last_success_unix"]) / 86400
-    if not -1 / 24 <= days <= its["days"]:
+    if not -1 / 24 <= days <= its["backup_days"]:
         yield f"it is of {last['last_success'] or 'no day yet'}"
     if last["error"]:
         yield last["error"]
