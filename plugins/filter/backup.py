@@ -62,7 +62,7 @@ def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

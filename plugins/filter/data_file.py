@@ -35,7 +35,7 @@ def data_file_problem(name: str) -> str:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[[str], str]]:
         """Return the filters by name."""

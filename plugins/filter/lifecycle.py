@@ -32,7 +32,7 @@ def seen(text: str) -> dict[str, list[str]]:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

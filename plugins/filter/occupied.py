@@ -113,7 +113,7 @@ def database_problems(seen: Seen, host: str, flavor: str, socket: str) -> list[s
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

@@ -21,7 +21,7 @@ def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

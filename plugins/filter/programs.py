@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROLES = Path(__file__).parents[2] / "roles"
-# What all of them share.
+# The package that all programs share.
 BASE = "machine/files/trackbox_host"
 
 
@@ -27,7 +27,7 @@ def program_id(package: str, role: str) -> str:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

@@ -187,7 +187,7 @@ def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

@@ -167,7 +167,7 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *ow
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""

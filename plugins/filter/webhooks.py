@@ -26,7 +26,7 @@ def private_networks(targets: Sequence[str]) -> list[str]:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""

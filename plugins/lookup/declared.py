@@ -37,7 +37,7 @@ RETURN = """
 _raw: {description: The values., type: list}
 """
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+ROLES = Path(__file__).parents[2] / "roles"
 
 
 @cache
@@ -58,7 +58,7 @@ def trusted(value: Any) -> Any:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """What Ansible looks for."""
+    """The lookup of this file, for Ansible."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any], **options: Any) -> list[Any]:
         """Return the values. terms: the key, and the services."""

@@ -30,7 +30,7 @@ _raw: {description: The names., type: list}
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """What Ansible looks for."""
+    """The lookup of this file, for Ansible."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any], **_: Any) -> list[str]:
         """Return the names. terms: the folder, and the variables by file."""

@@ -45,7 +45,7 @@ def hidden_files(sources: Iterable[str], names: Collection[str]) -> list[str]:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """What Ansible looks for."""
+    """The lookup of this file, for Ansible."""
 
     def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
         """Yield how each part of a variable is reached whose template fails; the value may be a secret."""
