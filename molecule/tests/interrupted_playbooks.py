@@ -8,7 +8,9 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from machine import ROOT, Machine
@@ -60,16 +62,42 @@ def kill(
 ) -> None:
     """Run a playbook; signal it once the command `when` succeeds on the machine and the file `gone` is gone."""
     command, environment = machine.ansible(path_of(playbook), *given)
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as running:
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        ) as running,
+    ):
         try:
-            host.check_output("timeout 400 sh -c %s", f"until {when}; do sleep 0.05; done")
-            while gone and gone.exists() and running.poll() is None:
+            for _ in range(80):
+                if not host.run("timeout 5 sh -c %s", f"until {when}; do sleep 0.05; done").rc or ended(running):
+                    break
+            while gone and gone.exists() and not ended(running):
                 time.sleep(0.02)
-            assert running.poll() is None, "it had ended before it could be killed"
+            early = ended(running)
         finally:
-            os.killpg(running.pid, by)
+            # Ansible's worker processes have sessions of their own.
+            for process in [running.pid, *descendants(running.pid)] if by == signal.SIGKILL else []:
+                with suppress(ProcessLookupError):
+                    os.kill(process, by)
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, by)
+        output.seek(0)
+        assert not early, f"{playbook} ended before it could be killed:\n{output.read()[-3000:]}"
+
+
+def ended(process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a process has ended."""
+    return process.poll() is not None
+
+
+def descendants(process: int) -> list[int]:
+    """Return the identifiers of the children of a process, and of theirs."""
+    children = subprocess.run(
+        ["pgrep", "--parent", str(process)], capture_output=True, text=True, check=False, timeout=10
+    )
+    found = [int(one) for one in children.stdout.split()]
+    return found + [below for one in found for below in descendants(one)]
 
 
 def check_intact(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
