@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from typing import Any
-
-from ansible import constants as C  # noqa: N812 - as Ansible's own plugins name it
-from ansible.plugins.callback.default import CallbackModule as DefaultCallback
-
 DOCUMENTATION = """
 name: progress
 type: stdout
@@ -35,6 +28,13 @@ options:
     ini: [{section: callback_progress, key: interval}]
     env: [{name: TRACKBOX_PROGRESS_INTERVAL}]
 """
+
+import threading
+import time
+from typing import Any
+
+from ansible import constants as C  # noqa: N812 - as Ansible's own plugins name it
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 
 class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no types

@@ -12,14 +12,16 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from cryptography.utils import CryptographyDeprecationWarning
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
+# ansible-core depends on it, but ansible-test loads the filters without it.
+with contextlib.suppress(ImportError):
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+    from cryptography.utils import CryptographyDeprecationWarning
+    from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-Chain = Sequence[x509.Certificate]
+Chain = Sequence["x509.Certificate"]
 BETTER = "get one with an RSA key of 2048 bits or more, or one on the curve P-256 or P-384."
 IN_PEM = "is no file with a certificate in PEM: name one that begins with -----BEGIN CERTIFICATE-----."
 

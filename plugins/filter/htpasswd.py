@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import bcrypt
+from ansible.errors import AnsibleFilterError
 
 # A hash is computed on every request and blocks the worker: 1,218 requests a second at 5, 42 at 10.
 COST = 5
@@ -27,6 +27,10 @@ def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
 
     users: each with `name` and `password`, of 72 bytes at the most. seed: what the salts are made of, a secret.
     """
+    try:
+        import bcrypt
+    except ImportError:
+        raise AnsibleFilterError("Python's library bcrypt is missing on the controller: pip install bcrypt.") from None
     hashes = {user["name"]: bcrypt.hashpw(user["password"].encode(), salt(seed, user["name"])) for user in users}
     return "".join(f"{name}:{password.decode()}\n" for name, password in hashes.items())
 

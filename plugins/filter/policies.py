@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,8 @@ MODULE = Path(__file__).parents[1] / "modules/minio_content.py"
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the policy of each of `minio_users`, by name, as the module minio_content makes it."""
-    spec = importlib.util.spec_from_file_location("minio_content", MODULE)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {user["name"]: module.policy(user.get("read", []), user.get("write", [])) for user in users}
+    policy = runpy.run_path(str(MODULE))["policy"]
+    return {user["name"]: policy(user.get("read", []), user.get("write", [])) for user in users}
 
 
 class FilterModule:

@@ -156,7 +156,7 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
         return ""
     names = ",".join(sorted(Path(file).stem for file in files))
     return (
-        f"A rotation of secrets of {host} did not end ({Path(files[0]).parent} has {names.split(',')[0]}.new), and "
+        f"A rotation of secrets of {host} did not end ({Path(files[0]).parent} has {names.partition(',')[0]}.new), and "
         f"{playbook} has changed nothing: type ansible-playbook playbooks/rotate-secrets.yml -e rotate={names} again."
     )
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import yaml
-from ansible.plugins.lookup import LookupBase
-from ansible.template import trust_as_template
-
 DOCUMENTATION = """
 name: declared
-author: Trackbox
+author: Trackbox (!UNKNOWN)
 short_description: What the roles of services declare
 description:
   - Return what the file C(meta/wiring.yml) of each role has under a key, with its templates resolved. A list's elements
@@ -36,6 +27,15 @@ EXAMPLES = """
 RETURN = """
 _raw: {description: The values., type: list}
 """
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.lookup import LookupBase
+from ansible.template import trust_as_template
 
 ROLES = Path(__file__).parents[2] / "roles"
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from ansible.plugins.lookup import LookupBase
-
 DOCUMENTATION = """
 name: generated_secrets
-author: Trackbox
+author: Trackbox (!UNKNOWN)
 short_description: Which secrets this controller generated
 description: Return the names of those secrets whose file is there, and whose variable does not say otherwise.
 options:
@@ -27,6 +21,12 @@ EXAMPLES = """
 RETURN = """
 _raw: {description: The names., type: list}
 """
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = """
+name: inventory_problems
+author: Trackbox (!UNKNOWN)
+short_description: What Ansible does not read of the inventory, or cannot resolve
+description: Return a sentence for each file of variables that is not read, and each variable whose template fails.
+options:
+  _terms:
+    description: The names of the variables.
+    required: true
+"""
+
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,17 +21,6 @@ from typing import Any
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
-
-DOCUMENTATION = """
-name: inventory_problems
-author: Trackbox
-short_description: What Ansible does not read of the inventory, or cannot resolve
-description: Return a sentence for each file of variables that is not read, and each variable whose template fails.
-options:
-  _terms:
-    description: The names of the variables.
-    required: true
-"""
 
 # Ansible reads the first of these that exists, and none of the others.
 EXTENSIONS = ("", ".yml", ".yaml", ".json")

@@ -3,13 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-
 DOCUMENTATION = """
 module: files
 short_description: Make folders, and write files
@@ -19,16 +12,23 @@ description:
   - Missing parents are made, with mode 0755.
 options:
   files:
-    description:
-      - Each by its C(path), which ends in a slash where it is a folder, with C(content), C(owner), C(group), C(mode)
-        and C(validate), a command whose C(%s) is the new file. Files are 0644, folders 0755, and both are root's.
+    description: The folders and files, in the order in which they are made.
     type: list
     elements: dict
     required: true
+    suboptions:
+      path: {description: Absolute path. A folder's ends in a slash., type: path, required: true}
+      content: {description: The whole content of a file., type: str, default: ""}
+      owner: {description: User who owns it., type: str, default: root}
+      group: {description: Group that owns it., type: str, default: root}
+      mode: {description: Permissions; by default 0644 for a file and 0755 for a folder., type: raw}
+      validate: {description: A command that checks the new file before it replaces the old one; C(%s) is its path.,
+                 type: str, default: ""}
+author: [Trackbox (!UNKNOWN)]
 """
 
 EXAMPLES = """
-- files:
+- trackbox.workbench.files:
     files:
       - {path: /etc/trackbox/mlflow/, mode: "0700"}
       - path: /etc/systemd/system/mlflow.service
@@ -36,8 +36,15 @@ EXAMPLES = """
 """
 
 RETURN = """
-paths: {description: The files and folders that were changed., returned: always, type: list}
+paths: {description: The files and folders that were changed., returned: always, type: list, elements: str}
 """
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
 
 ITEM: dict[str, dict[str, Any]] = {
     "path": {"type": "path", "required": True},

@@ -3,6 +3,51 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = """
+module: minio_content
+short_description: Create MinIO's buckets, users and policies
+description:
+  - Creates what is missing and mends what differs.
+  - Users that are not named are removed, with their policies. Other buckets stay.
+options:
+  endpoint: {description: Host and port of the S3 API., type: str, required: true}
+  region: {description: The server's region., type: str, required: true}
+  root_user: {description: The root user's name., type: str, required: true}
+  root_password: {description: The root user's password., type: str, required: true}
+  buckets:
+    description: The buckets that shall exist.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: The bucket's name., type: str, required: true}
+      versioned: {description: Whether MinIO keeps old versions of its objects., type: bool, default: false}
+  old_versions_days: {description: Days that versioned buckets keep old versions; 0 is for ever., type: int, default: 0}
+  wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
+  users:
+    description: The users that shall exist, each with a policy of its own.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name: {description: The user's name; S3 calls it the access key., type: str, required: true}
+      secret: {description: The user's secret key., type: str, required: true}
+      read: {description: Buckets that the user may read., type: list, elements: str, default: []}
+      write: {description: Buckets that the user may read and write., type: list, elements: str, default: []}
+  keep: {description: Names of further users that stay as they are., type: list, elements: str, default: []}
+author: [Trackbox (!UNKNOWN)]
+"""
+
+EXAMPLES = """
+- trackbox.workbench.minio_content:
+    endpoint: 127.0.0.1:9000
+    region: us-east-1
+    root_user: root
+    root_password: "{{ root_password }}"
+    buckets: [{name: models, versioned: true}]
+    users: [{name: vera, secret: "{{ veras_secret }}", read: [models]}]
+"""
+
 import json
 import time
 from typing import Any
@@ -21,25 +66,6 @@ try:
     MISSING = ""
 except ImportError as error:
     MISSING = str(error)
-
-DOCUMENTATION = """
-module: minio_content
-short_description: Create MinIO's buckets, users and policies
-description:
-  - Creates what is missing and mends what differs.
-  - Users that are not named are removed, with their policies. Other buckets stay.
-options:
-  endpoint: {description: Host and port of the S3 API., type: str, required: true}
-  region: {description: The server's region., type: str, required: true}
-  root_user: {description: The root user's name., type: str, required: true}
-  root_password: {description: The root user's password., type: str, required: true}
-  buckets: {description: The buckets by C(name) and whether C(versioned)., type: list, elements: dict, required: true}
-  old_versions_days: {description: Days that versioned buckets keep old versions; 0 is for ever., type: int, default: 0}
-  wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
-  users: {description: The users by C(name) and C(secret) with the buckets that they C(read) or C(write).,
-          type: list, elements: dict, required: true}
-  keep: {description: Names of further users that stay as they are., type: list, elements: str, default: []}
-"""
 
 # The rule's name in a bucket's lifecycle.
 OLD_VERSIONS = "trackbox-old-versions"

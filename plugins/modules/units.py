@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-
 DOCUMENTATION = """
 module: units
 short_description: Enable and start units of systemd, or stop and disable them
@@ -15,17 +11,22 @@ description:
     that one takes one for each unit.
 options:
   units:
-    description:
-      - Each by its C(name), with its C(state) (C(started), C(stopped), C(restarted), C(reloaded)), and whether it is
-        C(enabled); one that cannot be, without a section [Install], is left as it is. They are changed in their order.
+    description: The units, in the order in which they are changed.
     type: list
     elements: dict
     required: true
-  daemon_reload: {description: Whether systemd shall read its units first., type: bool, default: false}
+    suboptions:
+      name: {description: The unit's name with its suffix., type: str, required: true}
+      state: {description: What the unit shall be., type: str, default: started,
+              choices: [started, stopped, restarted, reloaded]}
+      enabled: {description: Whether the unit starts at boot. A unit without an Install section stays as it is.,
+                type: bool, default: true}
+  daemon_reload: {description: Whether systemd reads its unit files first., type: bool, default: false}
+author: [Trackbox (!UNKNOWN)]
 """
 
 EXAMPLES = """
-- units:
+- trackbox.workbench.units:
     units:
       - {name: mlflow.socket}
       - {name: trackbox-gc.timer, state: stopped, enabled: false}
@@ -33,8 +34,12 @@ EXAMPLES = """
 """
 
 RETURN = """
-units: {description: The names of those that were changed., returned: always, type: list}
+units: {description: The names of the units that were changed., returned: always, type: list, elements: str}
 """
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
 
 VERBS = {"started": "start", "stopped": "stop", "restarted": "restart", "reloaded": "reload-or-restart"}
 UNIT: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout import copy_checkout
 from machine import ROOT, Machine
 from testinfra.host import Host
 
@@ -24,12 +25,7 @@ GROUP: dict[str, Any] = {"all": {"children": {"workbench": {"children": {"hello"
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of this checkout with the service in it."""
     folder = tmp_path_factory.mktemp("checkout")
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    copy_checkout(folder)
     shutil.copytree(ROOT / "molecule/service/hello", folder / "roles/hello")
     text = (folder / LIST).read_text()
     assert text.count(LAST) == 1

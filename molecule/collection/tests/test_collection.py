@@ -1,0 +1,73 @@
+"""The collection's archive, installed into an empty folder: one role alone, then all of Trackbox; in this order."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from checkout import ROOT, build_collection, copy_checkout, install_collection, run
+from machine import Machine, inside
+
+PLAYBOOK = """\
+---
+- name: Install MinIO
+  hosts: minio
+  become: true
+  roles:
+    - role: trackbox.workbench.minio
+      minio_buckets: [{name: models}]
+      minio_users: []
+"""
+# ansible-test would load pip from an address outside; Python brings one.
+BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the installed collection, and with a playbook of ten lines."""
+    checkout, folder = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("a project")
+    copy_checkout(checkout)
+    install_collection(build_collection(checkout, tmp_path_factory.mktemp("archive")), folder)
+    (folder / "minio.yml").write_text(PLAYBOOK)
+    return folder
+
+
+def play(project: Path, playbook: str) -> str:
+    """Run a playbook in the project, on the machine of this scenario; return its output."""
+    [_, *words], _ = Machine("molecule-collection", Path(), {}).ansible(playbook)
+    return run(["ansible-playbook", *words], project)
+
+
+def test_a_playbook_of_ten_lines_installs_minio_alone(project: Path) -> None:
+    play(project, "minio.yml")
+    host = inside("molecule-collection")
+    assert host.service("minio").is_running
+    assert (
+        host.check_output("curl -s -m 5 -o /dev/null -w %{http_code} http://127.0.0.1:9000/minio/health/ready") == "200"
+    )
+    assert host.file("/var/lib/minio/models").is_directory
+    assert not host.exists("nginx")
+    assert "changed=0" in play(project, "minio.yml")
+
+
+def test_the_playbook_site_of_the_collection_installs_everything(project: Path) -> None:
+    assert "failed=0" in play(project, "trackbox.workbench.site")
+    assert "changed=0" in play(project, "trackbox.workbench.site")
+
+
+def test_the_playbook_verify_of_the_collection_finds_no_broken_promise(project: Path) -> None:
+    assert " 0 broken" in play(project, "trackbox.workbench.verify")
+
+
+def test_ansible_test_finds_nothing_in_the_plugins(tmp_path: Path) -> None:
+    folder = tmp_path / "ansible_collections/trackbox/workbench"
+    for name in ["plugins", "meta", "tests/sanity"]:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "galaxy.yml", folder)
+    cache = folder / ".ansible/test/cache"
+    cache.mkdir(parents=True)
+    (cache / "get_pip_24_2.py").write_text(BOOTSTRAP)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    run(["ansible-test", "sanity", "--color", "no", "--python", version], folder)

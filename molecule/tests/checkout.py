@@ -1,0 +1,45 @@
+"""A copy of this checkout, and the archive of the collection that is built from one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def copy_checkout(folder: Path) -> None:
+    """Copy what git tracks, and what it would track, into a folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+
+
+def run(command: list[str], folder: Path, status: int = 0) -> str:
+    """Run one of Ansible's commands in a folder, which is its home and has its collections; return its output."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    own |= {"HOME": str(folder), "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections")}
+    own["MOLECULE_PROJECT_DIRECTORY"] = str(ROOT)
+    tool = str(Path(sys.executable).with_name(command[0]))
+    done = subprocess.run(
+        [tool, *command[1:]], cwd=folder, env=own, capture_output=True, text=True, timeout=1500, check=False
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def build_collection(checkout: Path, folder: Path) -> Path:
+    """Build the collection's archive in a folder, and return its path."""
+    run(["ansible-galaxy", "collection", "build", "--output-path", str(folder)], checkout)
+    return next(folder.glob("trackbox-workbench-*.tar.gz"))
+
+
+def install_collection(archive: Path, folder: Path) -> None:
+    """Install an archive into folder/collections. The collections that it depends on come with the package ansible."""
+    run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", "collections", str(archive)], folder)
