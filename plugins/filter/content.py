@@ -34,10 +34,10 @@ def content_problems(
             problems.append(
                 f"{variable}: the secret of {name} begins or ends with a space, which S3 clients drop: remove it."
             )
-    for variable, given in (("minio_buckets", names), ("minio_users", [name for _, name, _ in logins])):
+    for variable, given in (("minio_buckets", names), ("minio_users", [name for _variable, name, _secret in logins])):
         twice = [name for name, times in Counter(given).items() if times > 1]
         problems += [f"{variable}: {name} is there twice: remove one of them." for name in twice]
-    if root_user in (name for _, name, _ in logins):
+    if root_user in (name for _variable, name, _secret in logins):
         problems.append(f"minio_users: {root_user} is the name of MinIO's root user: choose another.")
     for user in users:
         problems += [

@@ -14,7 +14,7 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
 
     def versions(lines: Sequence[str]) -> dict[str, str]:
         parts = [line.split(":", 2) for line in lines if line.startswith("installed:")]
-        return {name: version for _, name, version in parts}
+        return {name: version for _state, name, version in parts}
 
     old, new = versions(before), versions(now)
     changed = [f"{name} {old[name]} -> {new[name]}" for name in sorted(new) if old.get(name, new[name]) != new[name]]
@@ -25,7 +25,7 @@ def seen(text: str) -> dict[str, list[str]]:
     """Return what tasks/look.yml saw, by the kinds that files/look lists; of each installed package the name."""
     kinds = ["installed", "user", "account", "group", "path", "own", "database", "listens", "site"]
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
-    for kind, _, rest in (line.partition(":") for line in text.splitlines()):
+    for kind, _colon, rest in (line.partition(":") for line in text.splitlines()):
         if kind in found:
             found[kind].append(rest.partition(":")[0] if kind == "installed" else rest)
     return found

@@ -17,8 +17,8 @@ def locked(text: str) -> Mapping[str, Any]:
     lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;\\]+)[ \t]*(;?)", text, re.MULTILINE)
     pairs = [(re.sub(r"[-_.]+", "-", name).lower(), version, marker) for name, version, marker in lines]
     return {
-        "lock": [[name, version] for name, version, _ in pairs],
-        "needs": [name for name, _, marker in pairs if not marker],
+        "lock": [[name, version] for name, version, _marker in pairs],
+        "needs": [name for name, _version, marker in pairs if not marker],
         "mark": f"lock-{hashlib.sha256(text.encode()).hexdigest()[:12]}",
     }
 

@@ -61,8 +61,8 @@ def machine_states(text: str) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
     found |= {"objects": "", "wanted": ""}
-    lines, _, rest = text.partition("Id=") if not text.startswith("Id=") else ("", "", text[3:])
-    for name, _, value in (line.partition(":") for line in lines.splitlines()):
+    lines, _key, rest = text.partition("Id=") if not text.startswith("Id=") else ("", "", text[3:])
+    for name, _colon, value in (line.partition(":") for line in lines.splitlines()):
         if name == "left":
             found["left"].append(value)
         elif name in ("objects", "wanted"):

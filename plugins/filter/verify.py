@@ -52,7 +52,7 @@ def flat(promised: Promised, *keys: str) -> list[Any]:
 def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
     """Return the ports at which something may wait for the network."""
     addresses = [str(address).rpartition(":") for address in flat(promised, "inside", "addresses")]
-    outer = [int(port) for address, _, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
+    outer = [int(port) for address, _colon, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
     return [*settings["ports"], *flat(promised, "inside", "ports"), *outer]
 
 
@@ -176,7 +176,7 @@ def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
         text += textwrap.wrap(
             line["detail"], WIDTH, initial_indent=" " * (NAME + 5), subsequent_indent=" " * (NAME + 5)
         )
-    counts = Counter(line["state"] for _, line in named(results))
+    counts = Counter(line["state"] for _host, line in named(results))
     many = sum(counts.values())
     total = f"{many} promise{'' if many == 1 else 's'}: " + ", ".join(f"{counts[state]} {state}" for state in MARKS)
     return "\n".join([*text, "", total])
