@@ -1,4 +1,4 @@
-"""Filters about the inventory: where its secrets are kept, and whether a host name is one."""
+"""Filters about the inventory: where its secrets are kept, whether a host name is one, and the room on disks."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ def host_problems(host: object) -> list[str]:
     return [f"trackbox_host is {name}: {remedy}"]
 
 
+def reserve_problems(reserve: object) -> list[str]:
+    """Return a sentence if trackbox_disk_reserve is neither a share of the disk, such as 5%, nor a size."""
+    if re.fullmatch(r"[1-9]?[0-9]([.][0-9]+)?%|[0-9]+[KMGT]?", str(reserve)):
+        return []
+    return [f"trackbox_disk_reserve is {reserve}: give it a share of the disk such as 5%, or a size such as 10G."]
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
@@ -73,5 +80,6 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "host_problems": host_problems,
+            "reserve_problems": reserve_problems,
             "secrets_folder": secrets_folder,
         }

@@ -127,6 +127,11 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
     return problems
 
 
+def least_problems(value: object, variable: str, least: int) -> list[str]:
+    """Return a sentence if a variable's whole number is too small."""
+    return [f"{variable} is {value}: it must be {least} or more."] * (int(str(value)) < least)
+
+
 def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     """Return the user of this name; without one, the first who may do everything.
 
@@ -166,9 +171,26 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *ow
     return problems
 
 
+def fields(text: str) -> dict[str, str]:
+    """Return what a program printed: lines of a name, a tab and a value."""
+    return dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
+
+
+def formatted(names: Iterable[str], *patterns: str) -> list[str]:
+    """Return each pattern with each name in place of {}: {}.j2 gives a.j2 and b.j2 for the names a and b."""
+    return [pattern.format(name) for pattern in patterns for name in names]
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"account": account, "port_problems": port_problems, "variable_problems": variable_problems}
+        return {
+            "account": account,
+            "fields": fields,
+            "formatted": formatted,
+            "least_problems": least_problems,
+            "port_problems": port_problems,
+            "variable_problems": variable_problems,
+        }

@@ -1,0 +1,122 @@
+"""Filters about MLflow: bad settings, what an upgrade may not do, and the networks that webhooks may reach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any
+
+from ansible.module_utils.compat.version import LooseVersion
+
+PASSWORD_IN_URI = re.compile("://[^/@]*:[^/@]*@")
+# Bytes of a dump, by bytes of the schema. A conversion of the collation copies each table.
+DUMP_SHARE, CONVERSION_SHARE = 1.2, 1.0
+
+
+def target_problems(targets: Sequence[str]) -> list[str]:
+    """Return a sentence for each target that is neither an address nor a network."""
+    problems = []
+    for target in targets:
+        try:
+            ip_network(target, strict=False)
+        except ValueError:
+            problems.append(
+                f"mlflow_webhook_targets: {target!r} is no address: write it as 192.0.2.10, a network as 192.0.2.0/24."
+            )
+    return problems
+
+
+def private_networks(targets: Sequence[str]) -> list[str]:
+    """Return the targets that are not public, to which MLflow lets no webhook go by itself."""
+    return [target for target in targets if not ip_network(target, strict=False).is_global]
+
+
+def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting with which MLflow cannot work. settings: the role's variables."""
+    problems = target_problems(settings["mlflow_webhook_targets"])
+    workers, memory = settings["mlflow_workers"], settings["mlflow_worker_memory_mb"]
+    days, version = settings["mlflow_gc_days"], settings["mlflow_version"]
+    if int(workers) < 1:
+        problems.append(f"mlflow_workers is {workers}: it must be 1 or more.")
+    if int(memory) < 512:
+        problems.append(
+            f"mlflow_worker_memory_mb is {memory}: MLflow takes 300 MB when it starts; give it 512 or more."
+        )
+    if len(settings["mlflow_encryption_passphrase"]) < 32:
+        problems.append("mlflow_encryption_passphrase is too short: give it 32 characters or more.")
+    if PASSWORD_IN_URI.search(settings["mlflow_database_uri"]):
+        problems.append(
+            "mlflow_database_uri has a password, which every user of the machine could read: let the socket know the "
+            "system user."
+        )
+    if int(days) < 0:
+        problems.append(f"mlflow_gc_days is {days}: it must be 0, which collects nothing, or more.")
+    if int(days) > 0 and not settings["mlflow_artifacts_destination"].startswith("s3://"):
+        problems.append(
+            "mlflow_artifacts_destination is no bucket, and garbage is collected in buckets only: set mlflow_gc_days "
+            "to 0."
+        )
+    if f"mlflow=={version}" not in settings["mlflow_requirements"]:
+        problems.append(f"mlflow_version is {version}, and mlflow_requirements lock another: change both.")
+    return problems
+
+
+def mlflow_version(found: Mapping[str, str]) -> str:
+    """Return the version of the environment that files/installed found, VERSION-DIGEST; empty where there is none."""
+    return found.get("environment", "").partition("-")[0]
+
+
+def mlflow_upgrade_problem(
+    found: Mapping[str, str], host: str, wanted: Mapping[str, str], reserve_mb: int, error: str
+) -> str:
+    """Return the sentence by which an upgrade of MLflow is refused, or nothing.
+
+    found: what files/installed printed. wanted: the version and the collation of this checkout. reserve_mb: room that a
+    dump must leave on the disk. error: the last line of the database client's error.
+    """
+    version, free = mlflow_version(found), int(found.get("free", 0))
+    if not version:
+        return f"{host} has no installation of Trackbox, so there is nothing to upgrade: run site.yml."
+    if "size" not in found:
+        return f"The database of {host} does not answer, and nothing was changed: {error}"
+    if LooseVersion(version) > LooseVersion(wanted["version"]):
+        return (
+            f"{host} has MLflow {version}, and this checkout pins {wanted['version']}: a downgrade of its database is "
+            "not possible, and nothing was changed. Use the newer Trackbox, or restore a backup that this one made."
+        )
+    converted = found.get("collation") != wanted["collation"]
+    need = int(float(found["size"]) * (DUMP_SHARE + CONVERSION_SHARE * converted)) // 10**6 + reserve_mb
+    if (version != wanted["version"] or converted) and free < need * 10**6:
+        return (
+            f"{host} has {free // 10**6} MB free under /var/lib, and the dump of MLflow's database may take {need} MB: "
+            "make room or give it a larger disk; nothing was changed."
+        )
+    return ""
+
+
+def mlflow_pending(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
+    """Return a line that says from what to what an upgrade leads; none where nothing is behind or interrupted.
+
+    found: what files/installed printed. wanted: the environment, version, revision and collation of this checkout.
+    """
+    same = all(found.get(part) == wanted[part] for part in ("environment", "revision", "collation"))
+    if same and "unfinished" not in found:
+        return []
+    collation, revision = found.get("collation", ""), found.get("revision", "none")
+    converted = f", collation {collation} -> {wanted['collation']}" if collation != wanted["collation"] else ""
+    now = f"MLflow {mlflow_version(found)} (schema {revision})"
+    return [f"{now} -> {wanted['version']} (schema {wanted['revision']}){converted}"]
+
+
+class FilterModule:
+    """The filters of this file, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "mlflow_pending": mlflow_pending,
+            "mlflow_problems": mlflow_problems,
+            "mlflow_upgrade_problem": mlflow_upgrade_problem,
+            "private_networks": private_networks,
+        }

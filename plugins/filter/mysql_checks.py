@@ -1,0 +1,74 @@
+"""Filters about the database server: bad settings, and which upgrade its source has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+REPOSITORY = ("uris", "suites", "components", "packages")
+SIZE = re.compile("([0-9]+)([KMG]?)")
+# A series is the version's first two numbers; `1:` is Debian's epoch.
+SERIES = re.compile(r"(?:[0-9]+:)?([0-9]+\.[0-9]+)")
+NONE = "(none)"
+
+
+def pool_fits(size: object, limit_mb: int) -> bool:
+    """Return whether this is a size, such as 512M, below the limit."""
+    found = SIZE.fullmatch(str(size))
+    return found is not None and int(found[1]) * 1024 ** " KMG".index(found[2] or " ") < limit_mb * 2**20
+
+
+def mysql_problems(settings: Mapping[str, Any], host: str, memory_mb: int, distribution: str) -> list[str]:
+    """Return a sentence for each setting with which the server cannot be installed or work.
+
+    settings: the role's variables. memory_mb: what the machine has for everything. distribution: such as Debian.
+    """
+    problems, half, repository = [], memory_mb // 2, settings["mysql_repository"]
+    if not pool_fits(settings["mysql_innodb_buffer_pool_size"], half):
+        problems.append(
+            f"mysql_innodb_buffer_pool_size is {settings['mysql_innodb_buffer_pool_size']}: give it a number with K, M "
+            f"or G, and less than {half}M, half of what {host} has for everything."
+        )
+    if settings["mysql_flavor"] != "mysql":
+        return problems
+    missing = [part for part in REPOSITORY if part not in repository]
+    missing += ["key or signed_by"] * ("key" not in repository and "signed_by" not in repository)
+    if repository and missing:
+        problems.append(f"mysql_repository lacks {', '.join(missing)}: see its example in roles/mysql/vars/main.yml.")
+    if not repository and distribution == "Debian":
+        problems.append(
+            "mysql_repository is empty, and Debian has no MySQL of its own: leave it as it is, or set mysql_flavor to "
+            "mariadb."
+        )
+    return problems
+
+
+def apt_policy(text: str) -> dict[str, str]:
+    """Return what `apt-cache policy` prints of one package: the versions `installed` and `candidate`, or (none)."""
+    found = {name: re.search(rf"{name}: (\S+)", text) for name in ("Installed", "Candidate")}
+    return {name.lower(): match[1] if match else NONE for name, match in found.items()}
+
+
+def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package: str) -> list[str]:
+    """Return a line that says from what to what an upgrade leads; none where nothing is newer, or too new.
+
+    versions: of apt_policy. audit: what `dpkg --audit` printed, which names packages left unconfigured. Of the steps
+    from one series to another only that of MySQL from 8.4 to 9.7 is made.
+    """
+    before, after = versions["installed"], versions["candidate"]
+    if package in audit:
+        return [f"{flavor} {before}, which is not configured -> {after}"]
+    series = [found[1] if (found := SERIES.match(version)) else version for version in (before, after)]
+    stays = series[0] == series[1] or (flavor, *series) == ("mysql", "8.4", "9.7")
+    if before in (after, NONE) or after == NONE or not stays:
+        return []
+    return [f"{flavor} {before} -> {after}"]
+
+
+class FilterModule:
+    """The filters of this file, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"apt_policy": apt_policy, "mysql_pending": mysql_pending, "mysql_problems": mysql_problems}

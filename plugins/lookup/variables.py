@@ -1,0 +1,38 @@
+"""The lookup `variables`: the variables of a host whose names match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
+
+DOCUMENTATION = """
+name: variables
+author: Trackbox
+short_description: The variables of a host whose names match
+description: Return one mapping, from the name of each variable to its value, with its templates resolved.
+options:
+  _terms:
+    description: A regular expression of the names.
+    required: true
+"""
+
+EXAMPLES = """
+- ansible.builtin.debug:
+    msg: "{{ lookup('variables', '^mlflow_') | mlflow_problems }}"
+"""
+
+RETURN = """
+_raw: {description: The mapping., type: dict}
+"""
+
+
+class LookupModule(LookupBase):  # type: ignore[misc]
+    """The lookup of this file, for Ansible."""
+
+    def run(self, terms: list[str], variables: Mapping[str, Any], **_: Any) -> list[dict[str, Any]]:
+        """Return the mapping. terms: the regular expression."""
+        names = sorted(name for name in variables if re.search(terms[0], name))
+        return [self._templar.template({name: variables[name] for name in names})]
