@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 pytest.importorskip("mlflow")
 from trackbox_mlflow import signing
@@ -21,6 +22,9 @@ from trackbox_mlflow import signing
 __all__ = ["signing"]
 
 STORE = "http://127.0.0.1:9000"
+WIRING = yaml.safe_load((Path(__file__).parents[2] / "roles/mlflow/meta/wiring.yml").read_text())["mlflow"]
+# As the unit has it.
+READING_POSTS = "|".join(WIRING["reading_posts"])
 
 
 @dataclass
@@ -100,6 +104,7 @@ def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "TRACKBOX_DISK_RESERVE": "0",
         "TRACKBOX_DISKS": f"{folder} {folder}",
         "TRACKBOX_MAX_REQUEST": str(2**20),
+        "TRACKBOX_READING_POSTS": READING_POSTS,
         "EMPTY_DATABASE": str(empty_database),
         # What MLflow's command passes on.
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",

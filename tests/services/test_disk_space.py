@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgi import READING_POSTS
 from trackbox_mlflow import disks
 from trackbox_mlflow.asgi.disk_space import CHECK_INTERVAL, DiskSpace
 from trackbox_mlflow.asgi.errors import ErrorAnswers
@@ -73,20 +74,21 @@ def test_what_needs_no_space_is_served_on_a_full_disk(
     space: Disks, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     fill(monkeypatch, 0)
-    assert ask(DiskSpace(answering(200), space), method, path) == (200, b"from MLflow")
+    assert ask(DiskSpace(answering(200), space, READING_POSTS), method, path) == (200, b"from MLflow")
 
 
 def test_a_change_of_the_database_is_refused_on_a_full_disk(space: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = DiskSpace(answering(200), space)
+    served = DiskSpace(answering(200), space, READING_POSTS)
     assert ask(served, "POST", "/api/2.0/mlflow/runs/create")[0] == 200
     fill(monkeypatch, 2**20)
+    assert ask(served, "POST", "/api/2.0/mlflow/runs/search/x")[0] == 507
     status, body = ask(served, "POST", "/api/2.0/mlflow/runs/create")
     assert (status, json.loads(body)["error_code"]) == (507, "RESOURCE_EXHAUSTED")
     assert FULL_DATABASE in json.loads(body)["message"]
 
 
 def test_an_upload_needs_its_size_on_each_disk_that_holds_it(space: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = DiskSpace(answering(200), space)
+    served = DiskSpace(answering(200), space, READING_POSTS)
     fill(monkeypatch, 100 * 2**20)
     assert ask(served, "PUT", ARTIFACT, content_length=str(60 * 2**20))[0] == 200
     status, body = ask(served, "PUT", ARTIFACT, content_length=str(101 * 2**20))
@@ -97,7 +99,7 @@ def test_an_upload_needs_its_size_on_each_disk_that_holds_it(space: Disks, monke
 
 
 def test_an_upload_that_fills_the_disk_on_its_way_is_cut_off(space: Disks, monkeypatch: pytest.MonkeyPatch) -> None:
-    served = DiskSpace(answering(200), space)
+    served = DiskSpace(answering(200), space, READING_POSTS)
     bodies = [bytes(CHECK_INTERVAL // 2)] * 3
     assert ask(served, "PUT", ARTIFACT, list(bodies)) == (200, b"from MLflow")
     lefts = iter([2**30, 0])

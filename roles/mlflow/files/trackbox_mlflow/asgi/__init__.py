@@ -17,6 +17,7 @@ def wrap(application: Application, settings: Mapping[str, str]) -> Application:
     """Return MLflow's application with its middlewares. settings: the environment, as the unit sets it."""
     disks = Disks(settings)
     explained = ErrorAnswers(application, disks, settings["MLFLOW_S3_ENDPOINT_URL"])
-    artifacts = Artifacts(DiskSpace(explained, disks), disks, settings)
+    guarded = DiskSpace(explained, disks, settings["TRACKBOX_READING_POSTS"])
+    artifacts = Artifacts(guarded, disks, settings)
     pool = int(settings.get("MLFLOW_SQLALCHEMYSTORE_POOL_SIZE", 20))
     return Readiness(artifacts, Path(settings["TRACKBOX_READY"]), pool)

@@ -6,20 +6,12 @@ minutes.
 
 from __future__ import annotations
 
+import re
+
 from trackbox_mlflow.asgi.answers import send_error
 from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Receive, Scope, Send
 from trackbox_mlflow.disks import Disks, free_bytes
 
-# The ends of the paths of POST requests that change nothing.
-READ_POSTS = (
-    "/search",
-    "/graphql",
-    "/get-latest-versions",
-    "/batchGetInfos",
-    "/metrics",
-    "/search-datasets",
-    "/calculate-filter-correlation",
-)
 DATABASE_MINIMUM = 64 * 2**20  # bytes; more than the redo log and the dirty pages of any transaction
 CHECK_INTERVAL = 64 * 2**20  # bytes of an upload between two looks at the disk
 ARTIFACTS = "/mlflow-artifacts/"
@@ -28,8 +20,9 @@ ARTIFACTS = "/mlflow-artifacts/"
 class DiskSpace:
     """Middleware: 507 for a change that does not fit, and for an upload that fills the disk on its way."""
 
-    def __init__(self, application: Application, disks: Disks) -> None:
-        self.application, self.disks = application, disks
+    def __init__(self, application: Application, disks: Disks, reading_posts: str) -> None:
+        """reading_posts: a regular expression of the paths of POST requests that change nothing."""
+        self.application, self.disks, self.reading_posts = application, disks, re.compile(reading_posts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -48,7 +41,7 @@ class DiskSpace:
             if scope["method"] == "DELETE":
                 return ""
             return self.disks.refuse_upload(int(dict(scope["headers"]).get(b"content-length") or 0))
-        if not scope["path"].endswith(READ_POSTS) and free_bytes(self.disks.database) < DATABASE_MINIMUM:
+        if not self.reading_posts.fullmatch(scope["path"]) and free_bytes(self.disks.database) < DATABASE_MINIMUM:
             return "The disk of this Trackbox is full, and nothing can be written: free some space, and try again."
         return ""
 
