@@ -1,7 +1,8 @@
-"""The filter `backup_problems`, which says what is wrong with the role's settings."""
+"""Filters about backups: bad settings, and a restore that is refused."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -61,9 +62,29 @@ def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[
     return problems
 
 
+def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mode: bool) -> str:
+    """Return the sentence by which a restore is refused, or nothing.
+
+    looked: the result of `trackbox_backup look`, skipped where it is not installed. confirm: restore_confirm.
+    """
+    if looked["stdout"].startswith("skipped"):
+        return f"{host} knows of no backups: run site.yml with this backup_target first."
+    if looked["rc"] != 0:
+        return (looked["stderr_lines"] or ["The look at the backup broke off."])[-1]
+    found = json.loads(looked["stdout"])
+    if found["lacks"]:
+        return f"The backup {found['run']} {found['lacks']}"
+    if found["holds_data"] and confirm != host and not check_mode:
+        return (
+            f"This replaces the runs, models and objects on {host} by the backup {found['run']} of {found['host']}: "
+            f"say that you mean it by -e restore_confirm={host}."
+        )
+    return ""
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"backup_problems": backup_problems}
+        return {"backup_problems": backup_problems, "restore_problem": restore_problem}

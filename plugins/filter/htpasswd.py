@@ -1,4 +1,4 @@
-"""The filters `htpasswd` and `htpasswd_problems`."""
+"""Filters about logins at the front door: their hashes, what is wrong with them, and how they are sent."""
 
 from __future__ import annotations
 
@@ -71,9 +71,17 @@ def htpasswd_problems(
     return problems
 
 
+def login_secrets(users: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the secrets of logins, by what they are called: each password, and the login as HTTP's Basic sends it."""
+    pairs = [(user["name"], user["password"]) for user in users]
+    return {f"the password of {name}": password for name, password in pairs} | {
+        f"the login of {name}": base64.b64encode(f"{name}:{password}".encode()).decode() for name, password in pairs
+    }
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"htpasswd": htpasswd, "htpasswd_problems": htpasswd_problems}
+        return {"htpasswd": htpasswd, "htpasswd_problems": htpasswd_problems, "login_secrets": login_secrets}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 REPOSITORY = ("uris", "suites", "components", "packages")
 SIZE = re.compile("([0-9]+)([KMG]?)")
@@ -66,9 +67,20 @@ def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package:
     return [f"{flavor} {before} -> {after}"]
 
 
+def apt_source(uri: str, suite: str) -> str:
+    """Return how `apt-cache policy` names a source: its host, path and suite, without scheme, user and port."""
+    parts = urlsplit(uri)
+    return f"{parts.hostname}{parts.path.removesuffix('/')} {suite}"
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"apt_policy": apt_policy, "mysql_pending": mysql_pending, "mysql_problems": mysql_problems}
+        return {
+            "apt_policy": apt_policy,
+            "apt_source": apt_source,
+            "mysql_pending": mysql_pending,
+            "mysql_problems": mysql_problems,
+        }

@@ -1,9 +1,9 @@
-"""The filters `tls_problems` and `acme_reason`."""
+"""Filters about NGINX's TLS: bad settings, why there is no certificate, and when NGINX has to restart."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from itertools import pairwise
 from typing import Any
@@ -61,9 +61,18 @@ def acme_reason(journal: str) -> str:
     return (details or errors or lines[-1:] or ["certbot said nothing"])[0][:400].rstrip(".")
 
 
+def must_rebind(listening: Sequence[Mapping[str, Any]], port: int, mode: str) -> bool:
+    """Return whether NGINX has to restart, since it opens a port at loopback, or at all addresses, at a start only.
+
+    listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls, of which `off` leaves it loopback.
+    """
+    found = {entry["address"] for entry in listening if (entry["name"], entry["port"]) == ("nginx", port)}
+    return found & {"0.0.0.0", "127.0.0.1"} == {"0.0.0.0" if mode == "off" else "127.0.0.1"}
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"acme_reason": acme_reason, "tls_problems": tls_problems}
+        return {"acme_reason": acme_reason, "must_rebind": must_rebind, "tls_problems": tls_problems}

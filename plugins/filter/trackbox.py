@@ -176,7 +176,7 @@ def fields(text: str) -> dict[str, str]:
     return dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
 
 
-def formatted(names: Iterable[str], *patterns: str) -> list[str]:
+def formatted(names: Iterable[object], *patterns: str) -> list[str]:
     """Return each pattern with each name in place of {}: {}.j2 gives a.j2 and b.j2 for the names a and b."""
     return [pattern.format(name) for pattern in patterns for name in names]
 

@@ -2,7 +2,7 @@
 
 import bcrypt
 import pytest
-from htpasswd import COST, htpasswd, htpasswd_problems
+from htpasswd import COST, htpasswd, htpasswd_problems, login_secrets
 
 ADA = {"name": "ada", "password": "a long password"}
 EVE = {"name": "eve", "password": "another password"}
@@ -61,3 +61,10 @@ def test_a_password_that_is_too_short_or_cut_off_is_refused_and_not_quoted(passw
 
 def test_good_users_pass() -> None:
     assert htpasswd_problems([ADA, EVE, {"name": "ada@example.org", "password": "x" * 72}]) == []
+
+
+def test_the_secrets_of_a_login_are_its_password_and_what_a_client_sends() -> None:
+    assert login_secrets([{"name": "ada", "password": "a long password"}]) == {
+        "the password of ada": "a long password",
+        "the login of ada": "YWRhOmEgbG9uZyBwYXNzd29yZA==",
+    }

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from mysql_checks import apt_policy, mysql_pending, mysql_problems
+from mysql_checks import apt_policy, apt_source, mysql_pending, mysql_problems
 
 SETTINGS: dict[str, Any] = {
     "mysql_flavor": "mysql",
@@ -73,3 +73,8 @@ def test_an_unconfigured_package_gets_a_line_though_nothing_is_newer() -> None:
     assert mysql_pending(versions, " mysql-server  MySQL", "mysql", "mysql-server") == [
         "mysql 9.7.0-1, which is not configured -> 9.7.0-1"
     ]
+
+
+def test_a_source_is_named_as_apt_names_it() -> None:
+    assert apt_source("https://repo.mysql.com/apt/debian/", "trixie") == "repo.mysql.com/apt/debian trixie"
+    assert apt_source("http://ada:x@mirror.example.org:8080/mysql", "x") == "mirror.example.org/mysql x"

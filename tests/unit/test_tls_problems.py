@@ -1,7 +1,7 @@
 """Settings with which a mode of TLS cannot work, and how a failed ACME request is told."""
 
 import pytest
-from tls import acme_reason, tls_problems
+from tls import acme_reason, must_rebind, tls_problems
 
 DIRECTORY = "https://acme.example.org/directory"
 
@@ -84,3 +84,20 @@ def test_off_without_proxies_lets_nobody_in() -> None:
 )
 def test_why_there_is_no_certificate_is_what_the_server_said(journal: str, reason: str) -> None:
     assert acme_reason(journal).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "restarts"),
+    [
+        ("127.0.0.1", "self_signed", True),
+        ("0.0.0.0", "self_signed", False),
+        ("0.0.0.0", "off", True),
+        ("127.0.0.1", "off", False),
+        ("::1", "self_signed", False),
+    ],
+)
+def test_nginx_restarts_where_it_opens_a_port_elsewhere(address: str, mode: str, restarts: bool) -> None:
+    others = [{"name": "sshd", "port": 443, "address": "127.0.0.1"}, {"name": "nginx", "port": 80, "address": address}]
+    nginx = {"name": "nginx", "port": 443, "address": address}
+    assert must_rebind([*others, nginx, nginx], 443, mode) is restarts
+    assert must_rebind(others, 443, mode) is False
