@@ -39,7 +39,7 @@ def public_authorities() -> Chain:
     """Return the authorities that this controller trusts: none where its Python does not know them, as on a Mac."""
     found = []
     with warnings.catch_warnings():
-        # Some are older than today's rules.
+        # Some authorities break rules that are newer than they are, and the library warns about them.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         for der in ssl.create_default_context().get_ca_certs(binary_form=True):
             with contextlib.suppress(ValueError):
@@ -48,7 +48,7 @@ def public_authorities() -> Chain:
 
 
 def title(name: x509.Name) -> str:
-    """Return how a certificate's owner is called."""
+    """Return the common name of a certificate's owner or issuer, or the whole name."""
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()
 
@@ -62,7 +62,7 @@ def signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     except (InvalidSignature, TypeError):
         return False
     except (UnsupportedAlgorithm, ValueError):
-        # A signature too old to be checked: that is said where it is looked at.
+        # The library cannot check so old a signature: `weaknesses` reports it.
         return True
     return True
 
@@ -144,7 +144,7 @@ def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
     ):
         yield f"{who} has a key of a kind that not all browsers know: {BETTER}"
     hashed = certificate.signature_hash_algorithm
-    # Nobody checks by what an authority signed itself.
+    # Clients do not check the signature of a self-signed certificate.
     if hashed and certificate.issuer != certificate.subject and hashed.name in ("md5", "sha1"):
         yield f"{who} is signed with {hashed.name.upper()}, which clients refuse: get one that is signed with SHA-256."
     if now > certificate.not_valid_after_utc:

@@ -1,4 +1,4 @@
-"""The filter `data_file_problem`: what can be known of a data file before minutes are spent."""
+"""The filter `data_file_problem`: a quick check of a data file before the installation."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[
 
 
 class FilterModule:
-    """The class by which Ansible finds the filters."""
+    """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
         """Return the filters by name."""

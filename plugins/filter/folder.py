@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-# Nothing that systemd, a shell or a list of words would read as more than a letter.
+# No character that has a meaning for systemd or a shell, and no space.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-# Folders of the system itself: MinIO's would be made private.
+# Folders of the system itself: as MinIO's folder they would become private.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
-# Below these nothing of the service's may lie, its sandbox hides them, or they are empty after a reboot.
+# Folders of others, folders that the unit's sandbox hides, and folders that are empty after a reboot.
 CLOSED = (
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
     *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),

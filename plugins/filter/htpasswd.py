@@ -36,7 +36,7 @@ def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
 
 
 def fits(password: str) -> bool:
-    """Return whether bcrypt takes the whole password, and nobody guesses it soon."""
+    """Return whether the password is short enough for bcrypt, 72 bytes, and too long to be guessed."""
     return 12 <= len(password.encode()) <= 72
 
 

@@ -28,7 +28,7 @@ def secrets_folder(inventory: str) -> str:
 def is_host_name(name: str) -> bool:
     """Return whether this is a host name (RFC 1123), or an IPv4 address in four numbers."""
     labels = name.split(".")
-    # What ends in a number is an address for browsers and curl (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    # Browsers and curl take a name that ends in a number for an address (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     if re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", labels[-1]):
         try:
             return bool(ipaddress.IPv4Address(name))

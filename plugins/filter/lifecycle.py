@@ -1,4 +1,4 @@
-"""Filters that tell what was there before an installation, and what came with it."""
+"""Filters about what a machine has: packages, users and files, and the packages that came with Trackbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
 
 
 def seen(text: str) -> dict[str, list[str]]:
-    """Return what tasks/look.yml saw, by the kinds that files/look lists; of each installed package the name."""
+    """Return what tasks/look.yml printed, by the kinds in files/look; for an installed package, its name."""
     kinds = ["installed", "user", "account", "group", "path", "own", "database", "listens", "site"]
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for kind, _colon, rest in (line.partition(":") for line in text.splitlines()):

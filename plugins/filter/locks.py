@@ -1,4 +1,4 @@
-"""The filter `locked`: what a lock says that an environment must hold."""
+"""The filter `locked`: the packages that an environment has to hold, by its requirements lock."""
 
 from __future__ import annotations
 

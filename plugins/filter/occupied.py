@@ -1,4 +1,4 @@
-"""Filters of the preflight: what stands on a machine that belongs to somebody else, a sentence for each."""
+"""Filters of the preflight: a sentence for each account, group, file or server that Trackbox did not make."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Seen = Mapping[str, Sequence[str]]
 # A package that brings a database server, such as mysql-server-core-8.0 or percona-xtradb-cluster-server.
 SERVER = re.compile(r"(mysql|mariadb|percona)(-[a-z]+)*-server(-core)?(-[0-9.]+)?")
 TITLES = {"mysql": "MySQL", "mariadb": "MariaDB"}
-# What the user database says of an account that Trackbox made, and how far system accounts are numbered.
+# The comment of accounts that Trackbox made, and the highest number of a system account.
 MARK, LAST_SYSTEM_ID = "Trackbox", 999
 
 
 def installed(seen: Seen) -> bool:
-    """Return whether an installation of Trackbox is on the machine, be it half-way."""
+    """Return whether Trackbox is installed on the machine, at least in part."""
     return any(path == "/var/lib/trackbox/before" or path.startswith("/opt/trackbox/uv/") for path in seen["path"])
 
 
@@ -77,7 +77,7 @@ def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> l
 
 
 def site_problems(seen: Seen, host: str) -> list[str]:
-    """Return a sentence for the sites of an NGINX that was there before: it would serve them no longer."""
+    """Return a sentence for the sites of an NGINX from before Trackbox, which would no longer be served."""
     return [
         f"{host} has an NGINX with sites of its own ({', '.join(seen['site'])}), which would be served no longer: "
         "Trackbox replaces /etc/nginx/nginx.conf. Move the sites to another machine, or remove these files."

@@ -1,4 +1,4 @@
-"""Filters about our Python packages for the machines: their modules, and a name that changes with them."""
+"""Filters about the Python packages for machines: their modules, and a name that changes with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters that judge a machine: who holds its lock, what an interrupted playbook left, where its objects are."""
+"""Filters about a machine's state: who holds its lock, what an interrupted playbook left, where its objects are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "trackbox-lock.service"
-# Units that take the lock by themselves.
+# Units that take the lock themselves.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",

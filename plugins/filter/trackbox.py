@@ -1,4 +1,4 @@
-"""Filters that several roles use: sentences that say what is wrong and how to mend it, and who logs in."""
+"""Filters that several roles use: checks of variables and ports, the first admin, lines of programs, and patterns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", "list": "a list"}
 BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
-# What YAML makes of text without quotes. The text is lost by then: 0123 has become 83, and 1.10 has become 1.1.
+# Types that YAML makes of text without quotes. The text itself is lost: 0123 has become 83, and 1.10 has become 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
 
@@ -26,7 +26,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
     Ansible's own validator would take the text `a,b` for a list, and a list for text; the roles do not.
     """
     if "choices" in spec:
-        # YAML takes the word off for false.
+        # YAML reads the word off as false.
         return ("off" if value is False else str(value)) in map(str, spec["choices"])
     match spec.get("type", "str"):
         case "dict":
@@ -43,7 +43,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
 
 
 def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
-    """Return what YAML took the value for where text without quotes was meant; or nothing."""
+    """Return the type that YAML made of a text without quotes; or nothing."""
     if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
         return ""
     return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
@@ -61,7 +61,7 @@ def secret(spec: Mapping[str, Any]) -> bool:
 
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return which of the known names was meant."""
+    """Return the question whether the nearest known name was meant, or another remedy."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else otherwise
 
@@ -142,7 +142,7 @@ def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     )
 
 
-# Programs that hold ports as root: their user does not say whose they are. A MinIO of root is not Trackbox's.
+# Programs that hold ports as root, so that their user does not identify them. A MinIO that root runs is not Trackbox's.
 ROOT_PROGRAMS = {"nginx", "systemd"}
 
 

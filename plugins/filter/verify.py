@@ -1,4 +1,4 @@
-"""Filters of the role: what is sent to be run, and the table of what came back."""
+"""Filters of the role verify: the input of the programs that check promises, and the table of their results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from typing import Any
 ROLES = Path(__file__).parents[2] / "roles"
 FILES = ROLES / "verify/files"
 MARKS = {"held": "✔", "broken": "✘", "off": "–"}
-# What both sides begin with, in the order in which they import one another.
+# The first modules of both sides, in the order in which they import one another.
 FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
-# Of a secret so short nothing can be said: it would be found by chance.
+# Shorter secrets are not searched for: they would be found by chance.
 SHORT = 8
 NAME, WIDTH = 28, 120
 
@@ -29,7 +29,7 @@ Promised = Mapping[str, Mapping[str, Any]]
 
 
 def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
-    """Return what files/load.py reads: the modules of a side (inside or outside), the facts, and which promises."""
+    """Return the input of files/load.py: a side's modules (inside or outside), facts, and the chosen promises."""
     shared = [FILES / f"{name}.py" for name in FIRST[side]] + sorted((FILES / side).glob("*.py"))
     sources = [[".".join(path.relative_to(FILES).with_suffix("").parts), path.read_text()] for path in shared]
     for service in facts:
@@ -50,7 +50,7 @@ def flat(promised: Promised, *keys: str) -> list[Any]:
 
 
 def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
-    """Return the ports at which something may wait for the network."""
+    """Return the ports at which programs may listen for the network."""
     addresses = [str(address).rpartition(":") for address in flat(promised, "inside", "addresses")]
     outer = [int(port) for address, _colon, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
     return [*settings["ports"], *flat(promised, "inside", "ports"), *outer]
@@ -102,9 +102,9 @@ def wanted(only: str) -> list[str]:
 
 
 def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
-    """Return how a machine knows a secret when it sees it, without being told: names by salted digests.
+    """Return the names of secrets by salted digests, by which a machine recognises a secret without knowing it.
 
-    As it is, and as `base64` writes it, alone or with the end of its line; the padding is left away.
+    Each secret has digests of itself, and of its base64 with and without a newline, without padding.
     """
     salt = secrets.token_hex(16)
     digests = {}

@@ -1,4 +1,4 @@
-"""Filters that tell whether a package has to be built, and installed."""
+"""Filters that find out whether a package has to be built or installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lookup `inventory_problems`: what Ansible does not read of the inventory, or cannot resolve."""
+"""The lookup `inventory_problems`: variables of the inventory that Ansible does not read, or cannot resolve."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """The lookup of this file, for Ansible."""
 
     def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Yield how each part of a variable is reached whose template fails; the value may be a secret."""
+        """Yield the name of each part of a variable whose template fails, without its value, which may be a secret."""
         if isinstance(value, Mapping):
             for key, part in value.items():
                 yield from self.unresolved(f"{name}.{key}", part, variables)

@@ -77,7 +77,7 @@ def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> N
 
 
 def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, str]]:
-    """Make one folder or file what is wanted; return whether it was changed, and how."""
+    """Bring one folder or file into its wanted state; return whether it was changed, and how."""
     path, folder = Path(item["path"]), item["path"].endswith("/")
     there = path.is_dir() if folder else path.is_file()
     before = b"" if folder or not there else path.read_bytes()
@@ -98,7 +98,7 @@ def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, 
 
 
 def main() -> None:
-    """Apply them in their order."""
+    """Write the folders and files in their order."""
     files = {"type": "list", "elements": "dict", "options": ITEM, "required": True}
     module = AnsibleModule({"files": files}, supports_check_mode=True)
     paths, diffs = [], []

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: MinIO's buckets, and users with a policy each, as they shall be."""
+"""Ansible module: MinIO's buckets, users and their policies."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Store:
             self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(SUSPENDED))
 
     def old_versions(self, name: str, days: int) -> None:
-        """Let a bucket drop what was overwritten or deleted so many days ago, or nothing; other rules stay."""
+        """Remove overwritten and deleted objects of a bucket after so many days, 0 for never; other rules stay."""
         config = self.s3.get_bucket_lifecycle(bucket_name=name) if self.s3.bucket_exists(bucket_name=name) else None
         rules = {rule.rule_id: rule for rule in config.rules} if config else {}
         mine = rules.pop(OLD_VERSIONS, None)
@@ -169,7 +169,7 @@ class Store:
                 status="Enabled",
                 rule_filter=Filter(prefix=""),
                 rule_id=OLD_VERSIONS,
-                # What marks a deletion goes when nothing is left behind it.
+                # The marker of a deletion is removed when no version is left.
                 expiration=Expiration(expired_object_delete_marker=True),
                 noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
             )
@@ -179,7 +179,7 @@ class Store:
             self.s3.delete_bucket_lifecycle(bucket_name=name)
 
     def policy(self, name: str, wanted: dict[str, Any]) -> None:
-        """Make the policy what is wanted."""
+        """Write the policy, if it differs."""
         try:
             info = json.loads(self.admin.policy_info(policy_name=name))
         except MinioAdminException as error:
@@ -217,7 +217,7 @@ class Store:
                     self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
-        """Return whether the server takes this user's secret key. It never shows one: the only way is to try it."""
+        """Return whether the server accepts this user's secret key. It never returns keys, so this is tried."""
         try:
             self.client(name, secret).list_buckets()
         except S3Error as error:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: units of systemd, all at once."""
+"""Ansible module: several units of systemd in one execution."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ UNIT: dict[str, dict[str, Any]] = {
 
 
 def systemctl(module: AnsibleModule, *words: str) -> str:
-    """Run it; return what it printed."""
+    """Run a command; return its output."""
     status, out, err = module.run_command(["systemctl", *words])
     if status:
         module.fail_json(msg=f"systemctl {' '.join(words)}: {(err or out).strip()}")
@@ -58,7 +58,7 @@ def systemctl(module: AnsibleModule, *words: str) -> str:
 
 
 def parsed(told: str) -> list[dict[str, str]]:
-    """Return the properties of each unit that `systemctl show` told of."""
+    """Return the properties of each unit in the output of `systemctl show`."""
     return [dict(line.split("=", 1) for line in block.splitlines()) for block in told.strip().split("\n\n")]
 
 
@@ -79,7 +79,7 @@ def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
 
 
 def main() -> None:
-    """Look at all of them at once, and change those that differ."""
+    """Read the state of all units at once, and change those that differ."""
     given = {"type": "list", "elements": "dict", "options": UNIT, "required": True}
     reload = {"type": "bool", "default": False}
     module = AnsibleModule({"units": given, "daemon_reload": reload}, supports_check_mode=True)
