@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any
-
-from ansible.plugins.lookup import LookupBase
-
 DOCUMENTATION = """
 name: variables
-author: Trackbox
+author: Trackbox (!UNKNOWN)
 short_description: The variables of a host whose names match
 description: Return one mapping, from the name of each variable to its value, with its templates resolved.
 options:
@@ -27,6 +21,12 @@ EXAMPLES = """
 RETURN = """
 _raw: {description: The mapping., type: dict}
 """
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
