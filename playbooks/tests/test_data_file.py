@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from data_file import COLUMNS, data_file_problem
+from controller_checks import COLUMNS, data_file_problem
 
 HEADER = ",".join(f'"{name}"' for name in COLUMNS)
 ROW = ",".join(["1"] * len(COLUMNS))

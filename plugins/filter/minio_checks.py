@@ -1,13 +1,27 @@
-"""Filters about MinIO: bad settings of its binary, and what an upgrade may not do."""
+"""Filters about MinIO: bad settings, users' policies, and what an upgrade may not do."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import runpy
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 SHA256 = re.compile("[0-9a-f]{64}")
+# No character that has a meaning for systemd or a shell, and no space.
+PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
+# Folders of the system itself: as MinIO's folder they would become private.
+SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
+# Folders of others, folders that the unit's sandbox hides, and folders that are empty after a reboot.
+CLOSED = (
+    *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
+    *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),
+)
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # as S3 has it
+USER = re.compile(r"[A-Za-z0-9._-]{3,}")
+MODULE = Path(__file__).parents[1] / "modules/minio_content.py"
 
 
 def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
@@ -80,14 +94,78 @@ def minio_upgrade_problem(ran: Mapping[str, Any], host: str, before: str) -> str
     return ""
 
 
+def folder_problems(folder: str) -> list[str]:
+    """Return the sentence by which a folder for the objects is refused, or an empty list.
+
+    folder: minio_data_dir.
+    """
+    if not PATH.fullmatch(folder):
+        return [
+            f"minio_data_dir is {folder!r}: give it an absolute path of letters, digits and . _ @ + -, without / at "
+            "the end, such as /srv/objects."
+        ]
+    if folder in SYSTEM or any(folder == closed or folder.startswith(f"{closed}/") for closed in CLOSED):
+        return [
+            f"minio_data_dir is {folder}, a folder of the system that MinIO cannot have for itself: name a folder of "
+            "its own, such as /srv/objects."
+        ]
+    return []
+
+
+def content_problems(
+    buckets: Sequence[Mapping[str, Any]], users: Sequence[Mapping[str, Any]], root_user: str, root_password: str
+) -> list[str]:
+    """Return a sentence for each bucket or user that MinIO would refuse; secrets are not quoted.
+
+    buckets, users: minio_buckets and minio_users, whose types are checked already.
+    """
+    names = [bucket["name"] for bucket in buckets]
+    problems = [
+        f"minio_buckets: {name!r} cannot be a bucket's name: take 3 to 63 small letters, digits, dots and hyphens."
+        for name in names
+        if not BUCKET.fullmatch(name)
+    ]
+    logins = [("minio_users", user["name"], user["secret"]) for user in users]
+    for variable, name, secret in [*logins, ("minio_root_user", root_user, root_password)]:
+        if not USER.fullmatch(name):
+            problems.append(f"{variable}: {name!r} cannot be a user's name: take 3 or more letters, digits and . _ -.")
+        if len(secret) < 8:
+            problems.append(f"{variable}: the secret of {name} is too short: give it 8 characters or more.")
+        if secret != secret.strip():
+            problems.append(
+                f"{variable}: the secret of {name} begins or ends with a space, which S3 clients drop: remove it."
+            )
+    for variable, given in (("minio_buckets", names), ("minio_users", [name for _variable, name, _secret in logins])):
+        twice = [name for name, times in Counter(given).items() if times > 1]
+        problems += [f"{variable}: {name} is there twice: remove one of them." for name in twice]
+    if root_user in (name for _variable, name, _secret in logins):
+        problems.append(f"minio_users: {root_user} is the name of MinIO's root user: choose another.")
+    for user in users:
+        problems += [
+            f"minio_users: {user['name']} may use the bucket {name}, which minio_buckets does not have: add it there."
+            for name in [*user.get("read", []), *user.get("write", [])]
+            if name not in names
+        ]
+    return problems
+
+
+def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the policy of each of `minio_users`, by name, as the module minio_content makes it."""
+    policy = runpy.run_path(str(MODULE))["policy"]
+    return {user["name"]: policy(user.get("read", []), user.get("write", [])) for user in users}
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "content_problems": content_problems,
+            "folder_problems": folder_problems,
             "minio_pending": minio_pending,
             "minio_problems": minio_problems,
             "minio_upgrade_problem": minio_upgrade_problem,
             "minio_version": minio_version,
+            "s3_policies": s3_policies,
         }

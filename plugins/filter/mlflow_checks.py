@@ -34,32 +34,28 @@ def private_networks(targets: Sequence[str]) -> list[str]:
 
 def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each setting with which MLflow cannot work. settings: the role's variables."""
-    problems = target_problems(settings["mlflow_webhook_targets"])
-    workers, memory = settings["mlflow_workers"], settings["mlflow_worker_memory_mb"]
-    days, version = settings["mlflow_gc_days"], settings["mlflow_version"]
-    if int(workers) < 1:
-        problems.append(f"mlflow_workers is {workers}: it must be 1 or more.")
-    if int(memory) < 512:
-        problems.append(
-            f"mlflow_worker_memory_mb is {memory}: MLflow takes 300 MB when it starts; give it 512 or more."
-        )
-    if len(settings["mlflow_encryption_passphrase"]) < 32:
-        problems.append("mlflow_encryption_passphrase is too short: give it 32 characters or more.")
-    if PASSWORD_IN_URI.search(settings["mlflow_database_uri"]):
-        problems.append(
-            "mlflow_database_uri has a password, which every user of the machine could read: let the socket know the "
-            "system user."
-        )
-    if int(days) < 0:
-        problems.append(f"mlflow_gc_days is {days}: it must be 0, which collects nothing, or more.")
-    if int(days) > 0 and not settings["mlflow_artifacts_destination"].startswith("s3://"):
-        problems.append(
-            "mlflow_artifacts_destination is no bucket, and garbage is collected in buckets only: set mlflow_gc_days "
-            "to 0."
-        )
-    if f"mlflow=={version}" not in settings["mlflow_requirements"]:
-        problems.append(f"mlflow_version is {version}, and mlflow_requirements lock another: change both.")
-    return problems
+    workers, memory, days, version = (
+        settings[f"mlflow_{name}"] for name in ("workers", "worker_memory_mb", "gc_days", "version")
+    )
+    in_bucket = settings["mlflow_artifacts_destination"].startswith("s3://")
+    checks = {
+        f"mlflow_workers is {workers}: it must be 1 or more.": int(workers) >= 1,
+        f"mlflow_worker_memory_mb is {memory}: MLflow takes 300 MB when it starts; give it 512 or more.": (
+            int(memory) >= 512
+        ),
+        "mlflow_encryption_passphrase is too short: give it 32 characters or more.": (
+            len(settings["mlflow_encryption_passphrase"]) >= 32
+        ),
+        "mlflow_database_uri has a password, which every user of the machine could read: let the socket know the "
+        "system user.": not PASSWORD_IN_URI.search(settings["mlflow_database_uri"]),
+        f"mlflow_gc_days is {days}: it must be 0, which collects nothing, or more.": int(days) >= 0,
+        "mlflow_artifacts_destination is no bucket, and garbage is collected in buckets only: set mlflow_gc_days to "
+        "0.": int(days) <= 0 or in_bucket,
+        f"mlflow_version is {version}, and mlflow_requirements lock another: change both.": (
+            f"mlflow=={version}" in settings["mlflow_requirements"]
+        ),
+    }
+    return target_problems(settings["mlflow_webhook_targets"]) + [said for said, right in checks.items() if not right]
 
 
 def mlflow_version(found: Mapping[str, str]) -> str:

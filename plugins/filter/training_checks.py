@@ -1,7 +1,9 @@
-"""The filter `training_problems`: what is wrong with the training package's settings."""
+"""Filters about the training package: bad settings, and whether it has to be built or installed."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,9 +29,40 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def folder_state(folder: str) -> str:
+    """Return a checksum of what a folder holds: path, size, mode and time of each file.
+
+    Left out are hidden folders, Python's caches, what a build leaves behind and environments: no wheel has them.
+    """
+    found = hashlib.sha256()
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not name.endswith(".egg-info")
+            and not Path(parent, name, "pyvenv.cfg").exists()
+            and not (parent == folder and name in ("build", "dist"))
+        )
+        for path in (Path(parent, name) for name in sorted(files)):
+            about = path.lstat()
+            found.update(f"{path} {about.st_size} {about.st_mode} {about.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:12]
+
+
+def file_sha1(path: str) -> str:
+    """Return the file's checksum, as Ansible's own modules name it."""
+    return hashlib.sha1(Path(path).read_bytes(), usedforsecurity=False).hexdigest()
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"training_problems": training_problems}
+        return {
+            "file_sha1": file_sha1,
+            "folder_state": folder_state,
+            "training_problems": training_problems,
+        }

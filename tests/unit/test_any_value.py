@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 from backup import backup_problems
-from content import content_problems
 from htpasswd import htpasswd, htpasswd_problems
 from inventory_checks import host_problems
+from minio_checks import content_problems
 from trackbox import account, secret, variable_problems
 
 ROLES = Path(__file__).parents[2] / "roles"

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from content import content_problems
+from minio_checks import content_problems
 
 BUCKETS: list[dict[str, Any]] = [{"name": "mlflow"}, {"name": "datasets", "versioned": True}]
 ADA: dict[str, Any] = {"name": "ada", "secret": "12345678", "read": ["datasets"], "write": ["mlflow"]}

@@ -1,7 +1,7 @@
 """Which folders minio_data_dir may name."""
 
 import pytest
-from folder import folder_problems
+from minio_checks import folder_problems
 
 
 @pytest.mark.parametrize("folder", ["/var/lib/minio", "/srv/objects", "/data", "/mnt/disk-2/a_b@c+d.e", "/homes/minio"])

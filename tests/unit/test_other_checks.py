@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from controller_checks import local_vm_problems
 from inventory_checks import reserve_problems
-from local_vm_checks import local_vm_problems
 from trackbox import fields, formatted, least_problems
 from training_checks import training_problems
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from wheels import folder_state
+from training_checks import folder_state
 
 
 def test_a_package_is_built_again_when_a_file_comes_goes_or_changes(tmp_path: Path) -> None:
