@@ -1,10 +1,11 @@
-"""Filters about the Python packages for machines: their modules, and a name that changes with them."""
+"""Filters about Python on the machines: this repository's packages, and the locks of environments."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,24 @@ def program_id(package: str, role: str) -> str:
     return hashlib.sha256(json.dumps(python_modules(package, role)).encode()).hexdigest()[:12]
 
 
+def locked(text: str) -> Mapping[str, Any]:
+    """Return what a requirements lock says.
+
+    lock: name and version of each package, some of them twice: for one Python and for another. needs: the names that
+    every Python and system wants. mark: the file that tasks/environment.yml leaves in an environment made from it.
+    """
+    lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;\\]+)[ \t]*(;?)", text, re.MULTILINE)
+    pairs = [(re.sub(r"[-_.]+", "-", name).lower(), version, marker) for name, version, marker in lines]
+    return {
+        "lock": [[name, version] for name, version, _marker in pairs],
+        "needs": [name for name, _version, marker in pairs if not marker],
+        "mark": f"lock-{hashlib.sha256(text.encode()).hexdigest()[:12]}",
+    }
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"program_id": program_id, "python_modules": python_modules}
+        return {"locked": locked, "program_id": program_id, "python_modules": python_modules}

@@ -193,7 +193,6 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "left_problem": left_problem,
-            "lock_is_stale": lock_is_stale,
             "lock_owner": lock_owner,
             "lock_problem": lock_problem,
             "machine_states": machine_states,

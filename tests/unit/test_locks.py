@@ -2,7 +2,7 @@
 
 import hashlib
 
-from locks import locked
+from programs import locked
 
 LOCK = """\
 # made by uv
