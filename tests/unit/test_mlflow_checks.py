@@ -8,7 +8,7 @@ from mlflow_checks import mlflow_pending, mlflow_problems, mlflow_upgrade_proble
 SETTINGS: dict[str, Any] = {
     "mlflow_webhook_targets": [],
     "mlflow_workers": 2,
-    "mlflow_worker_memory_mb": "768",
+    "mlflow_worker_memory_mb": "512",
     "mlflow_gc_days": 30,
     "mlflow_version": "3.17.2",
     "mlflow_requirements": "mlflow==3.17.2 \\\n    --hash=sha256:0",
