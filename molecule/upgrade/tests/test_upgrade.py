@@ -361,7 +361,13 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
 
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
-    host.check_output(f"/var/lib/trackbox/dumps/{dumps[-1]}/back")
+    back = f"/var/lib/trackbox/dumps/{dumps[-1]}/back"
+    # The site.yml that was refused in the test above still holds the lock.
+    refused = host.run(back)
+    assert refused.rc == 1
+    assert re.match(r"Nothing was changed: site.yml of \S+ process \d+ holds the lock of this machine.", refused.stderr)
+    host.check_output("systemctl stop trackbox-lock")
+    host.check_output(back)
     current, revision, _ = state(host)
     assert current.startswith("3.6.0")
     assert revision == OLD_REVISION
