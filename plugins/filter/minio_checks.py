@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import runpy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -151,8 +152,10 @@ def content_problems(
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the policy of each of `minio_users`, by name, as the module minio_content makes it."""
-    policy = runpy.run_path(str(MODULE))["policy"]
-    return {user["name"]: policy(user.get("read", []), user.get("write", [])) for user in users}
+    loader = SourceFileLoader("minio_content", str(MODULE))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
+    return {user["name"]: module.policy(user.get("read", []), user.get("write", [])) for user in users}
 
 
 class FilterModule:

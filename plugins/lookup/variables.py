@@ -15,7 +15,7 @@ options:
 
 EXAMPLES = """
 - ansible.builtin.debug:
-    msg: "{{ lookup('variables', '^mlflow_') | mlflow_problems }}"
+    msg: "{{ lookup('trackbox.workbench.variables', '^mlflow_') }}"
 """
 
 RETURN = """
@@ -32,7 +32,7 @@ from ansible.plugins.lookup import LookupBase
 class LookupModule(LookupBase):  # type: ignore[misc]
     """The lookup of this file, for Ansible."""
 
-    def run(self, terms: list[str], variables: Mapping[str, Any], **_: Any) -> list[dict[str, Any]]:
+    def run(self, terms: list[str], variables: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
         """Return the mapping. terms: the regular expression."""
         names = sorted(name for name in variables if re.search(terms[0], name))
         return [self._templar.template({name: variables[name] for name in names})]

@@ -148,7 +148,7 @@ def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
-    """Yield another project, which uses Trackbox's roles through roles_path."""
+    """Yield another project, which uses the collection of this checkout."""
     variables = {
         "ansible_host": machine.address,
         "ansible_user": "ops",
@@ -157,7 +157,7 @@ def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
         "mysql_flavor": "mariadb",
     }
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"box": variables}}}))
-    (tmp_path / "ansible.cfg").write_text(f"[defaults]\ninventory = hosts.yml\nroles_path = {ROOT}/roles\n")
+    (tmp_path / "ansible.cfg").write_text(f"[defaults]\ninventory = hosts.yml\ncollections_path = {ROOT}/collections\n")
     yield tmp_path
     for playbook in ("vars.yml", "play.yml"):
         (tmp_path / playbook).unlink(missing_ok=True)
@@ -167,10 +167,18 @@ def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
     ("roles", "proof"),
     [
         (
-            [{"role": "minio", "minio_users": [{"name": "vera", "secret": "a long secret", "read": ["datasets"]}]}],
+            [
+                {
+                    "role": "trackbox.workbench.minio",
+                    "minio_users": [{"name": "vera", "secret": "a long secret", "read": ["datasets"]}],
+                }
+            ],
             "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://127.0.0.1:9000/minio/health/live\").status)'",
         ),
-        ([{"role": "mysql"}, {"role": "nginx"}], "systemctl is-active --quiet mariadb nginx && echo 200"),
+        (
+            [{"role": "trackbox.workbench.mysql"}, {"role": "trackbox.workbench.nginx"}],
+            "systemctl is-active --quiet mariadb nginx && echo 200",
+        ),
     ],
     ids=["minio", "mysql and nginx"],
 )
