@@ -40,13 +40,12 @@ def fits(password: str) -> bool:
     return 12 <= len(password.encode()) <= 72
 
 
-def htpasswd_problems(
-    users: Sequence[Mapping[str, str]], machine: str = "training", machine_password: str = "x" * 12
-) -> list[str]:
+def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Mapping[str, str]] = ()) -> list[str]:
     """Return a sentence for each user who could not log in, and one if nobody could change anything.
 
-    machine, machine_password: those of the training package's own account. A password is never quoted.
+    programs: the accounts of Trackbox's own programs, with `name` and `password`. A password is never quoted.
     """
+    theirs = {program["name"] for program in programs}
     problems = []
     for name, times in Counter(user["name"] for user in users).items():
         if not re.fullmatch(r"[A-Za-z0-9._@-]+", name):
@@ -55,15 +54,18 @@ def htpasswd_problems(
             )
         if times > 1:
             problems.append(f"nginx_users: {name} is there {times} times: remove all but one.")
-        if name == machine:
+        if name in theirs:
             problems.append(
-                f"nginx_users: {name} is the training package's own account, and is there by itself: remove it."
+                f"nginx_users: {name} is the account of a program of Trackbox's own, and is there by itself: remove it."
             )
     for user in users:
         if not fits(user["password"]):
             problems.append(f"nginx_users: the password of {user['name']} does not fit: give it 12 to 72 bytes.")
-    if not fits(machine_password):
-        problems.append("trackbox_training_password does not fit: give it 12 to 72 bytes.")
+    problems += [
+        f"The password of Trackbox's own account {program['name']} does not fit: give it 12 to 72 bytes."
+        for program in programs
+        if not fits(program["password"])
+    ]
     if not any(user.get("role", "admin") == "admin" for user in users):
         problems.append(
             "nginx_users has no admin, so that nobody could change anything: give one of them the role admin."

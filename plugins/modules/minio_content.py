@@ -22,6 +22,7 @@ options:
     suboptions:
       name: {description: The bucket's name., type: str, required: true}
       versioned: {description: Whether MinIO keeps old versions of its objects., type: bool, default: false}
+      days: {description: Days that objects stay; 0 is for ever., type: int, default: 0}
   old_versions_days: {description: Days that versioned buckets keep old versions; 0 is for ever., type: int, default: 0}
   wait: {description: Seconds that the server may take to answer after its start., type: int, default: 30}
   users:
@@ -69,6 +70,7 @@ except ImportError as error:
 
 # The rule's name in a bucket's lifecycle.
 OLD_VERSIONS = "trackbox-old-versions"
+OLD_OBJECTS = "trackbox-old-objects"
 
 READ_BUCKET = ["s3:GetBucketLocation", "s3:ListBucket"]
 READ_OBJECTS = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -158,8 +160,7 @@ class Store:
 
     def old_versions(self, name: str, days: int) -> None:
         """Remove overwritten and deleted objects of a bucket after so many days, 0 for never; other rules stay."""
-        config = self.s3.get_bucket_lifecycle(bucket_name=name) if self.s3.bucket_exists(bucket_name=name) else None
-        rules = {rule.rule_id: rule for rule in config.rules} if config else {}
+        rules = self.rules(name)
         mine = rules.pop(OLD_VERSIONS, None)
         has = (mine.noncurrent_version_expiration.noncurrent_days if mine else 0) or 0
         if has == days or not self.change(f"keep old versions in {name} for {f'{days} days' if days else 'ever'}"):
@@ -173,6 +174,31 @@ class Store:
                 expiration=Expiration(expired_object_delete_marker=True),
                 noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
             )
+        self.set_rules(name, rules)
+
+    def old_objects(self, name: str, days: int) -> None:
+        """Let a bucket drop objects so many days after they came, or none; other rules stay."""
+        rules = self.rules(name)
+        mine = rules.pop(OLD_OBJECTS, None)
+        has = (mine.expiration.days if mine else 0) or 0
+        if has == days or not self.change(f"keep objects in {name} for {f'{days} days' if days else 'ever'}"):
+            return
+        if days:
+            rules[OLD_OBJECTS] = Rule(
+                status="Enabled",
+                rule_filter=Filter(prefix=""),
+                rule_id=OLD_OBJECTS,
+                expiration=Expiration(days=days),
+            )
+        self.set_rules(name, rules)
+
+    def rules(self, name: str) -> dict[str, Any]:
+        """Return the rules of a bucket's lifecycle, by their identifiers."""
+        config = self.s3.get_bucket_lifecycle(bucket_name=name) if self.s3.bucket_exists(bucket_name=name) else None
+        return {rule.rule_id: rule for rule in config.rules} if config else {}
+
+    def set_rules(self, name: str, rules: dict[str, Any]) -> None:
+        """Set the rules of a bucket's lifecycle."""
         if rules:
             self.s3.set_bucket_lifecycle(bucket_name=name, config=LifecycleConfig(list(rules.values())))
         else:
@@ -246,6 +272,7 @@ def main() -> None:
                 "options": {
                     "name": {"type": "str", "required": True},
                     "versioned": {"type": "bool", "default": False},
+                    "days": {"type": "int", "default": 0},
                 },
             },
             "users": {
@@ -271,6 +298,7 @@ def main() -> None:
             store.bucket(bucket["name"], bucket["versioned"])
             if bucket["versioned"]:
                 store.old_versions(bucket["name"], module.params["old_versions_days"])
+            store.old_objects(bucket["name"], bucket["days"])
         for user in module.params["users"]:
             store.policy(user["name"], policy(user["read"], user["write"]))
             store.user(user["name"], user["secret"])

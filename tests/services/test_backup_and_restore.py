@@ -224,6 +224,30 @@ def test_the_folders_that_roles_declare_come_back_as_they_were(machine: Settings
     assert (hello / "deep/page é.html").read_text() == "a page"
 
 
+def test_a_declared_file_is_packed_and_one_that_goes_meanwhile_is_passed_over(tmp_path: Path) -> None:
+    folder, file = tmp_path / "from/folder", tmp_path / "from/status.json"
+    folder.mkdir(parents=True)
+    (folder / "kept").write_text("kept" * 10_000)
+    (folder / "then gone").touch()
+    file.write_text("status")
+
+    class Removing(io.BytesIO):
+        """Removes a file as soon as something is written, when the folder has been listed."""
+
+        def write(self, data: Any) -> int:
+            (folder / "then gone").unlink(missing_ok=True)
+            return super().write(data)
+
+    packed = Removing()
+    backup.pack_folders([str(folder), str(file), str(tmp_path / "from/missing")], packed)
+    packed.seek(0)
+    (tmp_path / "to").mkdir()
+    restore.unpack_folders(packed, [str(folder), str(file)], str(tmp_path / "to"))
+    place = Path(str(tmp_path / "to") + str(tmp_path), "from")
+    assert [path.name for path in (place / "folder").iterdir()] == ["kept"]
+    assert (place / "status.json").read_text() == "status"
+
+
 def test_a_member_outside_of_the_folders_is_passed_over(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:

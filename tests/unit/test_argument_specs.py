@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[2]
 ROLES = {path.parents[1].name: path.parents[1] for path in ROOT.glob("roles/*/defaults/main.yml")}
 PREFIXES = {"wiring": "trackbox"}
 # Other roles need these of their roles, too.
-SHARED = {"nginx_tls", "nginx_http_port", "minio_data_dir"}
+SHARED = {
+    *("nginx_tls", "nginx_http_port", "minio_data_dir", "serving_models", "serving_max_body_mb"),
+    *("serving_requests_at_once", "serving_requests_per_second"),
+}
 SECRETS = ("password", "secret", "passphrase", "salt")
 PUBLIC = {"trackbox_secrets", "local_vm_secrets"}  # folders
 

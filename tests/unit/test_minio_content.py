@@ -245,3 +245,16 @@ def test_old_versions_are_kept_for_the_days_that_are_asked_for_and_other_rules_s
     assert said(python, endpoint, *root, "rules kept") == ["own trackbox-old-versions"]
     assert run(python, endpoint, **wanted)["changes"] == ["keep old versions in kept for ever"]
     assert said(python, endpoint, *root, "rules kept") == ["own"]
+
+
+def test_objects_are_kept_for_the_days_that_are_asked_for_and_other_rules_stay(python: str, endpoint: str) -> None:
+    root = ROOT["root_user"], ROOT["root_password"]
+    wanted: dict[str, Any] = {"buckets": [{"name": "dropping", "days": 90}]}
+    assert "keep objects in dropping for 90 days" in run(python, endpoint, **wanted)["changes"]
+    assert run(python, endpoint, **wanted)["changed"] is False
+    assert said(python, endpoint, *root, "add-rule dropping", "rules dropping") == ["ok", "own trackbox-old-objects"]
+    wanted["buckets"][0]["days"] = 7
+    assert run(python, endpoint, **wanted)["changes"] == ["keep objects in dropping for 7 days"]
+    del wanted["buckets"][0]["days"]
+    assert run(python, endpoint, **wanted)["changes"] == ["keep objects in dropping for ever"]
+    assert said(python, endpoint, *root, "rules dropping") == ["own"]

@@ -11,6 +11,7 @@ Exit codes of the command `fraud` (2 is click's, for a wrong option):
    5  the model registry has no such version, for example no champion
    6  `fraud promote`: the challenger does not beat the champion
    7  a result could not be written
+   8  `--wait`: the version is not served, and the error says why
  130  interrupted with Ctrl-C (143: ended by SIGTERM)
 ====  ==========================================================
 """
@@ -61,6 +62,12 @@ class OutputError(FraudError):
     """A result could not be written."""
 
     code = 7
+
+
+class NotServedError(FraudError):
+    """The endpoint does not serve the version."""
+
+    code = 8
 
 
 class Terminated(KeyboardInterrupt):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from datetime import datetime, timezone
+from getpass import getuser
 from typing import Any
 
 from mlflow import MlflowClient
@@ -139,6 +141,7 @@ def tag_version(client: MlflowClient, decision: Decision) -> None:
         "decision.reason": decision.reason,
         "decision.against": decision.against or "nothing",
         "decision.time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "decision.by": os.environ.get("MLFLOW_TRACKING_USERNAME") or getuser(),
     }
     if decision.gain:
         tags |= {f"decision.gain.{key}": f"{v:.6f}" for key, v in asdict(decision.gain).items()}

@@ -24,6 +24,7 @@ class Settings:
         bucket: of the data sets.
         experiment: name in MLflow, unless `--experiment` is given.
         ui_url: address of MLflow's user interface, for links.
+        serving_url: address below which models are served, `NAME/ping` and others.
 
     """
 
@@ -32,6 +33,7 @@ class Settings:
     bucket: str
     experiment: str
     ui_url: str
+    serving_url: str
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -57,4 +59,5 @@ class Settings:
             bucket=env.get("FRAUD_BUCKET") or "datasets",
             experiment=env.get("FRAUD_EXPERIMENT") or "fraud",
             ui_url=(env.get("FRAUD_UI_URL") or uri).rstrip("/"),
+            serving_url=(env.get("FRAUD_SERVING_URL") or f"{uri}/serving").rstrip("/"),
         )

@@ -52,11 +52,12 @@ def pack_settings(store: Store, out: IO[bytes]) -> None:
 
 
 def pack_folders(folders: Sequence[str], out: IO[bytes]) -> None:
-    """Write what lies in the folders that exist, with the names of the owners."""
+    """Write the folders and files that exist, with the names of the owners; their service may run and remove some."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for folder in folders:
-            if Path(folder).is_dir():
-                tar.add(folder)
+            for path in [Path(folder), *sorted(Path(folder).rglob("*"))]:
+                with suppress(FileNotFoundError):
+                    tar.add(path, recursive=False)
 
 
 def newest_manifest(repository: Repository, whole: list[Mapping[str, Any]]) -> dict[str, Any]:

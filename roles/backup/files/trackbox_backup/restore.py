@@ -24,7 +24,8 @@ def nothing(_: Version, __: IO[bytes]) -> None:
 def unpack_folders(file: IO[bytes], folders: Sequence[str], root: str = "/") -> None:
     """Replace what lies in the folders by what the tar holds of them; what else it holds is passed over."""
     for folder in folders:
-        shutil.rmtree(Path(root, folder.lstrip("/")), ignore_errors=True)
+        path = Path(root, folder.lstrip("/"))
+        path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     kept = tuple(f"{folder.strip('/')}/" for folder in folders)
     with tarfile.open(fileobj=file, mode="r|") as tar:
         for member in tar:

@@ -33,6 +33,9 @@ def data() -> None:
 
 positive = click.FloatRange(min=0, min_open=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+wait_option = click.option(
+    "--wait", is_flag=True, help="Return when the endpoint serves the champion, or say why not."
+)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress, only results.")
 
 
@@ -99,8 +102,9 @@ def train(as_json: bool, quiet: bool, cost_fn: float, cost_fp: float, **chosen: 
 @click.argument("comparison", required=False)
 @click.option("--dry-run", is_flag=True, help="Compare only; register and move nothing.")
 @click.option("--force", is_flag=True, help="Make it the champion even if it is not better.")
+@wait_option
 @json_option
-def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -> None:
+def promote(comparison: str | None, dry_run: bool, force: bool, wait: bool, as_json: bool) -> None:
     """Make the best model of a comparison the champion, if it beats the current one.
 
     COMPARISON is the identifier of a comparison's run (default: the newest comparison). The two
@@ -113,10 +117,13 @@ def promote(comparison: str | None, dry_run: bool, force: bool, as_json: bool) -
     probe(settings)
     decision = run(settings, comparison, dry_run, force)
     emit(asdict(decision)) if as_json else Screen().decision(decision)
+    if wait and decision.version and not dry_run:
+        wait_until_served(settings, decision.version, quiet=as_json)
 
 
 @cli.command()
-def rollback() -> None:
+@wait_option
+def rollback(wait: bool) -> None:
     """Swap the champion and the previous champion."""
     from fraud.tracking.probe import probe
     from fraud.tracking.registry import rollback as run
@@ -125,6 +132,8 @@ def rollback() -> None:
     probe(settings)
     now, before = run(settings)
     click.echo(f"Version {now} is the champion again, version {before} the previous one.")
+    if wait:
+        wait_until_served(settings, now)
 
 
 @cli.command()
@@ -150,6 +159,15 @@ def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None
         target = output or Path(file.name.split(".")[0] + ".scores.csv")
         result = run(file, target, settings, progress)
     emit(asdict(result)) if as_json else screen.prediction(result)
+
+
+def wait_until_served(settings: Settings, version: str, quiet: bool = False) -> None:
+    """Wait until the endpoint serves a version, and say so."""
+    from fraud.tracking.served import wait
+
+    seconds = wait(settings, version)
+    if not quiet:
+        click.echo(f"The endpoint serves version {version} after {seconds:.1f} s.")
 
 
 def emit(value: Any) -> None:

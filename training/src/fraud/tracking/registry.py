@@ -11,6 +11,8 @@ from fraud.errors import RegistryError
 from fraud.settings import Settings
 
 NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
+#: The tag in which serving says what became of a version, and how it begins where the version was refused.
+SERVING, REFUSED = "serving", "refused: "
 #: Error codes of MLflow for a model or an alias that does not exist.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -46,7 +48,12 @@ def register(client: MlflowClient, run: Run) -> str:
 
 
 def move_aliases(client: MlflowClient, champion: str, previous: str | None) -> None:
-    """Move the alias `champion`, and `previous` unless it is None, to these versions."""
+    """Move the alias `champion`, and `previous` unless it is None, to these versions.
+
+    What serving said of the champion before is removed: it looks at the version again.
+    """
+    if client.get_model_version(NAME, champion).tags.get(SERVING, "").startswith(REFUSED):
+        client.delete_model_version_tag(NAME, champion, SERVING)
     if previous:
         client.set_registered_model_alias(NAME, PREVIOUS, previous)
     client.set_registered_model_alias(NAME, CHAMPION, champion)

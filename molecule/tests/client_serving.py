@@ -1,0 +1,10 @@
+"""Score a body (JSON, the first argument) by MLflow's own client of deployments; print the answer."""
+
+import json
+import os
+import sys
+
+from mlflow.deployments import get_deploy_client
+
+client = get_deploy_client(f"{os.environ['MLFLOW_TRACKING_URI']}/serving")
+print(json.dumps(client.predict(endpoint="fraud", inputs=json.loads(sys.argv[1]))))

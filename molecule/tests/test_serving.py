@@ -1,0 +1,279 @@
+"""A moved alias is served seconds later and no request fails; a bad version is refused; scoring goes on alone."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from machine import Answer, Machine
+from testinfra.host import Host
+
+SCORER = {"name": "sam", "password": "the password of a scorer", "role": "scorer"}
+UNITS = "trackbox-serving@fraud-{}.service"
+
+
+@dataclass
+class Endpoint:
+    """The served model, as its clients reach it."""
+
+    machine: Machine
+    user: str
+    password: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+    def ask(self, path: str, body: Any = None) -> Answer:
+        """Send a request to /serving/; return the answer."""
+        login = {"user": self.user, "password": self.password}
+        return self.machine.ask(f"/serving/{path}", method="GET" if body is None else "POST", body=body, **login)
+
+    def version(self) -> str:
+        """Return the version that answers; empty where none does."""
+        answer = self.ask("fraud/ping")
+        return str(answer.headers["X-Model-Version"]) if answer.status == 200 else ""
+
+    def score(self) -> tuple[str, list[float]]:
+        """Return the version that scores, and its scores."""
+        answer = self.ask("fraud/invocations", self.body)
+        assert answer.status == 200, answer.body
+        return str(answer.headers["X-Model-Version"]), json.loads(answer.body)["predictions"]
+
+    def wait(self, version: str, seconds: float = 60) -> float:
+        """Wait until a version answers; return the seconds."""
+        start = time.monotonic()
+        while self.version() != version:
+            assert time.monotonic() - start < seconds, f"version {version} does not answer"
+            time.sleep(0.1)
+        return time.monotonic() - start
+
+
+def fraud(host: Host, *arguments: str) -> str:
+    """Run `fraud` on the machine; return what it printed."""
+    return str(host.check_output(f"fraud {shlex.join(arguments)}"))
+
+
+def alias(machine: Machine, version: str, name: str = "champion") -> None:
+    """Let the alias name a version, as MLflow's pages do."""
+    body = {"name": "fraud", "alias": name, "version": version}
+    login = {"user": "admin", "password": machine.secret("admin_password")}
+    answer = machine.ask("/api/2.0/mlflow/registered-models/alias", method="POST", body=body, **login)
+    assert answer.status == 200, answer.body
+
+
+def tag(machine: Machine, version: str) -> str:
+    """Return what serving said of a version."""
+    login = {"user": "admin", "password": machine.secret("admin_password")}
+    found = json.loads(machine.ask(f"/api/2.0/mlflow/model-versions/get?name=fraud&version={version}", **login).body)
+    return next((each["value"] for each in found["model_version"].get("tags", []) if each["key"] == "serving"), "")
+
+
+@pytest.fixture(scope="module")
+def versions(machine: Machine, host: Host) -> list[str]:
+    """Return two versions of `fraud`, of which the second is the champion."""
+    found = []
+    for recipe in ("logistic", "xgboost"):
+        fraud(host, "train", "--quiet", "--data", "synthetic", "--models", recipe, "--json")
+        said = json.loads(fraud(host, "promote", "--force", "--wait", "--json"))
+        found.append(str(said["version"]))
+    return found
+
+
+@pytest.fixture(scope="module")
+def endpoint(machine: Machine, versions: list[str]) -> Endpoint:
+    """Return the endpoint for an admin, with the example of the model as a request."""
+    found = Endpoint(machine, "admin", machine.secret("admin_password"))
+    described = json.loads(found.ask("fraud/openapi.json").body)
+    body = described["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]
+    found.body = body["example"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def scorer(machine: Machine, endpoint: Endpoint) -> Iterator[Endpoint]:
+    """Add a scorer by Ansible; remove it after the module."""
+    admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
+    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, SCORER]}))
+    yield Endpoint(machine, SCORER["name"], SCORER["password"], endpoint.body)
+    machine.play("--tags=users")
+
+
+def test_the_champion_scores_by_curl_and_by_mlflows_own_client(
+    machine: Machine, endpoint: Endpoint, versions: list[str]
+) -> None:
+    version, scores = endpoint.score()
+    assert version == versions[1]
+    assert machine.ask("/serving/fraud/ping").status == 401
+    said = json.loads(machine.run_client("client_serving.py", json.dumps(endpoint.body)).splitlines()[-1])
+    assert said["predictions"] == pytest.approx(scores)
+
+
+def test_the_overview_has_a_command_that_works(host: Host, machine: Machine, endpoint: Endpoint) -> None:
+    answer = endpoint.ask("")
+    page = answer.body.decode()
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert f"Version {endpoint.version()} is served." in page
+    [command] = re.findall(r"<pre>(curl .*?)</pre>", page, re.DOTALL)
+    command = html.unescape(command).replace("--cacert ca.crt", f"--cacert {machine.secrets}/ca.crt")
+    command = command.replace("--user NAME", f"--user admin:{machine.secret('admin_password')}")
+    done = subprocess.run(
+        ["sh", "-c", f"{command} --silent --fail"], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert "predictions" in json.loads(done.stdout)
+
+
+def test_no_request_fails_while_the_alias_moves(machine: Machine, endpoint: Endpoint, versions: list[str]) -> None:
+    expected = {}
+    for version in versions:
+        alias(machine, version)
+        endpoint.wait(version)
+        expected[version] = endpoint.score()[1]
+    wrong: list[str] = []
+    count, over, times = [0], threading.Event(), []
+
+    def client() -> None:
+        while not over.is_set():
+            try:
+                version, scores = endpoint.score()
+            except (AssertionError, OSError) as error:
+                wrong.append(repr(error)[:200])
+                continue
+            count[0] += 1
+            if scores != pytest.approx(expected[version]):
+                wrong.append(f"version {version} gave {scores}")
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for each in clients:
+        each.start()
+    for turn in range(10):
+        alias(machine, versions[turn % 2])
+        times.append(endpoint.wait(versions[turn % 2]))
+    over.set()
+    for each in clients:
+        each.join()
+    assert wrong == []
+    assert count[0] > 100
+    assert sorted(times)[len(times) // 2] <= 10
+
+
+def test_no_request_fails_while_processes_are_killed_and_services_restart(
+    machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    wrong: list[str] = []
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            try:
+                endpoint.score()
+            except (AssertionError, OSError) as error:
+                wrong.append(repr(error)[:200])
+
+    live = endpoint.version()
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for each in clients:
+        each.start()
+    for command in (
+        f"systemctl kill --signal=KILL {UNITS.format(live)}",
+        f"systemctl restart {UNITS.format(live)}",
+        "systemctl restart trackbox-serving-follower",
+        f"systemctl kill --signal=KILL {UNITS.format(live)}",
+        "systemctl reload nginx",
+    ):
+        host.check_output(command)
+        time.sleep(3)
+        endpoint.wait(live)
+    over.set()
+    for each in clients:
+        each.join()
+    assert wrong == []
+
+
+def test_a_broken_model_is_refused_and_the_old_version_serves_on(
+    machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    alias(machine, versions[1])
+    endpoint.wait(versions[1])
+    bad = machine.run_client("client_bad_model.py").splitlines()[-1]
+    alias(machine, bad)
+    end = time.monotonic() + 60
+    while not tag(machine, bad):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    assert tag(machine, bad).startswith("refused: Only skops is safe to load")
+    assert endpoint.version() == versions[1]
+    assert "was refused" in endpoint.ask("").body.decode()
+    said = host.run("fraud rollback --wait").stdout
+    assert host.run("ls /tmp/pwned").rc
+    alias(machine, versions[1])
+    endpoint.wait(versions[1])
+    assert "pwned" not in said
+
+
+def test_scoring_goes_on_without_mysql_mlflow_and_minio(machine: Machine, host: Host, endpoint: Endpoint) -> None:
+    database = "mysql" if host.service("mysql").is_running else "mariadb"
+    before = endpoint.score()
+    stopped = f"mlflow.socket mlflow minio {database}"
+    host.check_output(f"systemctl stop {stopped}")
+    try:
+        assert endpoint.score() == before
+        host.check_output("systemctl restart trackbox-serving-follower")
+        host.check_output(f"systemctl restart {UNITS.format(before[0])}")
+        assert endpoint.score() == before
+    finally:
+        host.check_output(f"systemctl start {database} minio mlflow.socket mlflow")
+        machine.wait_for_health(200, 90)
+
+
+def test_a_scorer_scores_and_does_nothing_else(machine: Machine, scorer: Endpoint) -> None:
+    assert scorer.score()[1]
+    assert scorer.ask("").status == 200
+    assert scorer.ask("fraud/metrics").status == 404
+    for path in ("/", "/api/2.0/mlflow/experiments/search?max_results=1", "/minio/", "/get-artifact?path=x&run_uuid=x"):
+        answer = machine.ask(path, user=scorer.user, password=scorer.password)
+        assert answer.status == 403
+        assert b"is a scorer here" in answer.body
+    assert (
+        machine.ask(
+            "/api/2.0/mlflow/runs/create", method="POST", body={}, user=scorer.user, password=scorer.password
+        ).status
+        == 403
+    )
+
+
+def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:
+    columns, row = endpoint.body["dataframe_split"]["columns"], endpoint.body["dataframe_split"]["data"][0]
+    many = {"dataframe_split": {"columns": columns, "data": [row] * 100_001}}
+    assert endpoint.ask("fraud/invocations", many).status == 413
+    assert endpoint.ask("nothing/invocations", endpoint.body).status == 404
+    assert endpoint.ask("fraud/invocations", {"dataframe_split": {"columns": ["V1"], "data": [[1.0]]}}).status == 400
+
+
+def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endpoint) -> None:
+    endpoint.score()
+    host.check_output(f"systemctl restart {UNITS.format(endpoint.version())}")
+    key, secret = "serving", machine.secret("serving_s3_secret")
+    end = time.monotonic() + 60
+    while "date=" not in machine.run_client("client_s3.py", key, secret, "list_objects_v2 Bucket=inference"):
+        assert time.monotonic() < end
+        time.sleep(1)
+    assert host.run("ls /var/lib/trackbox-serving/log/fraud/*/*.parquet").rc
+
+
+def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:
+    unit = UNITS.format(endpoint.version())
+    rated = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -1")
+    assert float(rated.split(": ")[1].split()[0]) <= 1.0
+    process = host.check_output(f"systemctl show --value -p MainPID {unit}")
+    inside = f"nsenter --target {process} --mount --net --"
+    assert host.check_output(f"{inside} ls /run").split() == ["systemd"]
+    assert len(host.check_output(f"cat /proc/{process}/net/dev").splitlines()) == 3
+    assert host.run(f"{inside} ls /etc/trackbox/serving").rc
+    assert host.check_output(f"{inside} ls /var/lib/trackbox-serving/models/fraud").split() == [endpoint.version()]

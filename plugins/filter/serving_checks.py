@@ -1,0 +1,91 @@
+"""Filters about served models: the list with its defaults, and a sentence for each setting that cannot be."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+ALIAS = re.compile(r"[\w.-]{1,255}")
+# Of a Unix socket's path: 107 bytes, of which /run/trackbox-serving/NAME/VERSION.sock and its temporary name take some.
+LONGEST = 60
+# The least that a setting may be. A process takes 250 MB before it has a model.
+LEAST = {
+    "serving_drain_seconds": 1,
+    "serving_load_seconds": 1,
+    "serving_log_disk_mb": 1,
+    "serving_log_queue": 1,
+    "serving_max_body_mb": 1,
+    "serving_max_model_mb": 1,
+    "serving_max_rows": 1,
+    "serving_max_waiting": 1,
+    "serving_poll_seconds": 1,
+    "serving_process_memory_mb": 512,
+    "serving_processes": 1,
+    "serving_replay_rows": 0,
+    "serving_requests_at_once": 1,
+    "serving_requests_per_second": 1,
+}
+
+
+def served_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return `serving_models` with what is not said: the alias `champion`, and no code of the model's own."""
+    return [
+        {
+            "name": str(model["name"]),
+            "alias": str(model.get("alias") or "champion"),
+            "allow_code": str(model.get("allow_code", False)).lower() in ("true", "yes", "1"),
+        }
+        for model in models
+    ]
+
+
+def served_models_problems(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a sentence for each of `serving_models` that cannot be served."""
+    problems = []
+    for model in served_models(models):
+        name = model["name"]
+        if not name or name[0] in ".-" or any(letter in "/:\\\"'$;{}" or not letter.isprintable() for letter in name):
+            problems.append(
+                f"serving_models: {name!r} cannot be served: a name has none of / : \\ \" ' $ ; {{ }}, and begins with "
+                "neither a dot nor a hyphen."
+            )
+        elif name == "v2":
+            problems.append("serving_models: v2 is the address of the Open Inference Protocol: register another name.")
+        elif len(quote(name, safe="")) > LONGEST:
+            problems.append(
+                f"serving_models: {name!r} is too long: it may have {LONGEST} bytes where letters that are not ASCII, "
+                "and spaces, count three each."
+            )
+        if not ALIAS.fullmatch(model["alias"]):
+            problems.append(f"serving_models: {model['alias']!r} cannot be an alias: take letters, digits and . _ -.")
+    for name, times in Counter(str(model["name"]) for model in models).items():
+        if times > 1:
+            problems.append(f"serving_models: {name} is there {times} times: remove all but one.")
+    return problems
+
+
+def serving_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each setting with which models cannot be served.
+
+    settings: the role's variables, and those that it shares with the front door.
+    """
+    problems = served_models_problems(settings["serving_models"])
+    return problems + [
+        f"{name} is {settings[name]}: it must be {least} or more."
+        for name, least in LEAST.items()
+        if int(settings[name]) < least
+    ]
+
+
+class FilterModule:
+    """The filters of this file, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "served_models": served_models,
+            "serving_problems": serving_problems,
+        }

@@ -1,0 +1,112 @@
+"""Run the follower: a thread for each model, and one that delivers logs and writes the page."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from trackbox_serving.follower import page
+from trackbox_serving.follower.delivery import Delivery
+from trackbox_serving.follower.errors import sentence
+from trackbox_serving.follower.metrics import Traffic, traffic
+from trackbox_serving.follower.model import ModelFollower
+from trackbox_serving.follower.registry import Registry
+from trackbox_serving.follower.settings import Settings, load
+from trackbox_serving.follower.status import ModelStatus, Status
+from trackbox_serving.follower.units import Wanted, forget_others
+from trackbox_serving.settings import SettingsError
+from trackbox_serving.version import Version
+
+# Seconds between two rounds of the delivery and of the page.
+ROUND = 5.0
+
+
+class Follower:
+    """All models. stop: set it, and every thread ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        shared = settings.shared
+        self.status = Status.read(shared.state / "status.json")
+        for name in set(self.status.models) - {model.name for model in shared.models}:
+            del self.status.models[name]
+        self.wanted, registry = Wanted(shared), Registry(settings)
+        self.models = [ModelFollower(settings, model, self.status, self.wanted, registry) for model in shared.models]
+        self.delivery = Delivery(settings, self.status)
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Follow all models until `stop` is set."""
+        os.umask(0o027)
+        forget_others(self.settings.shared)
+        if not self.models:
+            self.wanted.set("", [], again=True)
+        threads = [threading.Thread(target=model.run, name=model.given.name) for model in self.models]
+        for thread in threads:
+            thread.start()
+        notify("READY=1")
+        while not self.stop.wait(ROUND):
+            self.round()
+        for model in self.models:
+            model.stop.set()
+        for thread in threads:
+            thread.join()
+
+    def round(self) -> None:
+        """Write the page and deliver logs; an error of the program itself is printed, and the follower goes on."""
+        for action in (self.publish, self.delivery.round):
+            try:
+                action()
+            except Exception:
+                traceback.print_exc()
+
+    def publish(self) -> None:
+        """Write the overview."""
+        shown: list[tuple[ModelStatus, Traffic, Path | None]] = []
+        for model in self.models:
+            live = model.mine.live
+            if live:
+                version = Version(self.settings.shared, model.given.name, live.version)
+                shown.append((model.mine, traffic(version.socket), version.model))
+            else:
+                shown.append((model.mine, Traffic(), None))
+        html = page.page(self.settings, shown, self.status.log)
+        page.publish(self.settings.shared.run / "page", html)
+
+
+def notify(state: str) -> None:
+    """Tell systemd a state, where systemd started the follower."""
+    if address := os.environ.get("NOTIFY_SOCKET"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(state.encode(), address.replace("@", "\0", 1))
+
+
+def main() -> int:
+    """Run until SIGTERM; return the exit code."""
+    try:
+        settings = load()
+    except (OSError, ValueError, TypeError, SettingsError) as error:
+        print(f"The settings cannot be used: {sentence(error)}", file=sys.stderr)
+        return 78
+    follower = Follower(settings)
+
+    def end(_: int, __: FrameType | None) -> None:
+        follower.stop.set()
+        for model in follower.models:
+            model.stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    follower.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

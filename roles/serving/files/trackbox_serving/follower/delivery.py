@@ -1,0 +1,140 @@
+"""Deliver closed logs of requests to the object store, each once, and keep those that wait within a bound."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from trackbox_serving.follower import replay
+from trackbox_serving.follower.errors import sentence
+from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.status import Status
+
+# Bytes of a log file. A worker writes them, and runs somebody else's model.
+MOST_BYTES = 1 << 30
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,120}\.parquet")
+DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed log file. folder: the model's, as on the disk. changed: when it was closed, a Unix time."""
+
+    path: Path
+    folder: str
+    version: str
+    size: int
+    changed: float
+
+    @property
+    def key(self) -> str:
+        """Where it goes in the bucket: the same for a file that is sent twice, after a crash or an outage."""
+        day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")
+        if found := DATE.match(self.path.name):
+            day = "-".join(found.groups())
+        return f"{self.folder}/date={day}/version-{self.version}-{self.path.name}"
+
+
+def closed(state: Path) -> list[Closed]:
+    """Return the closed log files of all versions, the oldest first."""
+    found = []
+    for path in sorted(state.glob("log/*/*/*.parquet")):
+        if not NAME.fullmatch(path.name):
+            continue
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        found.append(Closed(path, path.parts[-3], path.parts[-2], status.st_size, status.st_mtime))
+    return sorted(found, key=lambda file: (file.changed, file.path))
+
+
+class Store:
+    """The bucket of the logs, by the S3 API."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def files(self) -> Any:
+        """Return pyarrow's file system of the store, with few retries: the next round is a retry, too."""
+        from pyarrow import fs
+
+        its = self.settings
+        return fs.S3FileSystem(
+            access_key=its.s3_user,
+            secret_key=its.s3_secret,
+            region=its.region,
+            endpoint_override=its.s3_endpoint,
+            connect_timeout=3,
+            request_timeout=30,
+            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
+            **({"tls_ca_file_path": its.ca_file} if its.ca_file else {}),
+        )
+
+    def put(self, key: str, blocks: Iterator[bytes]) -> None:
+        """Store an object. OSError: the store did not take it."""
+        with self.files().open_output_stream(f"{self.settings.bucket}/{key}") as out:
+            for block in blocks:
+                out.write(block)
+
+
+class Delivery:
+    """Sends what is closed, keeps the last rows for replays, and drops the oldest beyond the bound."""
+
+    def __init__(self, settings: Settings, status: Status) -> None:
+        self.settings, self.status = settings, status
+        self.store = Store(settings)
+
+    def round(self) -> None:
+        """Send the closed files; one that the store does not take stays for the next round."""
+        problem, delivered, dropped = "", 0, 0
+        for file in closed(self.settings.shared.state):
+            try:
+                # Whoever runs in a worker may plant a link there, or a pipe.
+                with replay.regular(file.path) as source:
+                    if file.size > MOST_BYTES:
+                        raise ValueError(f"{file.path.name} has {file.size >> 20} MB")
+                    self.remember(file, source)
+                    if self.settings.s3_endpoint:
+                        self.store.put(file.key, iter(lambda: source.read(1 << 20), b""))
+                file.path.unlink(missing_ok=True)
+                delivered += 1
+            except replay.NotRegular:
+                file.path.unlink(missing_ok=True)
+                dropped += 1
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                problem = f"The object store does not take the logs: {sentence(error, 200)}"
+                break
+        self.count(problem, delivered, dropped)
+
+    def remember(self, file: Closed, source: BinaryIO) -> None:
+        """Keep a log's rows for replays; one that cannot be read is delivered all the same."""
+        try:
+            replay.remember(self.settings, file.folder, source)
+        except ValueError as error:
+            print(f"{file.path}: {sentence(error)}", file=sys.stderr, flush=True)
+
+    def count(self, problem: str, delivered: int, dropped: int) -> None:
+        """Drop the oldest files beyond the bound, and write down how the delivery stands."""
+        left = closed(self.settings.shared.state)
+        total = sum(file.size for file in left)
+        while left and total > self.settings.log_disk_mb << 20:
+            oldest = left.pop(0)
+            oldest.path.unlink(missing_ok=True)
+            total -= oldest.size
+            dropped += 1
+        log = self.status.log
+
+        def change() -> None:
+            log.waiting_files, log.waiting_bytes, log.problem = len(left), total, problem
+            log.delivered += delivered
+            log.dropped += dropped
+
+        self.status.change(change)

@@ -1,0 +1,359 @@
+"""Follow one model: from the version that its alias names to the version that its clients reach."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.client import HTTPException
+from pathlib import Path
+
+from trackbox_serving.follower import download, guard, prove, replay
+from trackbox_serving.follower.errors import Refused, Unavailable, sentence
+from trackbox_serving.follower.registry import Registry
+from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.status import ModelStatus, Refusal, Served, Status, now
+from trackbox_serving.follower.units import Links, Wanted
+from trackbox_serving.follower.unix import ask
+from trackbox_serving.run_unit import FAILED
+from trackbox_serving.settings import ModelSetting
+from trackbox_serving.version import About, Version
+
+# The tag of a version that says what serving made of it.
+TAG = "serving"
+# The file in which systemd says how a version's unit ended, in the folder of its log; FAILED is the worker's own.
+ENDED = "ended"
+# Seconds between two looks at a version that is starting, after which the units are asked for once more, and of the
+# longest pause after an error that may pass.
+LOOK, ASK_AGAIN, LONGEST_PAUSE = 0.2, 5, 60
+
+
+class ModelFollower:
+    """One model: what it is told, and what its clients reach.
+
+    Attributes:
+        given: name, alias, and whether the model may bring code.
+        status: of all models; `mine` is this one's.
+
+    """
+
+    def __init__(
+        self, settings: Settings, given: ModelSetting, status: Status, wanted: Wanted, registry: Registry
+    ) -> None:
+        self.settings, self.given, self.status = settings, given, status
+        self.wanted, self.registry = wanted, registry
+        self.links = Links(settings.shared, given.name)
+        self.mine = status.models.setdefault(given.name, ModelStatus(given.name, given.alias))
+        self.mine.alias, self.mine.candidate = given.alias, ""
+        # Versions that stop, each with the time (monotonic) when it does.
+        self.retiring: dict[str, float] = {}
+        self.stop = threading.Event()
+        self.errors = 0
+
+    def run(self) -> None:
+        """Follow the alias until `stop` is set."""
+        self.guarded(self.resume)
+        while not self.stop.wait(self.pause()):
+            self.guarded(self.step)
+
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Do something; an error of the program itself is printed, and the follower goes on."""
+        try:
+            action()
+        except Exception as error:
+            traceback.print_exc()
+            self.errors += 1
+            with contextlib.suppress(OSError):
+                self.note(problem=f"The follower failed: {sentence(repr(error))}", candidate="")
+
+    def pause(self) -> float:
+        """Return the seconds until the next step: longer with each error in a row."""
+        return min(
+            self.settings.poll_seconds * 2 ** min(self.errors, 6), max(LONGEST_PAUSE, self.settings.poll_seconds)
+        )
+
+    def version(self, number: str) -> Version:
+        """Return a version with its folders and its socket."""
+        return Version(self.settings.shared, self.given.name, number)
+
+    def change(self, action: Callable[[], None]) -> None:
+        """Change the status and write it."""
+        self.status.change(action)
+
+    def note(self, **values: object) -> None:
+        """Set fields of this model's status."""
+
+        def change() -> None:
+            for name, value in values.items():
+                setattr(self.mine, name, value)
+
+        self.change(change)
+
+    # At the start of the machine or of the follower
+
+    def resume(self) -> None:
+        """Serve again what was served, from the disk: MLflow, MySQL and MinIO may be down."""
+        self.links.make_folder()
+        self.clear_parts()
+        live, previous = self.whole(self.mine.live), self.whole(self.mine.previous)
+        if live is None and previous is not None:
+            live, previous = previous, None
+        self.note(live=live, previous=previous)
+        for served in filter(None, (live, previous)):
+            self.forget_ends(served.version)
+        self.ask_for_units()
+        # At once: requests wait at the socket while the version loads.
+        self.link()
+        try:
+            if live:
+                self.wait_until_it_answers(live.version)
+        except Unavailable:
+            return
+        except Refused as refusal:
+            self.note(problem=f"Version {live.version if live else ''}: {refusal}")
+            if live and previous:
+                self.note(live=previous, previous=None)
+                self.link()
+
+    def whole(self, served: Served | None) -> Served | None:
+        """Return a version if the disk has it as it was downloaded."""
+        if served is None:
+            return None
+        problem = download.damage(self.version(served.version))
+        if problem:
+            self.note(problem=f"Version {served.version}: {problem}")
+            return None
+        return served
+
+    def clear_parts(self) -> None:
+        """Remove downloads that were interrupted."""
+        folder = self.version("1").folder.parent
+        for part in folder.glob(".*.part") if folder.is_dir() else ():
+            shutil.rmtree(part, ignore_errors=True)
+
+    # Each few seconds
+
+    def step(self) -> None:
+        """Ask for the alias, and act where it names another version."""
+        try:
+            self.follow()
+            self.errors = 0
+        except Unavailable as error:
+            self.errors += 1
+            self.note(problem=str(error), candidate="")
+        except OSError as error:
+            # A full disk says so at any write; the version that is served needs none.
+            self.errors += 1
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            with contextlib.suppress(OSError):
+                self.note(problem="The disk is full." if full else sentence(error), candidate="")
+        finally:
+            with contextlib.suppress(OSError):
+                self.retire()
+
+    def follow(self) -> None:
+        """Make the version of the alias live, or refuse it."""
+        number = self.registry.version_of(self.given.name, self.given.alias)
+        if number is None:
+            self.note(wanted=None, problem=self.missing(), candidate="")
+            return
+        self.note(wanted=number)
+        if (refused := self.mine.refused) and refused.version != number:
+            # Whoever moves the alias back asks again.
+            self.change(lambda: setattr(refused, "under", ""))
+        self.tag_refusal()
+        if self.mine.live and self.mine.live.version == number:
+            self.note(problem="", candidate="")
+        elif self.mine.previous and self.mine.previous.version == number and self.answers(number):
+            self.switch(self.mine.previous)
+        elif self.is_refused(number):
+            self.note(problem="", candidate="")
+        else:
+            self.take(number)
+
+    def missing(self) -> str:
+        """Return the sentence about an alias that names no version."""
+        text = f"The registry has no version of {self.given.name} with the alias {self.given.alias}."
+        return f"{text} Version {self.mine.live.version} is served on." if self.mine.live else text
+
+    def take(self, number: str) -> None:
+        """Download a version, check it, start it, let it prove itself, and switch to it."""
+        try:
+            served = self.prepare(number)
+            with self.candidate(number):
+                self.note(candidate=f"Version {number} is starting.")
+                self.wait_until_it_answers(number)
+                self.note(candidate=f"Version {number} proves itself.")
+                self.prove(served)
+                self.switch(served)
+        except Refused as refusal:
+            self.refuse(number, str(refusal))
+
+    def prepare(self, number: str) -> Served:
+        """Bring a version to the disk and check it; return it as it will be served."""
+        version = self.version(number)
+        if not download.damage(version):
+            about = version.read_about()
+            guard.check(version.model, self.given.allow_code)
+        else:
+            self.note(candidate=f"Version {number} is downloaded.")
+            found = self.registry.describe(self.given.name, number)
+            part = download.fetch(self.registry, version, self.settings.max_model_mb)
+            try:
+                self.note(candidate=f"Version {number} is checked.")
+                guard.check(part / "model", self.given.allow_code)
+                about = About(
+                    found.name, number, found.run_id, self.given.alias, now(), found.promoted_by,
+                    guard.threshold(part / "model"), self.given.allow_code,
+                )  # fmt: skip
+                download.keep(part, version, about)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        if about.allow_code != self.given.allow_code:
+            about = replace(about, allow_code=self.given.allow_code)
+            version.write_about(about)
+        return Served(number, about.run_id, "", about.promoted_by, about.threshold)
+
+    @contextlib.contextmanager
+    def candidate(self, number: str) -> Iterator[None]:
+        """Let the version's unit run in this block; it stops where the block fails."""
+        self.retiring.pop(number, None)
+        self.forget_ends(number)
+        try:
+            self.ask_for_units(number)
+            yield
+        except BaseException:
+            self.ask_for_units()
+            raise
+
+    def forget_ends(self, number: str) -> None:
+        """Remove what an earlier process of the version left."""
+        log = self.version(number).log
+        for name in (FAILED, ENDED):
+            (log / name).unlink(missing_ok=True)
+
+    def wait_until_it_answers(self, number: str) -> None:
+        """Wait for a version's first answer. Refused: it ended, or took too long."""
+        end, asked = time.monotonic() + self.settings.load_seconds, time.monotonic()
+        while not self.answers(number):
+            if reason := self.failure(number):
+                raise Refused(f"The version does not load: {reason}")
+            if self.stop.is_set():
+                raise Unavailable("The follower stops.")
+            if time.monotonic() > end:
+                raise Refused(f"The version did not answer within {self.settings.load_seconds:.0f} s.")
+            if time.monotonic() > asked + ASK_AGAIN and not self.links.socket(number).exists():
+                asked = time.monotonic()
+                self.ask_for_units(number, again=True)
+            self.stop.wait(LOOK)
+
+    def failure(self, number: str) -> str:
+        """Return how a version's unit ended, in its process' own words if it left some; empty while it runs."""
+        log = self.version(number).log
+        said = {}
+        for name in (FAILED, ENDED):
+            with contextlib.suppress(OSError, ValueError):
+                said[name] = sentence(replay.open_regular(log / name, 4096).decode(errors="replace"))
+        return said.get(FAILED) or said.get(ENDED) or ""
+
+    def answers(self, number: str) -> bool:
+        """Return whether a version answers at its socket."""
+        try:
+            answer = ask(self.links.socket(number), "/ping", timeout=2)
+        except (OSError, HTTPException):
+            return False
+        return answer.status == 200 and answer.version == number
+
+    def prove(self, served: Served) -> None:
+        """Let a version score its input example and logged rows. Refused: it does not do so as it should."""
+        socket, seconds = self.links.socket(served.version), self.settings.load_seconds
+        prove.example(socket, served.version, self.version(served.version).model, seconds)
+        live = self.mine.live
+        rows = replay.rows(
+            self.settings.shared, self.given.name, guard.column_types(self.version(served.version).model)
+        )
+        compared = None
+        if live and rows:
+            ours = prove.Scored(served.version, socket, served.threshold)
+            theirs = prove.Scored(live.version, self.links.socket(live.version), live.threshold)
+            compared = prove.compare(ours, theirs, rows, seconds)
+        self.note(comparison=str(compared) if compared else "")
+
+    def switch(self, served: Served) -> None:
+        """Lead clients to a version, and keep the live one as the previous."""
+        before, last = self.mine.live, self.mine.previous
+        served.since = now()
+        self.note(live=served, previous=before, candidate="", problem="")
+        self.link()
+        self.retiring.pop(served.version, None)
+        if last and last.version != served.version:
+            self.retiring[last.version] = time.monotonic() + self.settings.drain_seconds
+        self.ask_for_units()
+        with contextlib.suppress(Unavailable):
+            self.registry.tag(self.given.name, served.version, TAG, f"served since {served.since}")
+
+    def link(self) -> None:
+        """Let NGINX's links lead to the live version and to the previous one."""
+        live, previous = self.mine.live, self.mine.previous
+        self.links.set(live.version if live else None, previous.version if previous else None)
+
+    # Versions that are refused, and versions that nobody needs any more
+
+    def refuse(self, number: str, reason: str) -> None:
+        """Remember why a version is not served, and tell the registry; what is live stays."""
+        text = sentence(reason)
+        refused = Refusal(number, text, now(), self.judge(), False)
+        self.note(refused=refused, candidate="", problem="")
+        self.tag_refusal()
+
+    def tag_refusal(self) -> None:
+        """Tell the registry the last refusal, if it does not know it."""
+        refused = self.mine.refused
+        if refused and not refused.tagged:
+            self.registry.tag(self.given.name, refused.version, TAG, f"refused: {refused.reason}")
+            self.change(lambda: setattr(refused, "tagged", True))
+
+    def judge(self) -> str:
+        """Return what a refusal depends on beside the version: the model's settings, the program, the environment."""
+        program = Path(guard.PROGRAM).name
+        return hashlib.sha256(f"{self.given}{program}{guard.ENVIRONMENT}".encode()).hexdigest()[:12]
+
+    def is_refused(self, number: str) -> bool:
+        """Return whether this version was refused, and nothing has changed since that could change it."""
+        refused = self.mine.refused
+        return refused is not None and (refused.version, refused.under) == (number, self.judge())
+
+    def ask_for_units(self, candidate: str = "", again: bool = False) -> None:
+        """Say which versions shall run: the live one, the previous one, those that drain, and a candidate."""
+        kept = [served.version for served in (self.mine.live, self.mine.previous) if served]
+        numbers = [*kept, *self.retiring, *filter(None, [candidate])]
+        for number in numbers:
+            # The version's unit has another user, and the follower's group.
+            folder = self.version(number).log
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o770)
+        self.wanted.set(self.given.name, numbers, again)
+
+    def retire(self) -> None:
+        """Stop versions whose time has come, and remove from the disk what is not served."""
+        over = [number for number, when in self.retiring.items() if time.monotonic() >= when]
+        for number in over:
+            del self.retiring[number]
+        if over:
+            self.ask_for_units()
+        kept = {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
+        folder = self.version("1").folder.parent
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in kept and not path.name.startswith("."):
+                shutil.rmtree(path, ignore_errors=True)
+        logs = self.version("1").log.parent
+        for path in logs.iterdir() if logs.is_dir() else ():
+            # Closed logs wait for their delivery, and are gone in a later step.
+            if path.name not in kept and not any(path.glob("*.parquet")):
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,148 @@
+"""MLflow's registry over REST: the version of an alias, where its files are, its files, and its tags."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from trackbox_serving.follower.errors import Refused, Unavailable, sentence
+from trackbox_serving.follower.settings import Settings
+
+# Seconds to connect and between two parts of an answer.
+TIMEOUT = (3, 15)
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
+SCHEME = "mlflow-artifacts:/"
+MOST_FILES = 2000
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model. promoted_by: who moved the alias or registered the version, if known."""
+
+    name: str
+    version: str
+    run_id: str
+    promoted_by: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a version. path: from the model's folder. size: in bytes, as the store has it."""
+
+    path: PurePosixPath
+    size: int
+
+
+def safe(path: str) -> PurePosixPath:
+    """Return a path that stays in its folder. Refused: it does not."""
+    parts = PurePosixPath(path)
+    if not path or parts.is_absolute() or ".." in parts.parts or "\0" in path:
+        raise Refused(f"The name of a file leaves the model's folder: {sentence(path, 80)}")
+    return parts
+
+
+class Registry:
+    """MLflow's REST API, with the follower's password. Each thread has a connection of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url, self.verify = settings.shared.tracking_uri.rstrip("/"), settings.ca_file or True
+        self.login = (settings.user, settings.password) if settings.user else None
+        self.local = threading.local()
+
+    @property
+    def session(self) -> requests.Session:
+        """Return this thread's connection."""
+        if not hasattr(self.local, "session"):
+            session = requests.Session()
+            # No proxy and no .netrc of an environment.
+            session.trust_env = False
+            session.auth, session.verify = self.login, self.verify
+            self.local.session = session
+        return self.local.session
+
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Return an answer that is 200, or one that says that something is absent. Unavailable: any other."""
+        try:
+            answer = self.session.request(method, self.url + path, timeout=TIMEOUT, **options)
+        except requests.RequestException as error:
+            raise Unavailable(f"MLflow does not answer at {self.url}: {sentence(error, 120)}") from error
+        if answer.status_code in (200, 404):
+            return answer
+        if answer.status_code == 400 and code(answer) in ABSENT:
+            return answer
+        raise Unavailable(f"MLflow answers {answer.status_code} to {path.partition('?')[0]}")
+
+    def version_of(self, name: str, alias: str) -> str | None:
+        """Return the version that an alias names now; None where there is no such model or alias."""
+        asked = {"name": name, "alias": alias}
+        answer = self.ask("GET", "/api/2.0/mlflow/registered-models/alias", params=asked)
+        if answer.status_code != 200:
+            return None
+        return str(answer.json()["model_version"]["version"])
+
+    def describe(self, name: str, version: str) -> Version:
+        """Return what the registry says of a version. Refused: it is gone."""
+        asked = {"name": name, "version": version}
+        answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get", params=asked)
+        if answer.status_code != 200:
+            raise Refused(f"The registry has no version {version}.")
+        found = answer.json()["model_version"]
+        tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+        by = tags.get("decision.by") or tags.get("promoted_by") or found.get("user_id") or ""
+        return Version(name, version, found.get("run_id", ""), sentence(by, 80))
+
+    def place(self, name: str, version: str) -> str:
+        """Return the path of a version's files below MLflow's artifacts. Refused: they are elsewhere."""
+        asked = {"name": name, "version": version}
+        answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get-download-uri", params=asked)
+        if answer.status_code != 200:
+            raise Refused(f"The registry has no files of version {version}.")
+        uri = str(answer.json().get("artifact_uri", ""))
+        if not uri.startswith(SCHEME):
+            raise Refused(f"The files are not among this server's artifacts: {sentence(uri, 80)}")
+        # mlflow-artifacts://HOST/PATH names a server: this one.
+        path = uri.removeprefix(SCHEME)
+        path = path.removeprefix("/").partition("/")[2] if path.startswith("/") else path
+        return str(safe(path))
+
+    def files(self, place: str, below: str = "") -> Iterator[File]:
+        """Yield the files of a folder of artifacts, those of its folders too."""
+        answer = self.ask("GET", ARTIFACTS, params={"path": str(PurePosixPath(place, below))})
+        listed = answer.json().get("files", []) if answer.status_code == 200 else []
+        for entry in listed:
+            path = str(safe(str(PurePosixPath(below, PurePosixPath(entry["path"]).name))))
+            if entry.get("is_dir"):
+                yield from self.files(place, path)
+            else:
+                yield File(PurePosixPath(path), int(entry.get("file_size") or 0))
+
+    def read(self, place: str, file: File) -> Iterator[bytes]:
+        """Yield a file's bytes. Refused: the store does not have it."""
+        path = quote(str(PurePosixPath(place, file.path)))
+        try:
+            with self.ask("GET", f"{ARTIFACTS}/{path}", stream=True, headers={"Accept-Encoding": "identity"}) as answer:
+                if answer.status_code != 200:
+                    raise Refused(f"The file {sentence(file.path, 80)} is missing in the artifact store.")
+                yield from answer.iter_content(1 << 20)
+        except requests.RequestException as error:
+            raise Unavailable(f"The download of {sentence(file.path, 80)} broke off: {sentence(error, 120)}") from error
+
+    def tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Set a tag of a version; nothing where the version is gone."""
+        body = {"name": name, "version": version, "key": key, "value": value}
+        self.ask("POST", "/api/2.0/mlflow/model-versions/set-tag", json=body)
+
+
+def code(answer: requests.Response) -> str:
+    """Return MLflow's error code; empty where the answer is not MLflow's."""
+    try:
+        return str(answer.json().get("error_code", ""))
+    except ValueError:
+        return ""

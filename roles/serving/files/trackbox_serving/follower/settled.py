@@ -1,0 +1,43 @@
+"""Wait until the follower serves what the aliases name: python -m trackbox_serving.follower.settled STATE SECONDS.
+
+It prints a line for each model; the exit code is 1, with a sentence, where a model is not served as its alias says.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from trackbox_serving.follower.status import ModelStatus, Status
+
+
+def word(model: ModelStatus) -> str:
+    """Return what is wrong with a model; empty where its alias names what is served, or names nothing."""
+    if model.wanted is None or (model.live and model.live.version == model.wanted):
+        return ""
+    if model.refused and model.refused.version == model.wanted:
+        return f"{model.name}: version {model.wanted} was refused: {model.refused.reason}"
+    return f"{model.name}: version {model.wanted} is not served yet. {model.candidate or model.problem}".rstrip()
+
+
+def main() -> int:
+    """Wait, and return the exit code."""
+    path, end = Path(sys.argv[1]) / "status.json", time.monotonic() + float(sys.argv[2])
+    # After a restore the file is the backup's until the follower writes it.
+    while True:
+        models = list(Status.read(path).models.values())
+        problems = [each for each in map(word, models) if each]
+        decided = all("was refused" in each for each in problems)
+        if (decided and not any(model.candidate or model.problem for model in models)) or time.monotonic() > end:
+            break
+        time.sleep(1)
+    for model in models:
+        if model.live and model.live.version == model.wanted:
+            print(f"{model.name}@{model.alias} (version {model.live.version}) is served")
+    print("\n".join(problems), file=sys.stderr)
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

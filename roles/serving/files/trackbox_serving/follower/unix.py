@@ -1,0 +1,65 @@
+"""HTTP requests to a worker's Unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Of an answer that is read: a worker runs somebody else's model.
+MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's answer. headers: with names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def version(self) -> str:
+        """The version that answered."""
+        return self.headers.get("x-model-version", "")
+
+
+class Connection(http.client.HTTPConnection):
+    """An HTTP connection to a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket; a path of more than 107 bytes is an OSError."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def ask(path: Path, url: str, body: Any = None, timeout: float = 30) -> Answer:
+    """Send a GET request, or a POST request with `body` as JSON.
+
+    OSError, HTTPException: the worker does not answer within `timeout` seconds.
+    """
+    connection = Connection(path, timeout)
+    try:
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Connection": "close", "X-Forwarded-User": FOLLOWER}
+        connection.request("GET" if data is None else "POST", url, data, headers)
+        response = connection.getresponse()
+        text = response.read(MOST_BYTES)
+        return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+    except (ValueError, OverflowError) as error:
+        raise http.client.HTTPException(f"the answer is none: {error}") from error
+    finally:
+        connection.close()
+
+
+# The user of the follower's own requests: they are logged under this name, and are no traffic.
+FOLLOWER = "trackbox-follower"

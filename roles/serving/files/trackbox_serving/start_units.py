@@ -1,0 +1,109 @@
+"""Start and stop the units of versions, as root, once: exactly those that STATE/wanted.json names, and nothing else.
+
+    start_units.py STATE SETTINGS
+
+The follower, which is not root, writes wanted.json. So each name is checked: MODEL/VERSION, of a model that SETTINGS,
+root's own file, names. At most MOST versions of a model run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from trackbox_serving.names import Unit
+
+TEMPLATE = "trackbox-serving"
+SYSTEMCTL = ("systemctl", "--no-ask-password")
+# Live, previous, a candidate, and versions that drain.
+MOST = 8
+MOST_BYTES = 1 << 20
+
+
+def read(path: Path) -> list[str]:
+    """Return the units that a file of the follower's names. ValueError, OSError: it is no such file."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            raise ValueError(f"{path} is no small ordinary file")
+        found = json.loads(file.read(MOST_BYTES))
+    units = found.get("units") if isinstance(found, dict) else None
+    if not isinstance(units, list) or not all(isinstance(unit, str) for unit in units):
+        raise ValueError(f"{path} has no list of units")
+    return units
+
+
+def allowed(names: Iterable[str], models: Iterable[str]) -> list[Unit]:
+    """Return the units of these names. ValueError: one is none, is of no model that is served, or they are too many."""
+    units = [Unit.parse(name) for name in names]
+    known = set(models)
+    for unit in units:
+        if unit.name not in known:
+            raise ValueError(f"{unit} is of no model in serving_models")
+    if many := [name for name, count in Counter(unit.name for unit in units).items() if count > MOST]:
+        raise ValueError(f"more than {MOST} versions of {many[0]!r} shall run")
+    return units
+
+
+def systemctl(*arguments: str) -> str:
+    """Run systemctl; return what it prints."""
+    done = subprocess.run([*SYSTEMCTL, *arguments], check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        print(f"systemctl {' '.join(arguments)}: {done.stderr.strip()}", file=sys.stderr)
+    return done.stdout
+
+
+def running() -> set[str]:
+    """Return the instances of which a unit runs, waits or has failed."""
+    found = systemctl(
+        "list-units", "--all", "--plain", "--no-legend", "--full", f"{TEMPLATE}@*.service", f"{TEMPLATE}@*.socket"
+    )
+    names = (line.split()[0] for line in found.splitlines() if line.strip())
+    return {name.partition("@")[2].rpartition(".")[0] for name in names}
+
+
+def apply(state: Path, units: Sequence[Unit]) -> None:
+    """Start what is wanted, sockets first, and stop the rest. It does not wait for a version to load or to drain."""
+    wanted = {unit.instance for unit in units}
+    for unit in units:
+        folder = state / "log" / str(unit)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder} is missing")
+    sockets = [f"{TEMPLATE}@{name}.socket" for name in sorted(wanted)]
+    services = [f"{TEMPLATE}@{name}.service" for name in sorted(wanted)]
+    others = sorted(running() - wanted)
+    if sockets:
+        systemctl("start", *sockets)
+        systemctl("start", "--no-block", *services)
+    if others:
+        ended = [f"{TEMPLATE}@{name}.{kind}" for name in others for kind in ("socket", "service")]
+        systemctl("stop", "--no-block", *ended)
+        systemctl("reset-failed", *ended)
+
+
+def main() -> int:
+    """Apply STATE/wanted.json; return the exit code."""
+    state, settings = Path(sys.argv[1]), Path(sys.argv[2])
+    path = state / "wanted.json"
+    try:
+        models = [model["name"] for model in json.loads(settings.read_text())["models"]]
+        apply(state, allowed(read(path), models))
+    except FileNotFoundError as error:
+        if path.exists():
+            print(error, file=sys.stderr)
+            return 1
+    except (OSError, ValueError) as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Small models in a real registry, for the tests of the follower: good ones, and ones that must be refused."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.models import Model, infer_signature
+from sklearn.linear_model import LogisticRegression
+
+ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0], "b": [1.0, 0.0, 1.0, 0.0]})
+Change = Callable[[Path], None]
+
+
+def regression(weight: float) -> LogisticRegression:
+    """Return a model whose scores grow with `a` by this weight: 0 at a = 1.5."""
+    model = LogisticRegression().fit(ROWS.to_numpy(), [0, 0, 1, 1])
+    model.coef_, model.intercept_ = np.array([[weight, 0.0]]), np.array([-1.5 * weight])
+    return model
+
+
+def save(folder: Path, weight: float = 1, threshold: float | None = 0.5, **options: Any) -> None:
+    """Save a model of scikit-learn as `fraud` does."""
+    model = regression(weight)
+    given: dict[str, Any] = {
+        "pyfunc_predict_fn": "predict_proba",
+        "signature": infer_signature(ROWS, model.predict_proba(ROWS.to_numpy())),
+        "input_example": ROWS,
+        "serialization_format": "skops",
+        "pip_requirements": [f"scikit-learn=={version('scikit-learn')}"],
+    }
+    metadata = {"threshold": threshold} if threshold is not None else None
+    mlflow.sklearn.save_model(model, folder, mlflow_model=Model(metadata=metadata), **{**given, **options})
+
+
+def version(name: str) -> str:
+    """Return the installed version of a distribution."""
+    from importlib import metadata
+
+    return metadata.version(name)
+
+
+class Registry:
+    """A registered model of a real MLflow server."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        mlflow.set_tracking_uri(uri)
+        self.client, self.name = MlflowClient(uri), name
+        self.client.create_registered_model(name)
+
+    def add(self, change: Change | None = None, **options: Any) -> str:
+        """Log a model and register it; return its version. change: of its folder, before it is logged."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "model")
+            save(path, **options)
+            if change:
+                change(path)
+            return self.add_folder(path)
+
+    def add_folder(self, path: Path) -> str:
+        """Log a folder as it is and register it; return its version."""
+        run = self.client.create_run("0")
+        self.client.log_artifacts(run.info.run_id, str(path), "model")
+        source = f"{run.info.artifact_uri}/model"
+        return str(self.client.create_model_version(self.name, source, run.info.run_id).version)
+
+    def point(self, version: str, alias: str = "champion") -> None:
+        """Let the alias name a version."""
+        self.client.set_registered_model_alias(self.name, alias, version)
+
+    def tag(self, version: str) -> str:
+        """Return what serving said of a version; empty where it said nothing."""
+        return str(self.client.get_model_version(self.name, version).tags.get("serving", ""))

@@ -1,0 +1,110 @@
+"""Units of versions without systemd: real processes, which get their socket as a socket unit would give it to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import trackbox_serving
+from trackbox_serving.names import Unit
+from trackbox_serving.settings import Settings
+from trackbox_serving.version import Version
+
+
+@dataclass
+class Process:
+    """A version's process and its socket. starts: how often it was started."""
+
+    version: Version
+    listening: socket.socket
+    process: subprocess.Popen[bytes]
+    starts: int = 1
+
+
+@dataclass
+class Units:
+    """Starts and stops what wanted.json names, and starts again what ends. command: of a version's process."""
+
+    settings: Settings
+    command: Sequence[str]
+    environment: dict[str, str]
+    processes: dict[str, Process] = field(default_factory=dict)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, version: Version, listening: socket.socket) -> subprocess.Popen[bytes]:
+        """Start a version's process with the socket as its file descriptor 3."""
+        # The shell says the number of the process that it becomes.
+        unit = str(Unit(version.name, version.version))
+        command = ["bash", "-c", 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "bash"]
+        command += [str(listening.fileno()), *self.command, unit]
+        return subprocess.Popen(
+            command,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            pass_fds=(listening.fileno(),),
+        )
+
+    def look(self) -> None:
+        """Make the processes those that are wanted."""
+        path = self.settings.state / "wanted.json"
+        names = json.loads(path.read_text())["units"] if path.exists() else []
+        for name in set(self.processes) - set(names):
+            self.end(self.processes.pop(name))
+        for name in names:
+            unit = Unit.parse(name)
+            version = Version(self.settings, unit.name, unit.version)
+            if name not in self.processes:
+                listening = socket.socket(socket.AF_UNIX)
+                version.socket.unlink(missing_ok=True)
+                listening.bind(str(version.socket))
+                listening.listen(128)
+                self.processes[name] = Process(version, listening, self.start(version, listening))
+            elif (code := self.processes[name].process.poll()) is not None:
+                each = self.processes[name]
+                (version.log / "ended").write_text(f"its process ended: exit-code, exited {code}\n")
+                each.process, each.starts = self.start(version, each.listening), each.starts + 1
+
+    def end(self, each: Process) -> None:
+        """Stop a process and its socket."""
+        each.version.socket.unlink(missing_ok=True)
+        each.process.send_signal(signal.SIGTERM)
+        try:
+            each.process.wait(10)
+        except subprocess.TimeoutExpired:
+            each.process.kill()
+            each.process.wait(10)
+        each.listening.close()
+
+    def run(self) -> None:
+        """Look until `stop` is set."""
+        while not self.stop.wait(0.05):
+            self.look()
+
+
+@contextmanager
+def watching(settings: Settings, command: Sequence[str] = (), **environment: str) -> Iterator[Units]:
+    """Run the units, and stop them at the end."""
+    path = settings.state / "serving.json"
+    path.write_text(json.dumps({**asdict(settings), "state": str(settings.state), "run": str(settings.run)}))
+    worker = (sys.executable, "-m", "trackbox_serving.run_unit")
+    program = str(Path(trackbox_serving.__file__).parents[1])
+    variables = {"TRACKBOX_SERVING_SETTINGS": str(path), "PYTHONPATH": program, **environment}
+    units = Units(settings, command or worker, variables)
+    thread = threading.Thread(target=units.run)
+    thread.start()
+    try:
+        yield units
+    finally:
+        units.stop.set()
+        thread.join()
+        for each in units.processes.values():
+            units.end(each)

@@ -1,0 +1,419 @@
+"""The follower with a real registry, and with real processes in place of systemd's units."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("skops")
+from registered import Registry, save
+from servers import free_port, mlflow_server
+from serving_units import Units, watching
+from trackbox_serving.follower import replay
+from trackbox_serving.follower.__main__ import Follower
+from trackbox_serving.follower.model import ModelFollower
+from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.unix import ask
+from trackbox_serving.settings import ModelSetting
+from trackbox_serving.settings import Settings as Shared
+
+NUMBERS = itertools.count()
+# The files that a failure shows.
+STATES: list[Path] = []
+EXAMPLE = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def registry(tracking_uri: str) -> Registry:
+    return Registry(tracking_uri, f"a model, № {next(NUMBERS)} of {os.getpid()}")
+
+
+@pytest.fixture
+def settings(tracking_uri: str, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    # A socket's path has 107 bytes at the most.
+    folder = tmp_path_factory.mktemp("s")
+    run = Path(f"/tmp/s{os.getpid()}-{next(NUMBERS)}")
+    for path in (folder, run):
+        path.mkdir(exist_ok=True)
+    STATES[:] = [folder / "status.json"]
+    models = (ModelSetting(registry.name),)
+    shared = Shared(models=models, state=folder, run=run, processes=1, tracking_uri=tracking_uri)
+    return Settings(shared, poll_seconds=0.1, load_seconds=120, drain_seconds=0.2, url="https://ml.example.org")
+
+
+@pytest.fixture
+def units(settings: Settings) -> Iterator[Units]:
+    with watching(settings.shared) as running:
+        yield running
+    shutil.rmtree(settings.shared.run)
+
+
+@contextmanager
+def following(settings: Settings) -> Iterator[ModelFollower]:
+    """Run a follower, and stop it at the end."""
+    follower = Follower(settings)
+    thread = threading.Thread(target=follower.run)
+    thread.start()
+    try:
+        yield follower.models[0]
+    finally:
+        follower.stop.set()
+        for model in follower.models:
+            model.stop.set()
+        thread.join(20)
+
+
+def until(condition: Callable[[], Any], seconds: float = 150) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "\n".join(path.read_text() for path in STATES)
+        time.sleep(0.05)
+
+
+def answering(follower: ModelFollower, link: str = "champion.sock") -> str:
+    """Return the version that a client reaches; empty where none answers."""
+    try:
+        return ask(follower.links.folder / link, "/invocations", EXAMPLE, 5).version
+    except OSError:
+        return ""
+
+
+def status(settings: Settings, registry: Registry) -> dict[str, Any]:
+    """Return what status.json says of the model."""
+    found: dict[str, Any] = json.loads((settings.shared.state / "status.json").read_text())["models"][registry.name]
+    return found
+
+
+def test_the_version_of_the_alias_is_served_and_the_registry_says_so(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    with following(settings) as follower:
+        until(lambda: "no version" in follower.mine.problem)
+        assert answering(follower) == ""
+        version = registry.add()
+        registry.point(version)
+        until(lambda: answering(follower) == version)
+        assert registry.tag(version).startswith("served since 20")
+        found = status(settings, registry)
+        assert (found["live"]["version"], found["live"]["threshold"], found["problem"]) == (version, 0.5, "")
+        about = follower.version(version).read_about()
+        assert (about.name, about.version, about.alias) == (registry.name, version, "champion")
+
+
+def test_a_moved_alias_switches_and_the_version_before_is_back_without_a_new_process(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    first, second, third = (registry.add(weight=weight) for weight in (1, 2, 3))
+    registry.point(first)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == first)
+        registry.point(second)
+        until(lambda: answering(follower) == second)
+        assert answering(follower, "previous.sock") == first
+        assert answering(follower, f"by-number/{first}.sock") == first
+        process = next(each for each in units.processes.values() if each.version.version == first)
+        number = process.process.pid
+        start = time.monotonic()
+        registry.point(first)
+        until(lambda: answering(follower) == first)
+        assert time.monotonic() - start < 2
+        assert (process.process.pid, process.starts) == (number, 1)
+        registry.point(third)
+        until(lambda: answering(follower) == third)
+        # The second version is neither live nor previous: it stops, and its files go.
+        until(lambda: len(units.processes) == 2 and not follower.version(second).folder.exists())
+        assert not (follower.links.folder / f"by-number/{second}.sock").is_symlink()
+
+
+def test_no_request_fails_while_the_alias_moves(settings: Settings, registry: Registry, units: Units) -> None:
+    versions = [registry.add(weight=weight) for weight in (1, 2)]
+    registry.point(versions[0])
+    wrong: list[str] = []
+    seen: set[str] = set()
+    over = threading.Event()
+    with following(settings) as follower:
+        until(lambda: answering(follower) == versions[0])
+        scores: dict[str, bytes] = {}
+
+        def client() -> None:
+            while not over.is_set():
+                try:
+                    answer = ask(follower.links.folder / "champion.sock", "/invocations", EXAMPLE, 10)
+                except OSError as error:
+                    wrong.append(repr(error))
+                    continue
+                seen.add(answer.version)
+                if answer.status != 200 or scores.setdefault(answer.version, answer.body) != answer.body:
+                    wrong.append(f"{answer.status} of version {answer.version}")
+
+        clients = [threading.Thread(target=client) for _ in range(4)]
+        for each in clients:
+            each.start()
+        for turn in range(8):
+            version = versions[(turn + 1) % 2]
+            registry.point(version)
+            until(lambda wanted=version: answering(follower) == wanted)  # type: ignore[misc]
+        over.set()
+        for each in clients:
+            each.join()
+    assert wrong == []
+    assert seen == set(versions)
+    assert len(set(scores.values())) == 2
+
+
+def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
+    """Return a change of a model's file."""
+
+    def change(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    return change
+
+
+REFUSED = {
+    "pickle": ({"serialization_format": "cloudpickle"}, None, "Only skops is safe to load"),
+    "flavour": ({}, rewrite("MLmodel", "loader_module: mlflow.sklearn", "loader_module: os"), "runs code of its own"),
+    "pins": ({"pip_requirements": ["scikit-learn==0.1"]}, None, "lacks what the model needs: scikit-learn==0.1"),
+    "python": ({}, rewrite("python_env.yaml", "python: 3.", "python: 2."), "was made with Python 2."),
+    "missing file": ({}, lambda folder: (folder / "model.skops").unlink(), "not one file in its folder"),
+    "damaged file": ({}, lambda folder: (folder / "model.skops").write_bytes(b"PK"), "cannot be read"),
+    "no example": ({"input_example": None}, None, "no input example"),
+    "another signature": (
+        {},
+        rewrite("MLmodel", '"name": "a"', '"name": "another"'),
+        "The version answers 400",
+    ),
+    "no MLmodel": ({}, lambda folder: (folder / "MLmodel").unlink(), "MLmodel is missing"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_bad_version_is_refused_with_its_reason(
+    settings: Settings, registry: Registry, units: Units, what: str
+) -> None:
+    options, change, reason = REFUSED[what]
+    bad = registry.add(change, **options)  # type: ignore[arg-type]
+    registry.point(bad)
+    with following(settings) as follower:
+        until(lambda: registry.tag(bad))
+        assert registry.tag(bad).startswith("refused: ")
+        assert reason in registry.tag(bad)
+        assert status(settings, registry)["refused"]["version"] == bad
+        until(lambda: not units.processes and not follower.version(bad).folder.exists())
+        assert answering(follower) == ""
+
+
+def test_the_old_version_serves_on_when_a_candidate_is_refused_and_the_candidate_is_not_tried_again(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    good, bad = registry.add(), registry.add(serialization_format="cloudpickle")
+    registry.point(good)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == good)
+        registry.point(bad)
+        until(lambda: registry.tag(bad))
+        found = status(settings, registry)
+        assert (found["live"]["version"], found["wanted"], found["refused"]["version"]) == (good, bad, bad)
+        assert answering(follower) == good
+        time.sleep(1)
+        assert status(settings, registry)["refused"] == found["refused"]
+        assert len(units.processes) == 1
+
+
+def test_a_refused_version_is_tried_again_when_the_alias_comes_back(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    good, bad = registry.add(), registry.add(pip_requirements=["scikit-learn==0.1"])
+    registry.point(bad)
+    with following(settings) as follower:
+        until(lambda: registry.tag(bad))
+        first = status(settings, registry)["refused"]["time"]
+        registry.point(good)
+        until(lambda: answering(follower) == good)
+        time.sleep(1)
+        registry.point(bad)
+        until(lambda: status(settings, registry)["refused"]["time"] != first)
+
+
+def test_a_version_that_answers_no_finite_number_is_refused(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    bad = registry.add(weight=float("nan"))
+    registry.point(bad)
+    with following(settings):
+        until(lambda: registry.tag(bad))
+        assert "no finite number" in registry.tag(bad)
+
+
+def test_a_process_that_ends_while_it_loads_is_refused(settings: Settings, registry: Registry) -> None:
+    version = registry.add()
+    registry.point(version)
+    with watching(settings.shared, ["false"]) as units, following(settings) as follower:
+        until(lambda: registry.tag(version))
+        assert "does not load: its process ended: exit-code, exited 1" in registry.tag(version)
+        until(lambda: not units.processes)
+        assert answering(follower) == ""
+
+
+def test_a_process_that_never_answers_is_refused(settings: Settings, registry: Registry) -> None:
+    version = registry.add()
+    registry.point(version)
+    patient = replace(settings, load_seconds=1)
+    with watching(settings.shared, ["sh", "-c", "exec sleep 60"]), following(patient):
+        until(lambda: registry.tag(version))
+        assert "did not answer within 1 s" in registry.tag(version)
+
+
+def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
+    settings: Settings, registry: Registry, units: Units, tmp_path: Path
+) -> None:
+    import mlflow
+    from registered import ROWS
+
+    (tmp_path / "code.py").write_text(
+        "import mlflow\n\n\nclass Model(mlflow.pyfunc.PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n        return [0.5] * len(model_input)\n\n\n"
+        "mlflow.models.set_model(Model())\n"
+    )
+    mlflow.pyfunc.save_model(
+        tmp_path / "model", python_model=str(tmp_path / "code.py"), input_example=ROWS, pip_requirements=["pandas"]
+    )
+    version = registry.add_folder(tmp_path / "model")
+    registry.point(version)
+    with following(settings):
+        until(lambda: registry.tag(version))
+        assert "allow_code" in registry.tag(version)
+    # Other settings are a reason to try again.
+    model = ModelSetting(registry.name, allow_code=True)
+    with following(replace(settings, shared=replace(settings.shared, models=(model,)))) as follower:
+        until(lambda: answering(follower) == version)
+
+
+def test_what_was_served_is_served_again_without_mlflow(settings: Settings, registry: Registry) -> None:
+    first, second = registry.add(), registry.add(weight=2)
+    registry.point(first)
+    with watching(settings.shared), following(settings) as follower:
+        until(lambda: answering(follower) == first)
+        registry.point(second)
+        until(lambda: answering(follower) == second)
+    # As after a reboot: /run is empty, and MLflow is down.
+    shutil.rmtree(settings.shared.run)
+    settings.shared.run.mkdir()
+    nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")
+    with watching(settings.shared), following(replace(settings, shared=nowhere)) as follower:
+        until(lambda: answering(follower) == second)
+        assert answering(follower, "previous.sock") == first
+        until(lambda: "does not answer" in follower.mine.problem)
+        assert follower.mine.live
+        assert follower.mine.live.version == second
+    shutil.rmtree(settings.shared.run)
+
+
+def test_a_version_that_is_damaged_on_the_disk_is_not_served(settings: Settings, registry: Registry) -> None:
+    first, second = registry.add(), registry.add(weight=2)
+    registry.point(first)
+    with watching(settings.shared), following(settings) as follower:
+        until(lambda: answering(follower) == first)
+        registry.point(second)
+        until(lambda: answering(follower) == second)
+        path = follower.version(second).model / "model.skops"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")
+    with watching(settings.shared), following(replace(settings, shared=nowhere)) as follower:
+        until(lambda: answering(follower) == first)
+    # With MLflow it is downloaded anew.
+    with watching(settings.shared), following(settings) as follower:
+        until(lambda: answering(follower) == second)
+    shutil.rmtree(settings.shared.run)
+
+
+def test_decisions_that_change_on_logged_rows_are_counted(settings: Settings, registry: Registry, units: Units) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first, second = registry.add(), registry.add(threshold=0.8)
+    registry.point(first)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == first)
+        log = follower.version(first).log
+        columns = {"request_id": ["x"] * 1000, "user": ["vera"] * 1000, "score": [0.5] * 1000}
+        values = [number / 333 for number in range(1000)]
+        table = pa.table({**columns, "a": values, "b": [0.0] * 1000})
+        with (log / "closed").open("wb") as file:
+            pq.write_table(table, file)
+        with (log / "closed").open("rb") as file:
+            replay.remember(settings, log.parent.name, file)
+        registry.point(second)
+        until(lambda: answering(follower) == second)
+        # A score of 0.8 is at a = 1.5 + ln 4: 500 rows are above the first threshold, and 39 above the second.
+        wanted = sum(1.5 <= value < 1.5 + 1.3862943611 for value in values)
+        text = f"Of 1,000 real rows {wanted} decisions change from version {first} to version {second}."
+        assert status(settings, registry)["comparison"] == text
+
+
+def test_files_that_leave_their_folder_are_not_read(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "link").symlink_to("secret")
+    os.mkfifo(tmp_path / "pipe")
+    os.link(tmp_path / "secret", tmp_path / "second name")
+    for name in ("link", "pipe", "second name"):
+        assert replay.open_regular(tmp_path / name, 100) == b""
+
+
+def test_an_alias_that_is_removed_leaves_the_version_served(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    version = registry.add()
+    registry.point(version)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == version)
+        registry.client.delete_registered_model_alias(registry.name, "champion")
+        until(lambda: f"Version {version} is served on" in follower.mine.problem)
+        assert answering(follower) == version
+
+
+def test_a_folder_of_a_model_that_is_not_served_any_more_goes(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    version = registry.add()
+    registry.point(version)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == version)
+        folder = follower.version(version).folder
+    assert folder.exists()
+    none = replace(settings, shared=replace(settings.shared, models=()))
+    stopped = Follower(none)
+    thread = threading.Thread(target=stopped.run)
+    thread.start()
+    until(lambda: not units.processes)
+    stopped.stop.set()
+    thread.join(20)
+    assert not folder.exists()
+    assert not (follower.links.folder / "champion.sock").is_symlink()
+
+
+def test_save_makes_a_model_that_only_data_describes(tmp_path: Path) -> None:
+    save(tmp_path / "model")
+    assert (tmp_path / "model/serving_input_example.json").exists()

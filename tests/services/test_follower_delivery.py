@@ -1,0 +1,143 @@
+"""Closed logs go to a real object store, each once; what a worker plants among them goes nowhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("minio")
+import pyarrow as pa
+import pyarrow.parquet as pq
+from minio import Minio
+from servers import KEYS, free_port, s3_endpoint
+from trackbox_serving.follower import replay
+from trackbox_serving.follower.delivery import Delivery
+from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.status import Status
+from trackbox_serving.settings import ModelSetting
+from trackbox_serving.settings import Settings as Shared
+
+__all__ = ["s3_endpoint"]
+
+BUCKET = "inference"
+
+
+@pytest.fixture
+def store(s3_endpoint: str) -> Minio:
+    keys = {"access_key": KEYS["MINIO_ROOT_USER"], "secret_key": KEYS["MINIO_ROOT_PASSWORD"]}
+    client = Minio(endpoint=s3_endpoint.removeprefix("http://"), secure=False, **keys)
+    if not client.bucket_exists(bucket_name=BUCKET):
+        client.make_bucket(bucket_name=BUCKET)
+    for each in client.list_objects(bucket_name=BUCKET, recursive=True):
+        client.remove_object(bucket_name=BUCKET, object_name=each.object_name)
+    return client
+
+
+@pytest.fixture
+def settings(s3_endpoint: str, tmp_path: Path) -> Settings:
+    (tmp_path / "log/fraud/7").mkdir(parents=True)
+    shared = Shared(models=(ModelSetting("fraud"),), state=tmp_path, run=tmp_path)
+    key = {"s3_user": KEYS["MINIO_ROOT_USER"], "s3_secret": KEYS["MINIO_ROOT_PASSWORD"]}
+    return Settings(shared, s3_endpoint=s3_endpoint, bucket=BUCKET, **key)
+
+
+def write(settings: Settings, name: str, user: str = "vera", rows: int = 10) -> Path:
+    """Write a closed log as a worker does."""
+    columns = {"request_id": ["x"] * rows, "user": [user] * rows, "score": [0.5] * rows}
+    table = pa.table({**columns, "a": [float(number) for number in range(rows)], "b": [0.0] * rows})
+    path = settings.shared.state / "log/fraud/7" / name
+    pq.write_table(table, path)
+    return path
+
+
+def keys(store: Minio) -> list[str]:
+    """Return the keys in the bucket."""
+    return sorted(each.object_name for each in store.list_objects(bucket_name=BUCKET, recursive=True))
+
+
+def delivery(settings: Settings) -> Delivery:
+    return Delivery(settings, Status.read(settings.shared.state / "status.json"))
+
+
+def test_a_closed_log_is_delivered_once_and_then_deleted(settings: Settings, store: Minio) -> None:
+    path = write(settings, "2026112920-11-1.parquet")
+    (path.parent / ".open-11-later.parquet").write_bytes(b"half")
+    done = delivery(settings)
+    done.round()
+    done.round()
+    assert keys(store) == ["fraud/date=2026-11-29/version-7-2026112920-11-1.parquet"]
+    assert [each.name for each in path.parent.iterdir()] == [".open-11-later.parquet"]
+    assert (done.status.log.delivered, done.status.log.waiting_files) == (1, 0)
+    found = settings.shared.state / "fetched.parquet"
+    store.fget_object(bucket_name=BUCKET, object_name=keys(store)[0], file_path=str(found))
+    assert pq.read_table(found)["a"].to_pylist() == [float(number) for number in range(10)]
+
+
+def test_a_log_that_was_sent_and_not_deleted_is_one_object(settings: Settings, store: Minio) -> None:
+    path = write(settings, "2026112920-11-1.parquet")
+    content = path.read_bytes()
+    delivery(settings).round()
+    path.write_bytes(content)
+    delivery(settings).round()
+    assert len(keys(store)) == 1
+    assert not path.exists()
+
+
+def test_logs_wait_while_the_store_is_away_and_the_oldest_go_beyond_the_bound(settings: Settings, store: Minio) -> None:
+    away = replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}", log_disk_mb=1)
+    waiting = delivery(away)
+    paths = []
+    for number in range(3):
+        paths.append(write(away, f"2026112920-11-{number}.parquet"))
+        paths[-1].write_bytes(os.urandom(400_000))
+        os.utime(paths[-1], (number, number))
+    waiting.round()
+    log = waiting.status.log
+    assert [path.exists() for path in paths] == [False, True, True]
+    assert (log.dropped, log.delivered, log.waiting_files) == (1, 0, 2)
+    assert "does not take the logs" in log.problem
+    back = delivery(settings)
+    back.round()
+    assert len(keys(store)) == 2
+    # What is counted outlives a restart of the follower.
+    assert (back.status.log.dropped, back.status.log.delivered, back.status.log.problem) == (1, 2, "")
+
+
+def test_a_link_a_pipe_and_a_second_name_are_not_delivered(settings: Settings, store: Minio) -> None:
+    folder = settings.shared.state / "log/fraud/7"
+    (settings.shared.state / "secret").write_text("secret")
+    (folder / "2026112920-1-1.parquet").symlink_to("../../../secret")
+    os.mkfifo(folder / "2026112920-1-2.parquet")
+    os.link(settings.shared.state / "secret", folder / "2026112920-1-3.parquet")
+    done = delivery(settings)
+    done.round()
+    assert keys(store) == []
+    assert list(folder.iterdir()) == []
+    assert done.status.log.dropped == 3
+    assert (settings.shared.state / "secret").read_text() == "secret"
+
+
+def test_a_file_that_is_no_parquet_is_delivered_and_not_replayed(settings: Settings, store: Minio) -> None:
+    (settings.shared.state / "log/fraud/7/2026112920-1-1.parquet").write_bytes(b"no Parquet")
+    delivery(settings).round()
+    assert len(keys(store)) == 1
+    assert replay.rows(settings.shared, "fraud", {}) == {}
+
+
+def test_the_last_rows_are_kept_for_replays_without_the_followers_own(settings: Settings, store: Minio) -> None:
+    few = replace(settings, replay_rows=15)
+    done = delivery(few)
+    write(few, "2026112920-1-1.parquet", rows=10)
+    write(few, "2026112920-1-2.parquet", user="trackbox-follower", rows=10)
+    done.round()
+    time.sleep(0.01)
+    write(few, "2026112920-1-3.parquet", rows=10)
+    done.round()
+    found = replay.rows(few.shared, "fraud", {"a": "long"})
+    assert found["columns"] == ["a", "b"]
+    assert [row[0] for row in found["data"]] == [5, 6, 7, 8, 9, *range(10)]
+    assert all(isinstance(row[0], int) for row in found["data"])

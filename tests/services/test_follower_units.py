@@ -1,0 +1,156 @@
+"""Root starts exactly the units that the follower may ask for, and the page shows what the follower knows."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from trackbox_serving import start_units
+from trackbox_serving.follower import page
+from trackbox_serving.follower.metrics import Traffic, read
+from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.status import LogStatus, ModelStatus, Refusal, Served
+from trackbox_serving.names import Unit
+from trackbox_serving.settings import Settings as Shared
+
+RECORD = """
+import sys
+if "list-units" in sys.argv:
+    for kind in ("service", "socket"):
+        print(f"trackbox-serving@fraud-1.{kind} loaded active running x")
+else:
+    open(sys.argv[1], "a").write(" ".join(sys.argv[2:]) + "\\n")
+"""
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state whose systemctl writes down what it is told, and says that version 1 runs."""
+    monkeypatch.setattr(start_units, "SYSTEMCTL", (sys.executable, "-c", RECORD, str(tmp_path / "told")))
+    (tmp_path / "serving.json").write_text(json.dumps({"models": [{"name": "fraud"}, {"name": "a model"}]}))
+    return tmp_path
+
+
+def apply(state: Path, monkeypatch: pytest.MonkeyPatch, *units: str) -> int:
+    """Run the program on these units."""
+    for unit in units:
+        (state / "log" / unit).mkdir(parents=True, exist_ok=True)
+    (state / "wanted.json").write_text(json.dumps({"units": units}))
+    monkeypatch.setattr(sys, "argv", ["start_units", str(state), str(state / "serving.json")])
+    return start_units.main()
+
+
+def test_the_units_that_are_named_start_and_the_others_stop(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert apply(state, monkeypatch, "fraud/2", "a%20model/3") == 0
+    told = (state / "told").read_text().splitlines()
+    names = [r"trackbox-serving@a\x2520model-3", "trackbox-serving@fraud-2"]
+    assert told[0].split() == ["start", *(f"{name}.socket" for name in names)]
+    assert told[1].split() == ["start", "--no-block", *(f"{name}.service" for name in names)]
+    assert told[2] == "stop --no-block trackbox-serving@fraud-1.socket trackbox-serving@fraud-1.service"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fraud",
+        "fraud/0",
+        "fraud/1/2",
+        "fraud/-1",
+        "other/1",
+        "../fraud/1",
+        "%2E%2E/1",
+        "fraud/1 ssh.service",
+        "-fraud/1",
+        "fraud/1\n",
+        "%66raud/1",
+        "fraud%/1",
+        "",
+    ],
+)
+def test_a_name_that_is_none_starts_nothing(state: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (state / "wanted.json").write_text(json.dumps({"units": ["fraud/1", name]}))
+    monkeypatch.setattr(sys, "argv", ["start_units", str(state), str(state / "serving.json")])
+    assert start_units.main() == 1
+    assert not (state / "told").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", '{"units": "fraud/1"}', '{"units": [1]}', "no JSON", "null"])
+def test_a_file_that_is_none_starts_nothing(state: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    (state / "wanted.json").write_text(text)
+    monkeypatch.setattr(sys, "argv", ["start_units", str(state), str(state / "serving.json")])
+    assert start_units.main() == 1
+    assert not (state / "told").exists()
+
+
+def test_a_link_is_not_read(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (state / "elsewhere").write_text(json.dumps({"units": []}))
+    (state / "wanted.json").symlink_to("elsewhere")
+    monkeypatch.setattr(sys, "argv", ["start_units", str(state), str(state / "serving.json")])
+    assert start_units.main() == 1
+
+
+def test_too_many_versions_start_nothing(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert apply(state, monkeypatch, *(f"fraud/{number}" for number in range(1, 10))) == 1
+
+
+@pytest.mark.parametrize("name", ["fraud", "a model, № 2", "x.y-z_~1", "100%", "ü:é"])
+def test_an_instance_is_what_systemd_escapes(name: str) -> None:
+    unit = Unit(name, "17")
+    assert Unit.parse(str(unit)) == unit
+    command = ["systemd-escape", str(unit)]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except FileNotFoundError:
+        pytest.skip("no systemd-escape")
+    assert unit.instance == said
+
+
+def shown(model: ModelStatus, traffic: Traffic | None = None, folder: Path | None = None) -> str:
+    settings = Settings(Shared(), url="https://ml.example.org", ca_file="/etc/trackbox/ca.crt")
+    return page.page(settings, [(model, traffic or Traffic(), folder)], LogStatus(), "2026-11-29T20:00:00+00:00")
+
+
+def test_the_page_shows_version_traffic_and_refusal(tmp_path: Path) -> None:
+    body = {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}}
+    (tmp_path / "serving_input_example.json").write_text(json.dumps(body))
+    live = Served("7", since="2026-11-29T19:00:00+00:00", promoted_by="vera")
+    refused = Refusal("8", "The types are <b>wrong</b>", "2026-11-29T19:30:00+00:00")
+    html = shown(ModelStatus("fraud", "champion", "8", live, refused=refused), Traffic(1234, 0.0012, 0.02), tmp_path)
+    for text in (
+        "Version 7 is served",
+        "2026-11-29 19:00:00 UTC",
+        "vera",
+        "1,234",
+        "1.2 ms / 20 ms",
+        "Version 8 was refused",
+    ):
+        assert text in html
+    assert "&lt;b&gt;wrong" in html
+    assert "<b>" not in html
+    assert "<script" not in html
+    assert "style=" not in html
+    assert "/serving/fraud/invocations" in html
+    assert "[[1.0]]" in html
+
+
+def test_a_model_without_a_version_says_why() -> None:
+    html = shown(ModelStatus("fraud", "champion", problem="The registry has no version of fraud."))
+    assert "No version is served." in html
+    assert "The registry has no version of fraud." in html
+
+
+def test_the_metrics_of_a_worker_give_requests_and_quantiles() -> None:
+    name = "trackbox_serving_request_seconds"
+    lines = [f"# TYPE {name} histogram"]
+    for path, factor in (("invocations", 1), ("ping", 100)):
+        for bound, count in (("0.001", 50), ("0.01", 99), ("0.1", 100), ("+Inf", 100)):
+            lines.append(f'{name}_bucket{{path="{path}",le="{bound}"}} {count * factor}')
+        lines += [f'{name}_count{{path="{path}"}} {100 * factor}', f'{name}_sum{{path="{path}"}} 1']
+    pytest.importorskip("prometheus_client")
+    found = read("\n".join(lines) + "\n")
+    assert found.requests == 100
+    assert found.p50 == pytest.approx(0.001)
+    assert found.p99 == pytest.approx(0.01)

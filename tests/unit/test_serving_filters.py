@@ -1,0 +1,52 @@
+"""The filters about served models."""
+
+from typing import Any
+
+import pytest
+from serving_checks import LEAST, served_models, served_models_problems, serving_problems
+
+
+def test_a_model_has_the_alias_champion_and_no_code_if_it_is_not_said() -> None:
+    assert served_models([{"name": "fraud"}]) == [{"name": "fraud", "alias": "champion", "allow_code": False}]
+    assert served_models([{"name": "x", "alias": "live", "allow_code": "yes"}]) == [
+        {"name": "x", "alias": "live", "allow_code": True}
+    ]
+
+
+@pytest.mark.parametrize("name", ["fraud", "a model", "Ünïcode", "x.y-z_1", "100%"])
+def test_a_name_that_mlflow_takes_is_served(name: str) -> None:
+    assert served_models_problems([{"name": name}]) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"name": "a/b"}, "cannot be served"),
+        ({"name": "$host"}, "cannot be served"),
+        ({"name": ".."}, "cannot be served"),
+        ({"name": "-x"}, "cannot be served"),
+        ({"name": "x;y"}, "cannot be served"),
+        ({"name": "x\ny"}, "cannot be served"),
+        ({"name": ""}, "cannot be served"),
+        ({"name": "v2"}, "Open Inference Protocol"),
+        ({"name": "é" * 21}, "too long"),
+        ({"name": "x", "alias": "a b"}, "cannot be an alias"),
+    ],
+)
+def test_a_model_that_cannot_be_served_is_refused(model: dict[str, Any], said: str) -> None:
+    [problem] = served_models_problems([model])
+    assert said in problem
+
+
+def test_a_model_that_is_there_twice_is_refused() -> None:
+    [problem] = served_models_problems([{"name": "x"}, {"name": "x", "alias": "other"}])
+    assert "x is there 2 times" in problem
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_a_number_that_is_too_small_is_refused(name: str) -> None:
+    settings = {"serving_models": [{"name": "fraud"}], **LEAST}
+    assert serving_problems(settings) == []
+    assert serving_problems({**settings, name: str(LEAST[name] - 1)}) == [
+        f"{name} is {LEAST[name] - 1}: it must be {LEAST[name]} or more."
+    ]

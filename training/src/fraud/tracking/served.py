@@ -1,0 +1,83 @@
+"""Wait until the endpoint of a registered model serves a version."""
+
+from __future__ import annotations
+
+import os
+import time
+from urllib.parse import quote
+
+import requests
+from mlflow import MlflowClient
+from requests.auth import HTTPBasicAuth
+
+from fraud.errors import NotServedError
+from fraud.settings import Settings
+from fraud.tracking.registry import NAME, REFUSED, SERVING
+
+#: Seconds that a version has to be served, between two requests, and between two looks at its tag.
+LIMIT, PAUSE, LOOK = 180.0, 0.3, 2.0
+REMEDIES = {
+    401: "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
+    403: "The user may not score: ask an admin.",
+    404: f"Name {NAME} in serving_models and run site.yml, or leave --wait out.",
+}
+
+
+def version_served(settings: Settings) -> str | None:
+    """The version that answers at the endpoint, None while none does.
+
+    Raises:
+        NotServedError: there is no such endpoint, or the user may not use it.
+
+    """
+    url = f"{settings.serving_url}/{quote(NAME, safe='')}/ping"
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    password = os.environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    try:
+        answer = requests.get(
+            url,
+            # requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
+            auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
+            verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
+            timeout=5,
+        )
+    except requests.RequestException:
+        return None
+    if answer.status_code in REMEDIES:
+        raise NotServedError(f"{url} answered {answer.status_code}", REMEDIES[answer.status_code])
+    return answer.headers.get("X-Model-Version") if answer.status_code == 200 else None
+
+
+def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
+    """Wait until the endpoint serves a version.
+
+    Args:
+        settings: name the servers.
+        version: of the model `NAME`.
+        limit: in seconds.
+
+    Returns:
+        The seconds that it took.
+
+    Raises:
+        NotServedError: the version was refused, there is no endpoint, or the time is over.
+
+    """
+    client, start, looked = MlflowClient(settings.tracking_uri), time.monotonic(), 0.0
+    while True:
+        found = version_served(settings)
+        if found == version:
+            return time.monotonic() - start
+        if time.monotonic() >= looked + LOOK:
+            looked = time.monotonic()
+            said = client.get_model_version(NAME, version).tags.get(SERVING, "")
+            if said.startswith(REFUSED):
+                raise NotServedError(
+                    f"Version {version} was {said}", f"Version {found or 'none'} serves on."
+                )
+        if time.monotonic() > start + limit:
+            raise NotServedError(
+                f"Version {version} is not served after {limit:.0f} s",
+                f"Version {found or 'none'} answers: {settings.serving_url}/ says why.",
+            )
+        time.sleep(PAUSE)

@@ -1,0 +1,120 @@
+"""`fraud promote --wait` and `fraud rollback --wait`: they return when the endpoint serves the version, or say why not.
+
+The registry is a real MLflow. The endpoint is a server that answers as a worker does: `molecule/tests/test_serving.py`
+has the real one.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from fraud.cli.main import run
+from fraud.errors import NotServedError
+from fraud.settings import Settings
+from fraud.tracking import registry, served
+
+
+class Endpoint(HTTPServer):
+    """Answers with `status` and the version `version`."""
+
+    status, version, path = 200, "", ""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        self.server.path = self.path
+        self.send_response(self.server.status)
+        self.send_header("X-Model-Version", self.server.version)
+        self.end_headers()
+
+
+@pytest.fixture
+def endpoint(bare: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    with Endpoint(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        bare.setenv("FRAUD_SERVING_URL", f"http://127.0.0.1:{server.server_port}/serving")
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def model(endpoint: Endpoint, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a registered model for this test alone, because the tests share a server."""
+    import fraud.promote
+
+    for module in (registry, fraud.promote, served):
+        monkeypatch.setattr(module, "NAME", settings.experiment)
+    return settings.experiment
+
+
+def train(data: Path, recipe: str) -> None:
+    assert run(["train", "--data", str(data), "--models", recipe, "--quiet", "--json"]) == 0
+
+
+def serve_later(endpoint: Endpoint, version: str, seconds: float) -> None:
+    threading.Timer(seconds, lambda: setattr(endpoint, "version", version)).start()
+
+
+def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
+    endpoint: Endpoint,
+    model: str,
+    client: MlflowClient,
+    small_csv: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train(small_csv, "logistic")
+    serve_later(endpoint, "1", 1)
+    assert run(["promote", "--wait"]) == 0
+    assert "The endpoint serves version 1 after " in capsys.readouterr().out
+    assert endpoint.path == f"/serving/{model}/ping"
+    assert client.get_model_version(model, "1").tags["decision.by"]
+    train(small_csv, "dummy")
+    serve_later(endpoint, "2", 1)
+    start = time.monotonic()
+    assert run(["promote", "--force", "--wait"]) == 0
+    assert time.monotonic() - start >= 1
+    # What serving said of a version before is no reason any more.
+    client.set_model_version_tag(model, "1", "serving", "refused: an old reason")
+    serve_later(endpoint, "1", 1)
+    assert run(["rollback", "--wait"]) == 0
+    assert "The endpoint serves version 1 after " in capsys.readouterr().out
+    # A version that is refused: the reason, and which version serves on.
+    refused = threading.Timer(
+        1, lambda: client.set_model_version_tag(model, "2", "serving", "refused: no example")
+    )
+    refused.start()
+    assert run(["rollback", "--wait"]) == 8
+    assert "Version 2 was refused: no example. Version 1 serves on." in capsys.readouterr().err
+
+
+def test_an_endpoint_that_does_not_exist_or_does_not_follow_is_said(
+    endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
+) -> None:
+    client.create_registered_model(model)
+    run = client.create_run("0")
+    client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id)
+    endpoint.version = "7"
+    asked = Settings.from_env({"MLFLOW_TRACKING_URI": settings.tracking_uri})
+    asked = type(settings)(
+        **{**vars(asked), "serving_url": f"http://127.0.0.1:{endpoint.server_port}/serving"}
+    )
+    with pytest.raises(NotServedError, match=r"not served after 1 s\. Version 7 answers"):
+        served.wait(asked, "1", limit=1)
+    endpoint.status = 503
+    with pytest.raises(NotServedError, match="Version none answers"):
+        served.wait(asked, "1", limit=1)
+    endpoint.status = 404
+    with pytest.raises(NotServedError, match="serving_models"):
+        served.wait(asked, "1", limit=1)
