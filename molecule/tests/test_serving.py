@@ -40,7 +40,7 @@ class Endpoint:
         answer = self.ask("fraud/ping")
         return str(answer.headers["X-Model-Version"]) if answer.status == 200 else ""
 
-    def score(self) -> tuple[str, list[float]]:
+    def score(self) -> tuple[str, list[Any]]:
         """Return the version that scores, and its scores."""
         answer = self.ask("fraud/invocations", self.body)
         assert answer.status == 200, answer.body
@@ -142,11 +142,11 @@ def test_no_request_fails_while_the_alias_moves(machine: Machine, endpoint: Endp
         while not over.is_set():
             try:
                 version, scores = endpoint.score()
-            except (AssertionError, OSError) as error:
+            except Exception as error:
                 wrong.append(repr(error)[:200])
                 continue
             count[0] += 1
-            if scores != pytest.approx(expected[version]):
+            if scores != expected[version]:
                 wrong.append(f"version {version} gave {scores}")
 
     clients = [threading.Thread(target=client) for _ in range(4)]
@@ -173,7 +173,7 @@ def test_no_request_fails_while_processes_are_killed_and_services_restart(
         while not over.is_set():
             try:
                 endpoint.score()
-            except (AssertionError, OSError) as error:
+            except Exception as error:
                 wrong.append(repr(error)[:200])
 
     live = endpoint.version()
@@ -259,12 +259,15 @@ def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:
 def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endpoint) -> None:
     endpoint.score()
     host.check_output(f"systemctl restart {UNITS.format(endpoint.version())}")
-    key, secret = "serving", machine.secret("serving_s3_secret")
     end = time.monotonic() + 60
-    while "date=" not in machine.run_client("client_s3.py", key, secret, "list_objects_v2 Bucket=inference"):
+    while host.run("ls /var/lib/trackbox-serving/log/fraud/*/*.parquet").rc == 0:
         assert time.monotonic() < end
         time.sleep(1)
-    assert host.run("ls /var/lib/trackbox-serving/log/fraud/*/*.parquet").rc
+    # Its own user may write there, and nowhere else.
+    assert "date=" in host.check_output("ls /var/lib/minio/inference/fraud")
+    asked = ("list_objects_v2 Bucket=inference", "list_objects_v2 Bucket=mlflow", "list_objects_v2 Bucket=datasets")
+    said = machine.run_client("client_s3.py", "serving", machine.secret("serving_s3_secret"), *asked)
+    assert json.loads(said) == ["ok", "AccessDenied", "AccessDenied"]
 
 
 def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:
@@ -275,5 +278,5 @@ def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:
     inside = f"nsenter --target {process} --mount --net --"
     assert host.check_output(f"{inside} ls /run").split() == ["systemd"]
     assert len(host.check_output(f"cat /proc/{process}/net/dev").splitlines()) == 3
-    assert host.run(f"{inside} ls /etc/trackbox/serving").rc
+    assert host.check_output(f"{inside} ls /etc/trackbox/serving") == ""
     assert host.check_output(f"{inside} ls /var/lib/trackbox-serving/models/fraud").split() == [endpoint.version()]

@@ -29,6 +29,7 @@ else:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state whose systemctl writes down what it is told, and says that version 1 runs."""
+    monkeypatch.setattr(start_units, "UNITS", tmp_path / "units")
     monkeypatch.setattr(start_units, "SYSTEMCTL", (sys.executable, "-c", RECORD, str(tmp_path / "told")))
     (tmp_path / "serving.json").write_text(json.dumps({"models": [{"name": "fraud"}, {"name": "a model"}]}))
     return tmp_path
@@ -47,9 +48,23 @@ def test_the_units_that_are_named_start_and_the_others_stop(state: Path, monkeyp
     assert apply(state, monkeypatch, "fraud/2", "a%20model/3") == 0
     told = (state / "told").read_text().splitlines()
     names = [r"trackbox-serving@a\x2520model-3", "trackbox-serving@fraud-2"]
-    assert told[0].split() == ["start", *(f"{name}.socket" for name in names)]
-    assert told[1].split() == ["start", "--no-block", *(f"{name}.service" for name in names)]
-    assert told[2] == "stop --no-block trackbox-serving@fraud-1.socket trackbox-serving@fraud-1.service"
+    assert told[0] == "daemon-reload"
+    assert told[1].split() == ["start", *(f"{name}.socket" for name in names)]
+    assert told[2].split() == ["start", "--no-block", *(f"{name}.service" for name in names)]
+    assert told[3] == "stop --no-block trackbox-serving@fraud-1.socket trackbox-serving@fraud-1.service"
+
+
+def test_each_version_has_a_user_of_its_own_until_it_stops(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = state / "units/trackbox-serving@fraud-1.service.d"
+    old.mkdir(parents=True)
+    assert apply(state, monkeypatch, "fraud/2", "fraud/3") == 0
+    users = [path.read_text() for path in (state / "units").glob("*/user.conf")]
+    assert len(users) == len(set(users)) == 2
+    assert all(len(user.partition("User=")[2].strip()) <= 31 for user in users)
+    assert not old.exists()
+    # systemd reads its files again only where one is new.
+    assert apply(state, monkeypatch, "fraud/2", "fraud/3") == 0
+    assert (state / "told").read_text().splitlines().count("daemon-reload") == 1
 
 
 @pytest.mark.parametrize(

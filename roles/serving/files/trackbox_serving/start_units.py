@@ -8,8 +8,10 @@ root's own file, names. At most MOST versions of a model run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from pathlib import Path
 from trackbox_serving.names import Unit
 
 TEMPLATE = "trackbox-serving"
+# Where a version's unit gets a user of its own: systemd would derive one name for all instances of a template.
+UNITS = Path("/run/systemd/system")
 SYSTEMCTL = ("systemctl", "--no-ask-password")
 # Live, previous, a candidate, and versions that drain.
 MOST = 8
@@ -69,6 +73,17 @@ def running() -> set[str]:
     return {name.partition("@")[2].rpartition(".")[0] for name in names}
 
 
+def give_user(unit: Unit) -> bool:
+    """Give a version's unit a dynamic user of its own; return whether systemd has to read that."""
+    path = UNITS / f"{TEMPLATE}@{unit.instance}.service.d" / "user.conf"
+    text = f"[Service]\nUser=served-{hashlib.sha256(str(unit).encode()).hexdigest()[:16]}\n"
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return True
+
+
 def apply(state: Path, units: Sequence[Unit]) -> None:
     """Start what is wanted, sockets first, and stop the rest. It does not wait for a version to load or to drain."""
     wanted = {unit.instance for unit in units}
@@ -79,6 +94,9 @@ def apply(state: Path, units: Sequence[Unit]) -> None:
     sockets = [f"{TEMPLATE}@{name}.socket" for name in sorted(wanted)]
     services = [f"{TEMPLATE}@{name}.service" for name in sorted(wanted)]
     others = sorted(running() - wanted)
+    given = [give_user(unit) for unit in units]
+    if any(given):
+        systemctl("daemon-reload")
     if sockets:
         systemctl("start", *sockets)
         systemctl("start", "--no-block", *services)
@@ -86,6 +104,8 @@ def apply(state: Path, units: Sequence[Unit]) -> None:
         ended = [f"{TEMPLATE}@{name}.{kind}" for name in others for kind in ("socket", "service")]
         systemctl("stop", "--no-block", *ended)
         systemctl("reset-failed", *ended)
+        for name in others:
+            shutil.rmtree(UNITS / f"{TEMPLATE}@{name}.service.d", ignore_errors=True)
 
 
 def main() -> int:

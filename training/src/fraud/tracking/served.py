@@ -72,12 +72,11 @@ def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
             looked = time.monotonic()
             said = client.get_model_version(NAME, version).tags.get(SERVING, "")
             if said.startswith(REFUSED):
-                raise NotServedError(
-                    f"Version {version} was {said}", f"Version {found or 'none'} serves on."
-                )
+                on = f"Version {found} serves on." if found else "No version is served."
+                raise NotServedError(f"Version {version} was {said}", on)
         if time.monotonic() > start + limit:
             raise NotServedError(
                 f"Version {version} is not served after {limit:.0f} s",
-                f"Version {found or 'none'} answers: {settings.serving_url}/ says why.",
+                f"{f'Version {found}' if found else 'None'} answers: {settings.serving_url}/ says why.",
             )
         time.sleep(PAUSE)

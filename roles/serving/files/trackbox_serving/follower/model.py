@@ -160,13 +160,13 @@ class ModelFollower:
     def follow(self) -> None:
         """Make the version of the alias live, or refuse it."""
         number = self.registry.version_of(self.given.name, self.given.alias)
+        if (refused := self.mine.refused) and refused.version != number:
+            # Whoever moves the alias back asks again.
+            self.change(lambda: setattr(refused, "under", ""))
         if number is None:
             self.note(wanted=None, problem=self.missing(), candidate="")
             return
         self.note(wanted=number)
-        if (refused := self.mine.refused) and refused.version != number:
-            # Whoever moves the alias back asks again.
-            self.change(lambda: setattr(refused, "under", ""))
         self.tag_refusal()
         if self.mine.live and self.mine.live.version == number:
             self.note(problem="", candidate="")
@@ -289,7 +289,10 @@ class ModelFollower:
         """Lead clients to a version, and keep the live one as the previous."""
         before, last = self.mine.live, self.mine.previous
         served.since = now()
-        self.note(live=served, previous=before, candidate="", problem="")
+        refused = self.mine.refused
+        if refused and refused.version == served.version:
+            refused = None
+        self.note(live=served, previous=before, refused=refused, candidate="", problem="")
         self.link()
         self.retiring.pop(served.version, None)
         if last and last.version != served.version:
