@@ -1,0 +1,1 @@
+"""Serve versions of registered models over HTTP."""

@@ -1,0 +1,135 @@
+"""JSON bodies as a matrix, where it is certain that MLflow would read the same numbers.
+
+Everything else returns None, and MLflow's own functions decide: what is malformed, too, so that the answers to it have
+MLflow's class. Numbers alone are taken: MLflow reads `"1.5"` and `true` as numbers in some formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from trackbox_serving.models.scorer import FLOAT32_MAX, Column
+
+Matrix = NDArray[np.float64]
+Rows = Sequence[Sequence[Any]]
+
+#: Larger integers are not exact in float64.
+EXACT = 2**53
+
+
+class Reader:
+    """Reads bodies for a signature whose columns are all numeric."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self.names = [column.name for column in columns]
+        self.known = set(self.names)
+        # itemgetter of one name does not return a tuple.
+        self.pick: Callable[[Any], Sequence[Any]] = (
+            itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
+        )
+        self.whole = [number for number, column in enumerate(columns) if column.kind != "double"]
+        self.small = [number for number, column in enumerate(columns) if column.kind == "integer"]
+        self.readers = {
+            "dataframe_split": self.split,
+            "dataframe_records": self.records,
+            "inputs": self.inputs,
+            "instances": self.instances,
+        }
+
+    def read(self, body: bytes) -> Matrix | None:
+        """Return (n, k) with n > 0 in the order of the signature; None: MLflow has to read this body."""
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        if type(document) is not dict or len(document) != 1:
+            return None
+        [(key, value)] = document.items()
+        if key not in self.readers:
+            return None
+        try:
+            rows = self.readers[key](value)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return self.matrix(rows) if rows else None
+
+    def matrix(self, rows: Rows) -> Matrix | None:
+        """Return the rows as a matrix; None: not all of them are numbers that every model takes."""
+        kinds = set(map(type, chain.from_iterable(rows)))
+        if not kinds <= {float, int, type(None)}:
+            return None
+        # A column of whole numbers: MLflow refuses fractions, and its rules on missing values are its own.
+        if kinds != {int} and any(set(map(type, map(itemgetter(i), rows))) != {int} for i in self.whole):
+            return None
+        try:
+            matrix = np.array(rows, dtype=np.float64)
+        except (ValueError, OverflowError):
+            return None
+        return matrix if plain(matrix, self.whole, self.small) else None
+
+    def split(self, value: Any) -> Rows | None:
+        """Rows of pandas' `to_dict(orient="split")`."""
+        given, rows = value["columns"], value["data"]
+        if len(value) != 2 and not (len(value) == 3 and ordinary_index(value["index"], len(rows))):
+            return None
+        if type(given) is not list or type(rows) is not list:
+            return None
+        width = len(given)
+        if any(type(row) is not list or len(row) != width for row in rows):
+            return None
+        if given == self.names:
+            return rows
+        # A column that is there twice, and one that is no text, are MLflow's affair.
+        if len(set(given)) != width or not all(type(name) is str for name in given) or not self.known.issubset(given):
+            return None
+        where = [given.index(name) for name in self.names]
+        return [[row[i] for i in where] for row in rows]
+
+    def records(self, value: Any) -> Rows | None:
+        """Rows of pandas' `to_dict(orient="records")`."""
+        if type(value) is not list or not all(type(row) is dict for row in value):
+            return None
+        return list(map(self.pick, value))
+
+    def instances(self, value: Any) -> Rows | None:
+        """Rows of TensorFlow's row format. With further columns, MLflow's rules are others."""
+        if type(value) is not list or not all(type(row) is dict and len(row) == len(self.names) for row in value):
+            return None
+        return list(map(self.pick, value))
+
+    def inputs(self, value: Any) -> Rows | None:
+        """Rows of TensorFlow's column format: a list for each column."""
+        if type(value) is not dict or value.keys() != self.known:
+            return None
+        columns = self.pick(value)
+        if not all(type(column) is list and len(column) == len(columns[0]) for column in columns):
+            return None
+        return list(zip(*columns, strict=True))
+
+
+def ordinary_index(index: Any, rows: int) -> bool:
+    """Whether pandas takes this as an index of so many rows."""
+    return type(index) is list and len(index) == rows and set(map(type, index)) in ({int}, {str})
+
+
+def plain(matrix: Matrix, whole: Sequence[int] = (), small: Sequence[int] = ()) -> bool:
+    """Whether every model treats these numbers alike: missing, or finite in float32; whole numbers exact.
+
+    Args:
+        matrix: (n, k).
+        whole: columns of whole numbers.
+        small: those of them that must fit into 32 bits.
+
+    """
+    if matrix.ndim != 2 or bool((np.abs(matrix) > FLOAT32_MAX).any()):
+        return False
+    if whole and not bool((np.abs(matrix[:, whole]) <= EXACT).all()):
+        return False
+    return not small or bool(((matrix[:, small] >= -(2**31)) & (matrix[:, small] < 2**31)).all())

@@ -1,0 +1,112 @@
+"""Rows of the request log as a table of Arrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trackbox_serving.models.scorer import Column
+
+FIRST = [
+    ("request_id", pa.string()),
+    ("time", pa.timestamp("us", tz="UTC")),
+    ("user", pa.string()),
+    ("version", pa.string()),
+    ("latency_ms", pa.float64()),
+]
+LAST = [("score", pa.float64()), ("decision", pa.int8())]
+NUMERIC = ("double", "float", "long", "integer", "boolean")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request that was answered.
+
+    Attributes:
+        request_id: of NGINX, or our own.
+        time: of the answer, in nanoseconds since 1970.
+        user: who asked, as NGINX says.
+        latency: in ms.
+        features: (n, k) in the order of the signature, or a table; None: neither.
+        scores: (n,); None: the output is no number for each row.
+        count: n.
+
+    """
+
+    request_id: str
+    time: int
+    user: str
+    latency: float
+    features: Any
+    scores: NDArray[np.float64] | None
+    count: int
+
+
+class Rows:
+    """Makes tables of entries.
+
+    Args:
+        columns: of the signature; empty: only scores are logged.
+        version: of the model.
+        threshold: rows with at least this score are flagged; None: there is no decision.
+
+    """
+
+    def __init__(self, columns: list[Column], version: str, threshold: float | None) -> None:
+        self.columns, self.version, self.threshold = columns, version, threshold
+        ours = {name for name, _ in FIRST + LAST}
+        features = [
+            (
+                f"feature.{column.name}" if column.name in ours else column.name,
+                pa.float64() if column.kind in NUMERIC else pa.string(),
+            )
+            for column in columns
+        ]
+        self.schema = pa.schema(FIRST + features + LAST)
+
+    def table(self, entries: list[Entry]) -> pa.Table:
+        """Return the rows of the entries."""
+        counts = [entry.count for entry in entries]
+
+        def repeated(values: list[Any], kind: Any) -> pa.Array:
+            indices = pa.array(np.repeat(np.arange(len(values)), counts))
+            return pa.array(values, kind).take(indices)
+
+        scores = np.concatenate(
+            [np.full(entry.count, np.nan) if entry.scores is None else entry.scores for entry in entries]
+        )
+        logged = pa.array(scores, mask=np.isnan(scores))
+        decision = None if self.threshold is None else (scores >= self.threshold).astype(np.int8)
+        none = pa.nulls(len(scores), pa.int8())
+        arrays = [
+            repeated([entry.request_id for entry in entries], pa.string()),
+            repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(FIRST[1][1]),
+            repeated([entry.user for entry in entries], pa.string()),
+            pa.array([self.version]).take(pa.array(np.zeros(len(scores), np.int64))),
+            repeated([entry.latency for entry in entries], pa.float64()),
+            *(self.feature(entries, number) for number in range(len(self.columns))),
+            logged,
+            none if decision is None else pa.array(decision, mask=np.isnan(scores)),
+        ]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def feature(self, entries: list[Entry], number: int) -> pa.Array:
+        """Return the values of a column of the signature."""
+        column = self.columns[number]
+        parts = []
+        for entry in entries:
+            if isinstance(entry.features, np.ndarray):
+                part: Any = entry.features[:, number]
+            elif isinstance(entry.features, pd.DataFrame) and column.name in entry.features:
+                part = entry.features[column.name].to_numpy()
+            else:
+                part = np.full(entry.count, None)
+            parts.append(part)
+        if column.kind in NUMERIC:
+            return pa.array(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))
+        return pa.array([None if value is None else str(value) for part in parts for value in part], pa.string())

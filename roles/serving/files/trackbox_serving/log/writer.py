@@ -1,0 +1,126 @@
+"""The queue and the thread that write the request log of one process."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trackbox_serving.log.rows import Entry, Rows
+from trackbox_serving.web import metrics
+
+CLOSE_SECONDS = 60.0
+CLOSE_ROWS = 10_000
+OPEN = ".open-"
+
+
+class Writer:
+    """Takes entries from requests, and writes them in a thread.
+
+    Args:
+        folder: of the closed files.
+        rows: makes tables of entries.
+        most: rows that may wait; further ones are dropped and counted. A request with more rows finds room in an empty
+            queue.
+
+    """
+
+    def __init__(self, folder: Path, rows: Rows, most: int) -> None:
+        self.folder, self.rows, self.most = folder, rows, most
+        self.waiting = 0
+        self.lock = threading.Lock()
+        self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self.run, name="request log")
+
+    def start(self) -> None:
+        """Start the thread; after the fork."""
+        self.thread.start()
+
+    def add(self, entry: Entry) -> None:
+        """Let an entry wait for the thread, or count its rows as dropped. It never blocks."""
+        with self.lock:
+            full = self.waiting and self.waiting + entry.count > self.most
+            if not full:
+                self.waiting += entry.count
+        if full:
+            metrics.DROPPED.labels("queue").inc(entry.count)
+        else:
+            self.entries.put(entry)
+
+    def stop(self) -> None:
+        """Write what waits, and end the thread."""
+        self.entries.put(None)
+        self.thread.join()
+
+    def run(self) -> None:
+        """Collect entries, and write a file as soon as it is due."""
+        pending: list[Entry] = []
+        count, due, ended = 0, 0.0, False
+        while not ended:
+            try:
+                entry = self.entries.get(timeout=max(0.0, due - time.monotonic()) if pending else None)
+            except queue.Empty:
+                entry = None
+            else:
+                ended = entry is None
+            # A file has the rows of one hour, by which it is called.
+            if pending and (entry is None or hour(entry) != hour(pending[0])):
+                self.write(pending, count)
+                pending, count = [], 0
+            if entry is None:
+                continue
+            if not pending:
+                due = time.monotonic() + CLOSE_SECONDS
+            pending.append(entry)
+            count += entry.count
+            with self.lock:
+                self.waiting -= entry.count
+            if count >= CLOSE_ROWS or time.monotonic() >= due:
+                self.write(pending, count)
+                pending, count = [], 0
+
+    def write(self, entries: list[Entry], count: int) -> None:
+        """Write a file, and rename it when it is durable. Rows that the disk does not take are counted as dropped."""
+        # A number that never comes again: the follower may have uploaded and deleted a file of this hour and process.
+        name = f"{hour(entries[0])}-{os.getpid()}-{time.time_ns() // 1000}.parquet"
+        part = self.folder / f"{OPEN}{os.getpid()}-{name}"
+        try:
+            with part.open("xb") as file:
+                pq.write_table(self.rows.table(entries), file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(self.folder / name)
+            sync(self.folder)
+        except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+            print(f"the request log lacks {count} rows: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            metrics.DROPPED.labels("disk").inc(count)
+            part.unlink(missing_ok=True)
+        else:
+            metrics.LOGGED.inc(count)
+
+
+def hour(entry: Entry) -> str:
+    """Return the hour of an entry in UTC, like `2026112920`."""
+    return time.strftime("%Y%m%d%H", time.gmtime(entry.time // 1_000_000_000))
+
+
+def sync(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder, and remove what a killed process left half written; before any process starts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.glob(f"{OPEN}*"):
+        part.unlink()

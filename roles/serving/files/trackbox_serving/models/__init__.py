@@ -1,0 +1,1 @@
+"""Models: which ones may be loaded, and how they score rows."""

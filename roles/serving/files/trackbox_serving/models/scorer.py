@@ -1,0 +1,162 @@
+"""A loaded model: MLflow's own way to score, and a fast one for rows that are a plain matrix of numbers.
+
+The fast way exists only if it gave what MLflow's way gave, on rows that were tried when the model was loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from trackbox_serving.models import explaining, fast
+from trackbox_serving.models.allowed import ModelError, safe_copy
+
+logger = logging.getLogger("trackbox")
+
+Matrix = NDArray[np.float64]
+#: From (n, k) float64 to what MLflow's `predict` returns for the same rows.
+Predict = Callable[[Matrix], Any]
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+TRIED = 32  # rows
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the signature. kind: `double`, `float`, `long`, `integer`, or another of MLflow's types."""
+
+    name: str
+    kind: str
+    required: bool = True
+
+
+@dataclass
+class Scorer:
+    """A loaded model.
+
+    Attributes:
+        pyfunc: MLflow's model.
+        columns: of the signature; empty if it has none, or none with names.
+        predict: the fast way; None: there is none for this model.
+        explain: from (n, k) rows to (n,) base values and (n, k) contributions, in log odds; None: not exact.
+
+    """
+
+    pyfunc: Any
+    columns: list[Column]
+    predict: Predict | None = None
+    explain: Callable[[Matrix], tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None
+    example: pd.DataFrame | None = None
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.names = [column.name for column in self.columns]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether each row of the signature is a row of a matrix of float64."""
+        return bool(self.columns) and all(column.kind in ("double", "long", "integer") for column in self.columns)
+
+    def frame(self, matrix: Matrix) -> pd.DataFrame:
+        """Return rows as MLflow's way takes them. matrix: (n, k)."""
+        kinds = {"double": np.float64, "long": np.int64, "integer": np.int32}
+        frame = pd.DataFrame(matrix, columns=self.names, copy=False)
+        return frame.astype({one.name: kinds[one.kind] for one in self.columns if one.kind != "double"})
+
+
+def load(folder: Path, allow_code: bool) -> Scorer:
+    """Load a model, choose its fast way and try it.
+
+    Args:
+        folder: MLflow's folder of the model.
+        allow_code: whether code that was logged with the model may run.
+
+    Raises:
+        ModelError: the model must not or cannot be loaded.
+
+    """
+    import mlflow.pyfunc
+
+    with safe_copy(folder, allow_code) as copy:
+        try:
+            pyfunc = mlflow.pyfunc.load_model(str(copy), suppress_warnings=True)
+        except Exception as error:
+            first = str(error).splitlines()[0] if str(error) else ""
+            raise ModelError(f"MLflow cannot load the model: {type(error).__name__}: {first}") from error
+    scorer = Scorer(pyfunc, signature_columns(pyfunc.metadata.get_input_schema()))
+    example = pyfunc.input_example
+    if isinstance(example, pd.DataFrame) and set(scorer.names) <= set(example.columns):
+        scorer.example = example[scorer.names]
+    if not scorer.numeric or pyfunc.metadata.get_params_schema() is not None:
+        return scorer
+    raw = raw_model(pyfunc)
+    function = pyfunc.metadata.flavors["python_function"].get("predict_fn", "predict")
+    fast.use_one_thread(raw)
+    rows = tried_rows(scorer)
+    scorer.predict = first_equal(fast.candidates(raw, function, scorer.names), scorer, rows)
+    if scorer.predict:
+        scorer.explain = explaining.explainer(raw, scorer.names)
+    return scorer
+
+
+def raw_model(pyfunc: Any) -> Any:
+    """Return the library's own model; None: it is a Python function."""
+    try:
+        return pyfunc.get_raw_model()
+    except Exception:
+        return None
+
+
+def signature_columns(schema: Any) -> list[Column]:
+    """Return the columns of a signature, empty without one or where inputs are tensors or have no names."""
+    if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
+        return []
+    return [Column(one.name, getattr(one.type, "name", str(one.type)), one.required) for one in schema.inputs]
+
+
+def tried_rows(scorer: Scorer) -> Matrix:
+    """Return (TRIED, k) rows: those of the example, and rows around them."""
+    random = np.random.default_rng(0)
+    known = np.zeros((1, len(scorer.names)))
+    if scorer.example is not None and len(scorer.example):
+        known = np.nan_to_num(scorer.example.to_numpy(dtype=np.float64)[: TRIED // 2])
+    rows = known[random.integers(len(known), size=TRIED - len(known))]
+    moved = rows + random.standard_normal(rows.shape) * (1 + np.abs(known).mean(axis=0))
+    whole = [column.kind != "double" for column in scorer.columns]
+    moved[:, whole] = np.round(moved[:, whole])
+    return np.vstack([known, moved])
+
+
+def first_equal(candidates: Iterable[Predict], scorer: Scorer, rows: Matrix) -> Predict | None:
+    """Return the first function that gives what MLflow's way gives for these rows, and for the first one alone."""
+    try:
+        wanted = [scorer.pyfunc.predict(scorer.frame(part)) for part in (rows, rows[:1])]
+    except Exception as error:
+        print(f"the model does not score the rows of its example: {type(error).__name__}", file=sys.stderr)
+        return None
+    for predict in candidates:
+        try:
+            if all(same(predict(part), one) for part, one in zip((rows, rows[:1]), wanted, strict=True)):
+                return predict
+        except Exception as error:
+            logger.debug("%s: %r", predict, error)
+    print("no fast way gives what MLflow gives: MLflow's own functions answer all requests", file=sys.stderr)
+    return None
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two outputs are the same numbers, in arrays or tables of the same type and form."""
+    if isinstance(one, pd.DataFrame) and isinstance(other, pd.DataFrame):
+        return list(one.columns) == list(other.columns) and all(same(one[c].array, other[c].array) for c in one.columns)
+    if type(one) is not type(other) or one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))

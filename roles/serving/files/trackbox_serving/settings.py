@@ -1,0 +1,109 @@
+"""The settings of serving: /etc/trackbox/serving.json, which Ansible writes. It has no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+PATH = "/etc/trackbox/serving.json"
+VARIABLE = "TRACKBOX_SERVING_SETTINGS"  # environment variable: another path
+LOGS = ("all", "scores", "off")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the file, the field and the remedy."""
+
+
+@dataclass(frozen=True)
+class ModelSetting:
+    """A registered model that is served.
+
+    Attributes:
+        name: of the registered model.
+        alias: whose version is served.
+        allow_code: whether a version may run Python code that was logged with it.
+
+    """
+
+    name: str
+    alias: str = "champion"
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings.
+
+    Attributes:
+        models: what is served.
+        state: folder of models and logs.
+        run: folder of the Unix sockets.
+        max_rows: of one request.
+        max_body_mb: of one request's body, in MiB, after decompression.
+        processes: of each version.
+        max_waiting: requests that a process has begun and not answered; further ones are refused.
+        log: `all` logs the features and the scores of each row, `scores` the scores alone, `off` nothing.
+        tracking_uri: of MLflow; the follower uses it.
+        log_queue: rows that may wait for the log in each process; further ones are dropped and counted.
+
+    """
+
+    models: tuple[ModelSetting, ...] = ()
+    state: Path = Path("/var/lib/trackbox-serving")
+    run: Path = Path("/run/trackbox-serving")
+    max_rows: int = 100_000
+    max_body_mb: int = 64
+    processes: int = 2
+    max_waiting: int = 64
+    log: Literal["all", "scores", "off"] = "all"
+    tracking_uri: str = ""
+    log_queue: int = 10_000
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: None: the environment's TRACKBOX_SERVING_SETTINGS, or /etc/trackbox/serving.json.
+
+    Raises:
+        SettingsError: there is no such file, it is no JSON, or a field is unknown or of another type.
+
+    """
+    path = path or Path(os.environ.get(VARIABLE, PATH))
+    try:
+        given = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}. Run site.yml again.") from error
+    if not isinstance(given, dict):
+        raise SettingsError(f"{path} is no JSON object. Run site.yml again.")
+    values = {**given, "models": tuple(checked(ModelSetting, one, path) for one in given.get("models", ()))}
+    settings: Settings = checked(Settings, values, path)
+    if settings.log not in LOGS:
+        raise SettingsError(f"{path}: log is {settings.log!r}; it must be one of {', '.join(LOGS)}.")
+    return settings
+
+
+def checked(kind: type[Any], given: Any, path: Path) -> Any:
+    """Make a dataclass of a JSON object. SettingsError: a field is unknown or has another type than its default."""
+    if not isinstance(given, dict):
+        raise SettingsError(f"{path}: {given!r} is no JSON object.")
+    known = {field.name: field for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise SettingsError(f"{path}: {name!r} is no field; the fields are {', '.join(known)}.")
+        # `name` has no default, and is a string.
+        default = getattr(kind, name, "")
+        wanted = str if isinstance(default, Path) else type(default)
+        if type(value) is not wanted:
+            raise SettingsError(f"{path}: {name} is {value!r}; it must be of the type {wanted.__name__}.")
+        if wanted is int and value < 1:
+            raise SettingsError(f"{path}: {name} is {value}; it must be 1 or more.")
+        values[name] = Path(value) if isinstance(default, Path) else value
+    if missing := [name for name in known if name not in values and not hasattr(kind, name)]:
+        raise SettingsError(f"{path}: a model has no {missing[0]}.")
+    return kind(**values)

@@ -1,0 +1,77 @@
+"""A version of a registered model on this machine: its folders, its socket, and about.json beside its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from urllib.parse import quote
+
+from trackbox_serving.settings import Settings
+
+
+@dataclass(frozen=True)
+class About:
+    """What the registry says about a version; the follower writes it before the version's unit starts.
+
+    Attributes:
+        name: of the registered model.
+        version: a number.
+        run_id: of the run that logged the model.
+        alias: by which the version was found.
+        since: when it was, ISO 8601 in UTC.
+        promoted_by: who set the alias, as far as the registry knows.
+        threshold: rows with at least this score are flagged; None: the version has none.
+        allow_code: whether Python code that was logged with the model may run.
+
+    """
+
+    name: str
+    version: str
+    run_id: str = ""
+    alias: str = ""
+    since: str = ""
+    promoted_by: str = ""
+    threshold: float | None = None
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Version:
+    """Where a version is on this machine. A registered model may have any name, so folders have it quoted."""
+
+    settings: Settings
+    name: str
+    version: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the model and about.json."""
+        return self.settings.state / "models" / quote(self.name, safe="") / self.version
+
+    @property
+    def model(self) -> Path:
+        """MLflow's folder of the model, with the file MLmodel."""
+        return self.folder / "model"
+
+    @property
+    def log(self) -> Path:
+        """The folder of the request log."""
+        return self.settings.state / "log" / quote(self.name, safe="") / self.version
+
+    @property
+    def socket(self) -> Path:
+        """The socket at which the version is served."""
+        return self.settings.run / quote(self.name, safe="") / f"{self.version}.sock"
+
+    def read_about(self) -> About:
+        """Read about.json; fields that this release does not know are left out. OSError, ValueError: it is broken."""
+        given = json.loads((self.folder / "about.json").read_text())
+        known = {field.name for field in fields(About)}
+        return About(**{name: value for name, value in given.items() if name in known})
+
+    def write_about(self, about: About) -> None:
+        """Write about.json, all or nothing."""
+        part = self.folder / ".about.json"
+        part.write_text(json.dumps(asdict(about), indent=1))
+        part.replace(self.folder / "about.json")

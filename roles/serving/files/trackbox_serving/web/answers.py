@@ -1,0 +1,62 @@
+"""Answers, and errors: a sentence in the form of the protocol, without a stack trace and without the caller's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+Headers = list[tuple[bytes, bytes]]
+
+#: MLflow's names for statuses.
+CODES = {
+    400: "BAD_REQUEST",
+    404: "ENDPOINT_NOT_FOUND",
+    405: "BAD_REQUEST",
+    413: "INVALID_PARAMETER_VALUE",
+    415: "BAD_REQUEST",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+}
+
+
+class RefusedError(Exception):
+    """A request that is not answered with a result.
+
+    Attributes:
+        status: of HTTP.
+        message: one sentence; it has names of the signature, and nothing that the caller sent.
+        code: MLflow's error code; empty: the usual one for the status.
+
+    """
+
+    def __init__(self, status: int, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code or CODES.get(status, "BAD_REQUEST")
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+    kind: bytes = b"application/json"
+    headers: Headers = field(default_factory=list)
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    """Return a value as JSON."""
+    return Answer(status, orjson.dumps(value))
+
+
+def error_answer(refused: RefusedError, inference_protocol: bool) -> Answer:
+    """Return an error in MLflow's form, or in that of the Open Inference Protocol."""
+    if inference_protocol:
+        answer = json_answer({"error": refused.message}, refused.status)
+    else:
+        answer = json_answer({"error_code": refused.code, "message": refused.message}, refused.status)
+    if refused.status == 503:
+        answer.headers.append((b"retry-after", b"1"))
+    return answer

@@ -1,0 +1,48 @@
+"""The application: which path has which handler."""
+
+from __future__ import annotations
+
+from trackbox_serving.web import metrics
+from trackbox_serving.web.answers import Answer
+from trackbox_serving.web.draining import Draining
+from trackbox_serving.web.envelope import Call, Envelope, Handler
+from trackbox_serving.web.inference_protocol import InferenceProtocol
+from trackbox_serving.web.invocations import Invocations
+from trackbox_serving.web.pages import Pages
+from trackbox_serving.web.service import Service
+
+
+async def ping(_: Call) -> Answer:
+    """MLflow's answer to /ping and /health: the process answers only with a loaded model."""
+    return Answer(200, b"\n")
+
+
+async def mlflow_version(_: Call) -> Answer:
+    """MLflow's answer to /version."""
+    from mlflow.version import VERSION
+
+    return Answer(200, VERSION.encode())
+
+
+async def show_metrics(_: Call) -> Answer:
+    """The metrics of all processes."""
+    return Answer(200, metrics.render(), metrics.KIND)
+
+
+def create(service: Service) -> Envelope:
+    """Return the application of one version."""
+    pages, protocol = Pages(service), InferenceProtocol(service)
+    paths: dict[str, tuple[dict[str, Handler], str]] = {
+        "/invocations": ({"POST": Invocations(service)}, "invocations"),
+        "/ping": ({"GET": ping}, "ping"),
+        "/health": ({"GET": ping}, "ping"),
+        "/version": ({"GET": mlflow_version}, "version"),
+        "/docs": ({"GET": pages.docs}, "docs"),
+        "/openapi.json": ({"GET": pages.openapi}, "docs"),
+        "/metrics": ({"GET": show_metrics}, "metrics"),
+    }
+
+    def route(path: str) -> tuple[dict[str, Handler], str] | None:
+        return paths.get(path) or (protocol.route(path) if path == "/v2" or path.startswith("/v2/") else None)
+
+    return Envelope(service, route, Draining())

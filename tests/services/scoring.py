@@ -1,0 +1,248 @@
+"""Real models of `fraud`, the scoring server on a Unix socket as systemd starts it, and MLflow's own for comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.models import Model
+
+PACKAGE = Path(__file__).resolve().parents[2] / "roles/serving/files"
+JSON = "application/json"
+VERSION = "7"
+THRESHOLD = 0.3
+#: Gives a program its socket as file 3, and says so in the environment; arguments: the socket's file, NAME, VERSION.
+LIKE_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execv(sys.executable, [sys.executable, "-m", "trackbox_serving.worker", *sys.argv[2:]])
+"""
+MODELS = ("xgboost", "extra-trees", "histogram-boosting", "logistic")
+
+
+@pytest.fixture(scope="session")
+def data() -> pd.DataFrame:
+    """Synthetic transactions."""
+    from fraud.data.synthetic import generate
+
+    return generate(3000, 150, seed=3)
+
+
+@pytest.fixture(scope="session")
+def state(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the server, with a model of each of `fraud`'s recipes."""
+    from fraud.data.schema import FEATURES, LABEL
+    from fraud.models.flavours import save
+    from fraud.models.recipes import PROFILES
+    from threadpoolctl import threadpool_limits
+
+    folder = tmp_path_factory.mktemp("state")
+    for recipe in PROFILES["default"]:
+        if recipe.name in (*MODELS, "isolation-forest"):
+            # OpenMP's threads wait actively: on cores that others use, this takes 20 s instead of one.
+            with threadpool_limits(1):
+                estimator = recipe.build(0, 1).fit(data[FEATURES], data[LABEL])
+            place = folder / "models" / recipe.name / VERSION
+            place.mkdir(parents=True)
+            save(estimator, place / "model", Model(metadata={"threshold": THRESHOLD}), data.iloc[:5])
+            describe(place, recipe.name)
+    return folder
+
+
+def describe(place: Path, name: str, **further: Any) -> None:
+    """Write about.json, as the follower does."""
+    about = {"name": name, "version": VERSION, "run_id": "r1", "alias": "champion", "threshold": THRESHOLD}
+    (place / "about.json").write_text(json.dumps(about | further))
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float = 30) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+@dataclass
+class Reply:
+    """What a server answered."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Server:
+    """A running server. process: gunicorn's parent. ready: what it told systemd."""
+
+    process: subprocess.Popen[bytes]
+    path: str
+    log: Path
+    state: Path
+    name: str
+    ready: bytes = b""
+
+    def ask(self, path: str, body: bytes | None = None, kind: str = JSON, **headers: str) -> Reply:
+        """Send one request on a connection of its own."""
+        connection = UnixConnection(self.path)
+        try:
+            return send(connection, path, body, kind, **headers)
+        finally:
+            connection.close()
+
+    def score(self, document: Any, path: str = "/invocations", **headers: str) -> Reply:
+        """Send a document of JSON."""
+        return self.ask(path, json.dumps(document).encode(), **headers)
+
+    def workers(self) -> list[int]:
+        """The processes that answer requests."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return sorted(map(int, children.split()))
+
+    @property
+    def logged(self) -> list[Path]:
+        """The closed files of the request log."""
+        return sorted((self.state / "log" / self.name / VERSION).glob("[!.]*.parquet"))
+
+    def stop(self) -> int:
+        """Stop the server as systemd does; return its status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def send(connection: UnixConnection, path: str, body: bytes | None, kind: str = JSON, **headers: str) -> Reply:
+    """Send a request on an open connection."""
+    given = {"Content-Type": kind} if body is not None and kind else {}
+    given |= {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("GET" if body is None else "POST", path, body, given)
+    response = connection.getresponse()
+    found = {name.lower(): value for name, value in response.getheaders()}
+    return Reply(response.status, response.read(), found)
+
+
+@contextmanager
+def serving(
+    state: Path, name: str, folder: Path, environment: dict[str, str] | None = None, **settings: Any
+) -> Iterator[Server]:
+    """Run the server of a model on a socket that this process keeps open, like systemd."""
+    listening, notified = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening.bind(str(folder / "scoring.sock"))
+    listening.listen(4096)
+    notified.bind(str(folder / "notify.sock"))
+    notified.settimeout(60)
+    path = folder / "serving.json"
+    given = {"models": [{"name": name}], "state": str(state), "run": str(folder), "processes": 1, "log": "off"}
+    path.write_text(json.dumps(given | settings))
+    log = folder / "log.txt"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LIKE_SYSTEMD, str(listening.fileno()), name, VERSION],
+            env=os.environ
+            | {
+                "PYTHONPATH": str(PACKAGE),
+                "TRACKBOX_SERVING_SETTINGS": str(path),
+                "LISTEN_FDS": "1",
+                "NOTIFY_SOCKET": str(folder / "notify.sock"),
+            }
+            | (environment or {}),
+            pass_fds=[listening.fileno()],
+            stdout=out,
+            stderr=out,
+            cwd=folder,
+        )
+    server = Server(process, str(folder / "scoring.sock"), log, state, name)
+    try:
+        try:
+            server.ready = notified.recv(1000)
+        except TimeoutError:
+            raise AssertionError(log.read_text()) from None
+        yield server
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        listening.close()
+        notified.close()
+
+
+class Reference:
+    """MLflow's own scoring server, without a socket."""
+
+    def __init__(self, folder: Path) -> None:
+        import mlflow.pyfunc
+        from mlflow.pyfunc import scoring_server
+
+        self.application: Any = scoring_server.init(mlflow.pyfunc.load_model(str(folder)))
+
+    def ask(self, body: bytes, kind: str) -> Reply:
+        """Send a request to /invocations; where MLflow does not catch an exception, the status is 500."""
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        reply = Reply(0, b"")
+
+        async def receive() -> dict[str, Any]:
+            if not messages:
+                await asyncio.sleep(3600)
+            return messages.pop(0)
+
+        async def sent(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                reply.status = message["status"]
+            reply.body += message.get("body", b"")
+
+        headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/invocations",
+            "raw_path": b"/invocations",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [*headers, (b"content-type", kind.encode())] if kind else headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+        try:
+            asyncio.run(self.application(scope, receive, sent))
+        except Exception:
+            return Reply(500, b"")
+        return reply
+
+
+def wait_until(condition: Any, seconds: float = 20) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
