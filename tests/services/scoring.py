@@ -103,11 +103,16 @@ class Server:
     """A running server. process: gunicorn's parent. ready: what it told systemd."""
 
     process: subprocess.Popen[bytes]
-    path: str
+    listening: socket.socket
     log: Path
     state: Path
     name: str
     ready: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The path of the socket."""
+        return str(self.listening.getsockname())
 
     def ask(self, path: str, body: bytes | None = None, kind: str = JSON, **headers: str) -> Reply:
         """Send one request on a connection of its own."""
@@ -147,14 +152,22 @@ def send(connection: UnixConnection, path: str, body: bytes | None, kind: str = 
     return Reply(response.status, response.read(), found)
 
 
+def listen(path: Path) -> socket.socket:
+    """Make a socket, as systemd does."""
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    made.listen(4096)
+    return made
+
+
 @contextmanager
 def serving(
-    state: Path, name: str, folder: Path, environment: dict[str, str] | None = None, **settings: Any
+    state: Path, name: str, folder: Path, listening: socket.socket | None = None, **settings: Any
 ) -> Iterator[Server]:
-    """Run the server of a model on a socket that this process keeps open, like systemd."""
-    listening, notified = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    listening.bind(str(folder / "scoring.sock"))
-    listening.listen(4096)
+    """Run the server of a model on a socket that this process keeps open, like systemd. listening: an earlier one."""
+    folder.mkdir(exist_ok=True)
+    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    listening = listening or listen(folder / "scoring.sock")
     notified.bind(str(folder / "notify.sock"))
     notified.settimeout(60)
     path = folder / "serving.json"
@@ -170,14 +183,13 @@ def serving(
                 "TRACKBOX_SERVING_SETTINGS": str(path),
                 "LISTEN_FDS": "1",
                 "NOTIFY_SOCKET": str(folder / "notify.sock"),
-            }
-            | (environment or {}),
+            },
             pass_fds=[listening.fileno()],
             stdout=out,
             stderr=out,
             cwd=folder,
         )
-    server = Server(process, str(folder / "scoring.sock"), log, state, name)
+    server = Server(process, listening, log, state, name)
     try:
         try:
             server.ready = notified.recv(1000)
@@ -191,7 +203,6 @@ def serving(
             process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
-        listening.close()
         notified.close()
 
 

@@ -97,11 +97,11 @@ def checked(kind: type[Any], given: Any, path: Path) -> Any:
         if name not in known:
             raise SettingsError(f"{path}: {name!r} is no field; the fields are {', '.join(known)}.")
         # `name` has no default, and is a string.
-        default = getattr(kind, name, "")
-        wanted = str if isinstance(default, Path) else type(default)
+        default: Any = getattr(kind, name, "")
+        wanted: type[Any] = str if isinstance(default, Path) else type(default)
         if type(value) is not wanted:
             raise SettingsError(f"{path}: {name} is {value!r}; it must be of the type {wanted.__name__}.")
-        if wanted is int and value < 1:
+        if isinstance(value, int) and wanted is int and value < 1:
             raise SettingsError(f"{path}: {name} is {value}; it must be 1 or more.")
         values[name] = Path(value) if isinstance(default, Path) else value
     if missing := [name for name in known if name not in values and not hasattr(kind, name)]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import orjson
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from trackbox_serving.models.scorer import FLOAT32_MAX, Column
 
-Matrix = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[np.float64]
 Rows = Sequence[Sequence[Any]]
 
 #: Larger integers are not exact in float64.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from trackbox_serving.models.allowed import ModelError, safe_copy
 
 logger = logging.getLogger("trackbox")
 
-Matrix = NDArray[np.float64]
+Matrix: TypeAlias = NDArray[np.float64]
 #: From (n, k) float64 to what MLflow's `predict` returns for the same rows.
 Predict = Callable[[Matrix], Any]
 

@@ -32,7 +32,7 @@ class Draining:
         signal.signal(signal.SIGTERM, stop)
 
 
-class DrainingProtocol(HttpToolsProtocol):
+class DrainingProtocol(HttpToolsProtocol):  # type: ignore[misc]
     """A connection that uvicorn's `shutdown` ends later, when a request that was on its way has been answered."""
 
     def shutdown(self) -> None:

@@ -168,7 +168,9 @@ def tensor(given: dict[str, Any], column: Column | None) -> Any:
         array = np.array(data, dtype=object).reshape(shape)
     except ValueError as error:
         raise RefusedError(400, f"{name} has not as many values as its shape says.") from error
-    allowed = {"F": {int, float, type(None)}, "I": {int}, "U": {int}}.get(kind[0], {str} if kind == "BYTES" else {bool})
+    floats: set[type] = {int, float, type(None)}
+    known: dict[str, set[type]] = {"F": floats, "I": {int}, "U": {int}, "BOOL": {bool}, "BYTES": {str}}
+    allowed = known.get(kind) or known[kind[0]]
     if not set(map(type, array.ravel())) <= allowed:
         raise RefusedError(400, f"{name} has a value that is not of its datatype.")
     try:

@@ -36,11 +36,11 @@ class Invocations:
         details, explained = read_options(wanted)
         if explained and not self.service.scorer.explain:
             raise RefusedError(400, "Contributions are exact, and available, for XGBoost and logistic regression only.")
-        if explained:
-            found = await self.service.in_thread(lambda: self.fast(call, details, explained))
-        else:
-            found = await self.service.run(lambda: self.fast(call, details, 0), len(call.body))
-        return found or await self.service.in_thread(lambda: self.slow(call, details, explained))
+        run = self.service.in_thread if explained else self.service.run
+        found = await run(lambda: self.fast(call, details, explained), len(call.body))
+        if found:
+            return found
+        return await self.service.in_thread(lambda: self.slow(call, details, explained), len(call.body))
 
     def fast(self, call: Call, details: bool, explained: int) -> Answer | None:
         """Answer by the fast way; None: MLflow's functions must do it."""

@@ -58,25 +58,24 @@ def json_reason(body: bytes, parsed: bool, columns: list[Column]) -> str:
     """Return the reason for a body of JSON."""
     try:
         document = json.loads(body)
-    except ValueError:
-        return "The body is no valid JSON."
-    except RecursionError:
-        return "The JSON is nested too deeply."
+    except (ValueError, RecursionError):
+        return "The body is no valid JSON, or nested too deeply."
     found = [name for name in FORMATS if isinstance(document, dict) and name in document]
     if len(found) != 1:
         return f"The body must be a JSON object with exactly one of {', '.join(FORMATS)}."
     [name] = found
     value = document[name]
     rows = rows_of(name, value)
+    form = f"{name} has not the form that MLflow documents."
     if rows is None:
-        return f"{name} has not the form that MLflow documents."
+        return form
     if reason := missing([str(key) for row in rows[:1] for key in row], columns) if rows else "":
         return reason
     for number, row in enumerate(rows):
         for column in columns:
             if column.kind in NUMBERS and column.name in row and not numeric(row[column.name]):
                 return f"Column {column.name} has no number in row {number + 1}."
-    return MODEL if parsed else f"{name} has not the form that MLflow documents."
+    return MODEL if parsed else form
 
 
 def rows_of(name: str, value: Any) -> list[dict[str, Any]] | None:

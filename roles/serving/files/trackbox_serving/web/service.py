@@ -119,9 +119,9 @@ class Service:
         """Compute in the event loop or in the thread. size: bytes of the body."""
         if self.quick and size <= INLINE_BYTES:
             return work()
-        return await self.in_thread(work)
+        return await self.in_thread(work, size)
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    async def in_thread(self, work: Callable[[], T], _: int) -> T:
         """Compute in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
