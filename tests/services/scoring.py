@@ -206,6 +206,43 @@ def serving(
         notified.close()
 
 
+def ask_application(application: Any, path: str, body: bytes | None = None, kind: str = JSON, query: str = "") -> Reply:
+    """Send a request to an ASGI application, without a socket. An exception of the application is a status of 500."""
+    messages = [{"type": "http.request", "body": body or b"", "more_body": False}]
+    reply = Reply(0, b"")
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.sleep(3600)
+        return messages.pop(0)
+
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        reply.body += message.get("body", b"")
+
+    headers = [(b"host", b"localhost"), (b"content-length", str(len(body or b"")).encode())]
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET" if body is None else "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [*headers, (b"content-type", kind.encode())] if kind else headers,
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    try:
+        asyncio.run(application(scope, receive, sent))
+    except Exception:
+        return Reply(500, b"")
+    return reply
+
+
 class Reference:
     """MLflow's own scoring server, without a socket."""
 
@@ -216,39 +253,23 @@ class Reference:
         self.application: Any = scoring_server.init(mlflow.pyfunc.load_model(str(folder)))
 
     def ask(self, body: bytes, kind: str) -> Reply:
-        """Send a request to /invocations; where MLflow does not catch an exception, the status is 500."""
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
-        reply = Reply(0, b"")
+        """Send a request to /invocations."""
+        return ask_application(self.application, "/invocations", body, kind)
 
-        async def receive() -> dict[str, Any]:
-            if not messages:
-                await asyncio.sleep(3600)
-            return messages.pop(0)
 
-        async def sent(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                reply.status = message["status"]
-            reply.body += message.get("body", b"")
+def application(state: Path, name: str, **settings: Any) -> Any:
+    """Return the application of a model, without a server and without a log."""
+    from trackbox_serving.models.scorer import load
+    from trackbox_serving.settings import Settings
+    from trackbox_serving.version import Version
+    from trackbox_serving.web.application import create
+    from trackbox_serving.web.service import Service
 
-        headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/invocations",
-            "raw_path": b"/invocations",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [*headers, (b"content-type", kind.encode())] if kind else headers,
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        try:
-            asyncio.run(self.application(scope, receive, sent))
-        except Exception:
-            return Reply(500, b"")
-        return reply
+    place = Version(Settings(state=state, log="off", **settings), name, VERSION)
+    about = place.read_about()
+    service = Service(place.settings, about, load(place.model, about.allow_code))
+    service.warm_up()
+    return create(service)
 
 
 def wait_until(condition: Any, seconds: float = 20) -> None:

@@ -14,7 +14,21 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from scoring import THRESHOLD, VERSION, Reply, Server, UnixConnection, data, send, serving, state, wait_until
+from scoring import (
+    JSON,
+    THRESHOLD,
+    VERSION,
+    Reply,
+    Server,
+    UnixConnection,
+    application,
+    ask_application,
+    data,
+    send,
+    serving,
+    state,
+    wait_until,
+)
 
 __all__ = ["data", "state"]
 
@@ -188,23 +202,22 @@ def test_more_requests_than_may_wait_are_refused_at_once(state: Path, tmp_path: 
         assert metric(server, "trackbox_serving_in_progress") == 1
 
 
-@pytest.mark.parametrize("form", ["split", "text", "csv", "parquet"])
-def test_bodies_over_a_limit_are_refused(state: Path, tmp_path: Path, row: dict[str, Any], form: str) -> None:
-    with serving(state, "xgboost", tmp_path, max_rows=5, max_body_mb=1) as server:
-        columns, [values] = row["dataframe_split"]["columns"], row["dataframe_split"]["data"]
-        for count, status in ((5, 200), (6, 413)):
-            frame = pd.DataFrame([values] * count, columns=columns)
-            if form == "csv":
-                reply = server.ask("/invocations", frame.to_csv(index=False).encode(), "text/csv")
-            elif form == "parquet":
-                reply = server.ask("/invocations", frame.to_parquet(), "application/vnd.apache.parquet")
-            else:
-                given = [values] * count if form == "split" else [list(map(str, values))] * count
-                reply = server.score({"dataframe_split": {"columns": columns, "data": given}})
-            assert reply.status == status, reply
-        assert reply.json["message"].startswith("The body has more than 5 rows")
-        assert server.ask("/invocations", b" " * (1 << 20) + b"{}").status == 413
-        assert server.ask("/ping").status == 200
+def test_bodies_over_a_limit_are_refused_in_each_format(state: Path, row: dict[str, Any]) -> None:
+    ours = application(state, "xgboost", max_rows=5, max_body_mb=1)
+    columns, [values] = row["dataframe_split"]["columns"], row["dataframe_split"]["data"]
+    for count, status in ((5, 200), (6, 413)):
+        frame = pd.DataFrame([values] * count, columns=columns)
+        text = [list(map(str, values))] * count
+        for body, kind in (
+            (json.dumps({"dataframe_split": {"columns": columns, "data": [values] * count}}).encode(), JSON),
+            (json.dumps({"dataframe_split": {"columns": columns, "data": text}}).encode(), JSON),
+            (frame.to_csv(index=False).encode(), "text/csv"),
+            (frame.to_parquet(), "application/vnd.apache.parquet"),
+        ):
+            reply = ask_application(ours, "/invocations", body, kind)
+            assert reply.status == status, (kind, reply)
+            assert status == 200 or reply.json["message"].startswith("The body has more than 5 rows")
+    assert ask_application(ours, "/invocations", b" " * (1 << 20) + b"{}").status == 413
 
 
 def test_processes_share_the_model_and_tell_systemd(server: Server, row: dict[str, Any]) -> None:

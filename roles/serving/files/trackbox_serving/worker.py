@@ -12,7 +12,9 @@ It needs no network, no secret, and can write to its folder of the log and to /t
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import shutil
 import sys
 import tempfile
 from typing import Any
@@ -60,6 +62,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
         "keepalive": 75,
         "backlog": 4096,
         "child_exit": metrics.process_ended,
+        "on_exit": remove_metrics,
         "control_socket_disable": True,
         "loglevel": "warning",
         "proc_name": "trackbox-serving",
@@ -119,16 +122,23 @@ def main() -> None:
         sys.exit("usage: python -m trackbox_serving.worker NAME VERSION")
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-    with tempfile.TemporaryDirectory(prefix="metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        from trackbox_serving.models.allowed import ModelError
-        from trackbox_serving.settings import SettingsError
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+    from trackbox_serving.models.allowed import ModelError
+    from trackbox_serving.settings import SettingsError
 
-        try:
-            service = load_service(*sys.argv[1:])
-        except (ModelError, SettingsError, OSError, ValueError) as error:
-            sys.exit(f"{sys.argv[1]} version {sys.argv[2]}: {error}")
-        serve(service)
+    # MLflow warns of columns that callers sent, by their names.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    try:
+        service = load_service(*sys.argv[1:])
+    except (ModelError, SettingsError, OSError, ValueError) as error:
+        remove_metrics()
+        sys.exit(f"{sys.argv[1]} version {sys.argv[2]}: {error}")
+    serve(service)
+
+
+def remove_metrics(_: Any = None) -> None:
+    """Remove the files of the metrics; in the parent only, because the processes share them."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 if __name__ == "__main__":
