@@ -98,15 +98,32 @@ class Rows:
     def feature(self, entries: list[Entry], number: int) -> pa.Array:
         """Return the values of a column of the signature."""
         column = self.columns[number]
-        parts = []
-        for entry in entries:
-            if isinstance(entry.features, np.ndarray):
-                part: Any = entry.features[:, number]
-            elif isinstance(entry.features, pd.DataFrame) and column.name in entry.features:
-                part = entry.features[column.name].to_numpy()
-            else:
-                part = np.full(entry.count, None)
-            parts.append(part)
+        parts = [given(entry, number, column.name) for entry in entries]
         if column.kind in NUMERIC:
-            return pa.array(np.concatenate([np.asarray(part, dtype=np.float64) for part in parts]))
-        return pa.array([None if value is None else str(value) for part in parts for value in part], pa.string())
+            return pa.array(np.concatenate([numbers(part) for part in parts]), pa.float64())
+        return pa.array([text(value) for part in parts for value in part], pa.string())
+
+
+def given(entry: Entry, number: int, name: str) -> Any:
+    """Return the (n,) values of a column as they came; missing ones where the rows do not have it in this form."""
+    rows = entry.features
+    if isinstance(rows, np.ndarray) and rows.ndim == 2:
+        return rows[:, number]
+    if isinstance(rows, pd.DataFrame | dict) and name in rows:
+        values = np.asarray(rows[name])
+        if values.shape == (entry.count,):
+            return values
+    return np.full(entry.count, None)
+
+
+def numbers(values: Any) -> NDArray[np.float64]:
+    """Return values as numbers. A column that MLflow took in another form must not cost the log its other rows."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.full(len(values), np.nan)
+
+
+def text(value: Any) -> str | None:
+    """Return a value as text; None: it is missing."""
+    return None if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)
