@@ -84,7 +84,10 @@ def test_a_bomb_takes_no_more_memory_than_the_limit() -> None:
 
 
 def test_a_body_that_ends_early_is_no_body() -> None:
-    given = [{"type": "http.request", "body": b'{"inputs"', "more_body": True}, {"type": "http.disconnect"}]
+    given: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b'{"inputs"', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
 
     async def receive() -> dict[str, Any]:
         return given.pop(0)
