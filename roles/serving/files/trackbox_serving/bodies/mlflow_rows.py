@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from trackbox_serving.bodies.arrow_rows import TooManyRowsError
 from trackbox_serving.models.scorer import Scorer
 
@@ -41,10 +43,9 @@ class Recorder:
 
 
 def count(data: Any) -> int:
-    """Return the number of rows of what MLflow has parsed."""
-    if isinstance(data, dict):
-        return max((len(one) for one in data.values() if hasattr(one, "__len__")), default=0)
-    return len(data) if hasattr(data, "__len__") else 1
+    """Return the number of rows of what MLflow has parsed; a column that is one value stands in each row."""
+    columns = data.values() if isinstance(data, dict) else [data]
+    return max((np.shape(one)[0] for one in columns if np.ndim(one)), default=1)
 
 
 def answer(body: bytes, content_type: str, recorder: Recorder) -> tuple[int, bytes]:

@@ -44,7 +44,14 @@ class Invocations:
 
     def fast(self, call: Call, details: bool, explained: int) -> Answer | None:
         """Answer by the fast way; None: MLflow's functions must do it."""
-        scored = self.service.score(self.matrix(call))
+        try:
+            matrix = self.matrix(call)
+        except (RefusedError, MemoryError):
+            raise
+        except Exception:
+            # Like broken metadata in Parquet, which pandas does not read: MLflow's functions decide.
+            return None
+        scored = self.service.score(matrix)
         if scored is None:
             return None
         return self.finish(call, scored, details, explained)
@@ -59,13 +66,15 @@ class Invocations:
         return None
 
     def table(self, call: Call) -> pa.Table:
-        """Read a table. RefusedError: it is broken, or has too many rows."""
+        """Read a table. RefusedError: it has too many rows, or is a broken one of Arrow."""
         try:
             return arrow_rows.read_table(call.body, call.kind, self.service.settings.max_rows)
         except TooManyRowsError:
             self.service.check_count(self.service.settings.max_rows + 1)
             raise
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            if call.kind == PARQUET:
+                raise
             raise RefusedError(400, f"The body is no {call.kind.rpartition('.')[2].capitalize()} table.") from error
 
     def slow(self, call: Call, details: bool, explained: int) -> Answer:
