@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from prometheus_client import REGISTRY
 from trackbox_serving import settings
+from trackbox_serving.bodies.json_rows import Reader
 from trackbox_serving.bodies.reading import read_body
 from trackbox_serving.log import writer
 from trackbox_serving.log.rows import Entry, Rows
@@ -94,6 +95,19 @@ def test_a_body_that_ends_early_is_no_body() -> None:
 
     with pytest.raises(RefusedError, match="ended early"):
         asyncio.run(read_body([], receive, 100))
+
+
+@pytest.mark.parametrize("odd", ["1.5", "", True, [1.0], {}, 1e39])
+def test_the_fast_way_takes_numbers_alone(odd: Any) -> None:
+    reader = Reader([Column("a", "double"), Column("b", "double")])
+    for value, taken in ((1, True), (None, True), (odd, False)):
+        for document in (
+            {"dataframe_split": {"columns": ["b", "a"], "data": [[0.5, value]]}},
+            {"dataframe_records": [{"a": value, "b": 0.5}]},
+            {"instances": [{"a": value, "b": 0.5}]},
+            {"inputs": {"a": [value], "b": [0.5]}},
+        ):
+            assert (reader.read(json.dumps(document).encode()) is not None) == taken, document
 
 
 def entry(count: int, at: float, features: Any = None) -> Entry:
