@@ -97,7 +97,7 @@ def test_a_body_that_ends_early_is_no_body() -> None:
         asyncio.run(read_body([], receive, 100))
 
 
-@pytest.mark.parametrize("odd", ["1.5", "", True, [1.0], {}, 1e39, 2**70])
+@pytest.mark.parametrize("odd", ["1.5", "", True, [1.0], {}, 1e39])
 def test_the_fast_way_takes_numbers_alone(odd: Any) -> None:
     reader = Reader([Column("a", "double"), Column("b", "double")])
     for value, taken in ((1, True), (None, True), (odd, False)):
