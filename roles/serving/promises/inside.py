@@ -72,14 +72,14 @@ def serving_links_lead_to_live_versions(its: Facts) -> Iterator[str]:
 def serving_versions_confined(its: Facts) -> Iterator[str]:
     """Serving runs each version as a user of its own, without capabilities, behind a filter of system calls."""
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
-    users: dict[str, str] = {}
+    users = {output("id", "--user", its["user"]).strip(): its["unit"]}
     for unit in served(its):
         for process in family(unit):
             found = status(process)
             yield from (f"{unit}: process {process} has {k} {found[k]}" for k, v in wanted.items() if found[k] != v)
             user = found["Uid"].split()[0]
             if user == "0" or users.setdefault(user, unit) != unit:
-                yield f"{unit}: process {process} runs as {user}, as another does"
+                yield f"{unit}: process {process} runs as {user}, as {users.get(user, 'root')} does"
 
 
 @promise("serving")
@@ -96,7 +96,10 @@ def serving_versions_hardened(its: Facts) -> Iterator[str]:
 def serving_versions_without_network(its: Facts) -> Iterator[str]:
     """Serving's versions have no network but loopback's own, and see no secret and no other version's files."""
     for unit in served(its):
-        process = family(unit)[0]
+        # One that has just ended has none.
+        process = next(iter(family(unit)), None)
+        if process is None:
+            continue
         interfaces = Path(f"/proc/{process}/net/dev").read_text().splitlines()[2:]
         others = sorted({line.partition(":")[0].strip() for line in interfaces} - {"lo"})
         if others:

@@ -54,7 +54,7 @@ class ModelFollower:
         # Versions that stop, each with the time (monotonic) when it does.
         self.retiring: dict[str, float] = {}
         self.stop = threading.Event()
-        self.errors = 0
+        self.errors, self.asked = 0, 0.0
 
     def run(self) -> None:
         """Follow the alias until `stop` is set."""
@@ -156,6 +156,7 @@ class ModelFollower:
         finally:
             with contextlib.suppress(OSError):
                 self.retire()
+                self.ask_again()
 
     def follow(self) -> None:
         """Make the version of the alias live, or refuse it."""
@@ -342,6 +343,14 @@ class ModelFollower:
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o770)
         self.wanted.set(self.given.name, numbers, again)
+
+    def ask_again(self) -> None:
+        """Ask once more for the units, where sockets are missing or left: systemd loses a change while it reloads."""
+        there = {path.stem for path in self.links.folder.glob("*.sock") if not path.is_symlink()}
+        wanted = {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
+        if there != wanted and time.monotonic() > self.asked + ASK_AGAIN:
+            self.asked = time.monotonic()
+            self.ask_for_units(again=True)
 
     def retire(self) -> None:
         """Stop versions whose time has come, and remove from the disk what is not served."""
