@@ -12,7 +12,7 @@ from trackbox_serving.follower.metrics import Traffic
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import LogStatus, ModelStatus, Served, now
 
-# The page has a strict Content-Security-Policy: no script, and no style but this file.
+# For this page and the workers' /docs. Their Content-Security-Policy is strict: no script, and no style but this file.
 STYLE = """\
 :root { color-scheme: light dark; --line: #d0d7de; --soft: #57606a; --good: #1a7f37; --bad: #cf222e;
   --card: #fff; --page: #f6f8fa }
@@ -32,6 +32,8 @@ dt { color: var(--soft); font-size: .85rem }
 dd { margin: 0; overflow-wrap: anywhere }
 .good { color: var(--good) } .bad { color: var(--bad) }
 p { margin: .5rem 0; overflow-wrap: anywhere }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem }
+th, td { text-align: left; vertical-align: top; padding: .15rem 1.25rem .15rem 0 }
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem; font-size: .85rem;
   margin: .75rem 0 0 }
 """

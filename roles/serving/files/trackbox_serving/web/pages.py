@@ -1,4 +1,4 @@
-"""The page `/docs`, plain HTML that needs no script, style or other host, and `/openapi.json`."""
+"""The page `/docs`, plain HTML that needs no script and no other host, and `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ SCHEMAS = {
 EXAMPLES: dict[str, Any] = {"double": 0.0, "float": 0.0, "long": 0, "integer": 0, "boolean": False}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>{name}, version {version}</title></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{name}, version {version}</title>
+<link rel="stylesheet" href="/serving/style.css">
+</head>
 <body>
 <h1>{name}, version {version}</h1>
 <table>
@@ -77,7 +82,7 @@ class Pages:
         about, scorer = self.service.about, self.service.scorer
         body = orjson.dumps(self.example(), default=str).decode()
         command = [
-            f"curl --user USER https://HOST/serving/{quote(about.name, safe='')}/invocations \\",
+            f"curl --cacert ca.crt --user NAME https://HOST/serving/{quote(about.name, safe='')}/invocations \\",
             "  --header 'Content-Type: application/json' --data @- <<'END'",
             body,
             "END",
