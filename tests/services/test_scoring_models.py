@@ -229,14 +229,15 @@ class Page(HTMLParser):
             self.example += data
 
 
-def test_the_page_needs_no_other_file_and_its_example_runs(state: Path, frame: pd.DataFrame) -> None:
+def test_the_page_needs_one_style_and_no_script_and_its_example_runs(state: Path, frame: pd.DataFrame) -> None:
     folder = state / "models" / "logistic" / VERSION
     describe(folder, "logistic", promoted_by="<script>")
     ours = application(state, "logistic")
     describe(folder, "logistic")
     text = ask_application(ours, "/docs").body.decode()
     page = Page(text)
-    assert not {"script", "style", "link", "img"} & set(page.tags)
+    assert not {"script", "style", "img"} & set(page.tags)
+    assert [text.count("<link"), text.count('<link rel="stylesheet" href="/serving/style.css">')] == [1, 1]
     assert "&lt;script&gt;" in text
     assert all(f"<td>{name}</td>" in text for name in frame.columns)
     body = page.example.split("<<'END'\n")[1].partition("\nEND")[0]
