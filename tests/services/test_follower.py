@@ -215,7 +215,7 @@ def test_a_bad_version_is_refused_with_its_reason(
     bad = registry.add(change, **options)  # type: ignore[arg-type]
     registry.point(bad)
     with following(settings) as follower:
-        until(lambda: (status(settings, registry)["refused"] or {}).get("tagged"))
+        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
         assert registry.tag(bad).startswith("refused: ")
         assert reason in registry.tag(bad)
         assert status(settings, registry)["refused"]["version"] == bad
@@ -231,7 +231,7 @@ def test_the_old_version_serves_on_when_a_candidate_is_refused_and_the_candidate
     with following(settings) as follower:
         until(lambda: answering(follower) == good)
         registry.point(bad)
-        until(lambda: (status(settings, registry)["refused"] or {}).get("tagged"))
+        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
         found = status(settings, registry)
         assert (found["live"]["version"], found["wanted"], found["refused"]["version"]) == (good, bad, bad)
         assert answering(follower) == good
@@ -246,7 +246,7 @@ def test_a_refused_version_is_tried_again_when_the_alias_comes_back(
     good, bad = registry.add(), registry.add(pip_requirements=["scikit-learn==0.1"])
     registry.point(bad)
     with following(settings) as follower:
-        until(lambda: (status(settings, registry)["refused"] or {}).get("tagged"))
+        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
         first = status(settings, registry)["refused"]["time"]
         registry.point(good)
         until(lambda: answering(follower) == good)
@@ -261,7 +261,7 @@ def test_a_version_that_answers_no_finite_number_is_refused(
     bad = registry.add(weight=float("nan"))
     registry.point(bad)
     with following(settings):
-        until(lambda: (status(settings, registry)["refused"] or {}).get("tagged"))
+        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
         assert "no finite number" in registry.tag(bad)
 
 
