@@ -7,9 +7,10 @@ could run code in this process. So MLflow's loader reads a description that was 
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
 
     Args:
         folder: MLflow's folder of the model, with the file MLmodel.
-        allow_code: whether code that was logged with the model may run; then the folder itself is yielded.
+        allow_code: whether code that was logged with the model may run; then the folder itself is yielded, or a copy
+            where MLflow would misread its path.
 
     Raises:
         ModelError: the description is broken, or the model is not only data.
@@ -58,7 +60,9 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
     """
     description = read_description(folder)
     if allow_code:
-        yield folder
+        # MLflow takes a path for a URL, and so `%20` in the folder of a model for a space; a link it does not follow.
+        with tempfile.TemporaryDirectory(prefix="model-") if "%" in str(folder) else nullcontext() as copy:
+            yield shutil.copytree(folder, Path(copy, "model")) if copy else folder
         return
     flavours = description["flavors"]
     function = flavours["python_function"]
