@@ -9,7 +9,7 @@ from ansible_run import ROOT, inventory_of, play
 
 NAMES = (
     "admin_password, minio_root_password, mlflow_encryption_passphrase, mlflow_s3_secret, nginx_salt, "
-    "training_password, training_s3_secret"
+    "serving_password, serving_s3_secret, training_password, training_s3_secret"
 )
 
 

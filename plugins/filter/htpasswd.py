@@ -43,7 +43,8 @@ def fits(password: str) -> bool:
 def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Mapping[str, str]] = ()) -> list[str]:
     """Return a sentence for each user who could not log in, and one if nobody could change anything.
 
-    programs: the accounts of Trackbox's own programs, with `name` and `password`. A password is never quoted.
+    programs: the accounts of Trackbox's own programs, with `name`, `password` and its `variable`. A password is never
+    quoted.
     """
     theirs = {program["name"] for program in programs}
     problems = []
@@ -62,7 +63,7 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Map
         if not fits(user["password"]):
             problems.append(f"nginx_users: the password of {user['name']} does not fit: give it 12 to 72 bytes.")
     problems += [
-        f"The password of Trackbox's own account {program['name']} does not fit: give it 12 to 72 bytes."
+        f"{program['variable']} does not fit: give it 12 to 72 bytes."
         for program in programs
         if not fits(program["password"])
     ]
