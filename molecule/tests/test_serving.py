@@ -116,10 +116,12 @@ def test_the_champion_scores_by_curl_and_by_mlflows_own_client(
 
 
 def test_the_overview_has_a_command_that_works(host: Host, machine: Machine, endpoint: Endpoint) -> None:
-    answer = endpoint.ask("")
-    page = answer.body.decode()
+    # The follower writes the page some seconds after the version has changed.
+    served, start = f"Version {endpoint.version()} is served.", time.monotonic()
+    while served not in (page := (answer := endpoint.ask("")).body.decode()):
+        assert time.monotonic() - start < 60, page
+        time.sleep(1)
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert f"Version {endpoint.version()} is served." in page
     [command] = re.findall(r"<pre>(curl .*?)</pre>", page, re.DOTALL)
     command = html.unescape(command).replace("--cacert ca.crt", f"--cacert {machine.secrets}/ca.crt")
     command = command.replace("--user NAME", f"--user admin:{machine.secret('admin_password')}")
