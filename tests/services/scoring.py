@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import os
 import signal
@@ -20,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from mlflow.models import Model
+from trackbox_serving.follower.unix import Connection
 
 PACKAGE = Path(__file__).resolve().parents[2] / "roles/serving/files"
 JSON = "application/json"
@@ -70,20 +70,6 @@ def describe(place: Path, name: str, **further: Any) -> None:
     (place / "about.json").write_text(json.dumps(about | further))
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str, timeout: float = 30) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 @dataclass
 class Reply:
     """What a server answered."""
@@ -110,13 +96,13 @@ class Server:
     ready: bytes = b""
 
     @property
-    def path(self) -> str:
+    def path(self) -> Path:
         """The path of the socket."""
-        return str(self.listening.getsockname())
+        return Path(self.listening.getsockname())
 
     def ask(self, path: str, body: bytes | None = None, kind: str = JSON, **headers: str) -> Reply:
         """Send one request on a connection of its own."""
-        connection = UnixConnection(self.path)
+        connection = Connection(self.path, 30)
         try:
             return send(connection, path, body, kind, **headers)
         finally:
@@ -142,7 +128,7 @@ class Server:
         return self.process.wait(30)
 
 
-def send(connection: UnixConnection, path: str, body: bytes | None, kind: str = JSON, **headers: str) -> Reply:
+def send(connection: Connection, path: str, body: bytes | None, kind: str = JSON, **headers: str) -> Reply:
     """Send a request on an open connection."""
     given = {"Content-Type": kind} if body is not None and kind else {}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}

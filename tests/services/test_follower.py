@@ -20,6 +20,7 @@ pytest.importorskip("skops")
 from registered import Registry, save
 from servers import free_port, mlflow_server
 from serving_units import Units, watching
+from trackbox_serving.files import NotRegularError, read_regular
 from trackbox_serving.follower import replay
 from trackbox_serving.follower.__main__ import Follower
 from trackbox_serving.follower.model import ModelFollower
@@ -94,6 +95,18 @@ def answering(follower: ModelFollower, link: str = "champion.sock") -> str:
         return ask(follower.links.folder / link, "/invocations", EXAMPLE, 5).version
     except OSError:
         return ""
+
+
+@contextmanager
+def served_twice(settings: Settings, registry: Registry) -> Iterator[tuple[str, str, ModelFollower]]:
+    """Serve one version and then another; yield both and the follower, which ends with the block."""
+    first, second = registry.add(), registry.add(weight=2)
+    registry.point(first)
+    with watching(settings.shared), following(settings) as follower:
+        until(lambda: answering(follower) == first)
+        registry.point(second)
+        until(lambda: answering(follower) == second)
+        yield first, second, follower
 
 
 def status(settings: Settings, registry: Registry) -> dict[str, Any]:
@@ -310,12 +323,8 @@ def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
 
 
 def test_what_was_served_is_served_again_without_mlflow(settings: Settings, registry: Registry) -> None:
-    first, second = registry.add(), registry.add(weight=2)
-    registry.point(first)
-    with watching(settings.shared), following(settings) as follower:
-        until(lambda: answering(follower) == first)
-        registry.point(second)
-        until(lambda: answering(follower) == second)
+    with served_twice(settings, registry) as (first, second, _):
+        pass
     # As after a reboot: /run is empty, and MLflow is down.
     shutil.rmtree(settings.shared.run)
     settings.shared.run.mkdir()
@@ -330,12 +339,7 @@ def test_what_was_served_is_served_again_without_mlflow(settings: Settings, regi
 
 
 def test_a_version_that_is_damaged_on_the_disk_is_not_served(settings: Settings, registry: Registry) -> None:
-    first, second = registry.add(), registry.add(weight=2)
-    registry.point(first)
-    with watching(settings.shared), following(settings) as follower:
-        until(lambda: answering(follower) == first)
-        registry.point(second)
-        until(lambda: answering(follower) == second)
+    with served_twice(settings, registry) as (first, second, follower):
         path = follower.version(second).model / "model.skops"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -379,7 +383,8 @@ def test_files_that_leave_their_folder_are_not_read(settings: Settings, tmp_path
     os.mkfifo(tmp_path / "pipe")
     os.link(tmp_path / "secret", tmp_path / "second name")
     for name in ("link", "pipe", "second name"):
-        assert replay.open_regular(tmp_path / name, 100) == b""
+        with pytest.raises(NotRegularError):
+            read_regular(tmp_path / name, 100)
 
 
 def test_an_alias_that_is_removed_leaves_the_version_served(

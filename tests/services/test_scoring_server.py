@@ -20,7 +20,6 @@ from scoring import (
     VERSION,
     Reply,
     Server,
-    UnixConnection,
     application,
     ask_application,
     data,
@@ -29,6 +28,7 @@ from scoring import (
     state,
     wait_until,
 )
+from trackbox_serving.follower.unix import Connection
 
 __all__ = ["data", "state"]
 
@@ -61,7 +61,7 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         """Send requests."""
-        connection = UnixConnection(self.server.path)
+        connection = Connection(self.server.path, 30)
         while not self.ended.is_set():
             name = f"{self.title}-{len(self.replies) + len(self.broken)}"
             try:
@@ -73,7 +73,7 @@ class Load(threading.Thread):
                 closed = True
             if closed:
                 connection.close()
-                connection = UnixConnection(self.server.path)
+                connection = Connection(self.server.path, 30)
         connection.close()
 
 

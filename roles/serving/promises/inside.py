@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from promises import Facts, Off, promise
-from tools import family, output, status
+from tools import family, output, status, too_exposed
 
 
 def models(its: Facts) -> dict[str, dict[str, Any]]:
@@ -86,10 +85,7 @@ def serving_versions_confined(its: Facts) -> Iterator[str]:
 def serving_versions_hardened(its: Facts) -> Iterator[str]:
     """Serving's versions stay within what systemd-analyze security may rate their units."""
     for unit in served(its):
-        said = output("systemd-analyze", "security", "--no-pager", unit)
-        rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-        if not rated or float(rated[1]) > float(its["version_exposure"]):
-            yield f"{unit} is rated {rated[1] if rated else 'nothing'}, above {its['version_exposure']}"
+        yield from too_exposed(unit, its["version_exposure"])
 
 
 @promise("serving")

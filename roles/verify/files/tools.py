@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ def show(unit: str, *properties: str) -> dict[str, str]:
         name, _, value = line.partition("=")
         found[name] = f"{found[name]}\n{value}" if name in found else value
     return found
+
+
+def too_exposed(unit: str, most: float) -> Iterator[str]:
+    """Yield a sentence if systemd-analyze rates the exposure of a unit above `most`, or does not rate it."""
+    said = output("systemd-analyze", "security", "--no-pager", unit)
+    rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
+    if not rated or float(rated[1]) > float(most):
+        yield f"{unit} is rated {rated[1] if rated else 'nothing'}, above {most}"
 
 
 def status(process: int) -> dict[str, str]:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import stat
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from trackbox_serving.files import read_regular
 from trackbox_serving.names import Unit
 
 TEMPLATE = "trackbox-serving"
@@ -32,12 +31,10 @@ MOST_BYTES = 1 << 20
 
 def read(path: Path) -> list[str]:
     """Return the units that a file of the follower's names. ValueError, OSError: it is no such file."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
-            raise ValueError(f"{path} is no small ordinary file")
-        found = json.loads(file.read(MOST_BYTES))
+    text = read_regular(path, MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"{path} has more than {MOST_BYTES} bytes")
+    found = json.loads(text)
     units = found.get("units") if isinstance(found, dict) else None
     if not isinstance(units, list) or not all(isinstance(unit, str) for unit in units):
         raise ValueError(f"{path} has no list of units")

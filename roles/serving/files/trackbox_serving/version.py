@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from urllib.parse import quote
 
+from trackbox_serving.files import write_json
 from trackbox_serving.settings import Settings
 
 
@@ -72,6 +73,4 @@ class Version:
 
     def write_about(self, about: About) -> None:
         """Write about.json, all or nothing."""
-        part = self.folder / ".about.json"
-        part.write_text(json.dumps(asdict(about), indent=1))
-        part.replace(self.folder / "about.json")
+        write_json(self.folder / "about.json", asdict(about))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promises import Facts, promise_of_each
-from tools import family, output, sha256, show, status
+from tools import family, output, sha256, show, status, too_exposed
 
 
 @promise_of_each("exposure")
@@ -24,10 +24,7 @@ def runs(its: Facts) -> Iterator[str]:
 @promise_of_each("exposure")
 def hardened(its: Facts) -> Iterator[str]:
     """{} stays within what systemd-analyze security may rate its unit."""
-    said = output("systemd-analyze", "security", "--no-pager", its["unit"])
-    rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    if not rated or float(rated[1]) > float(its["exposure"]):
-        yield f"{its['unit']} is rated {rated[1] if rated else 'nothing'}, above {its['exposure']}"
+    yield from too_exposed(its["unit"], its["exposure"])
 
 
 @promise_of_each("exposure")

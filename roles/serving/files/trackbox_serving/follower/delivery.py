@@ -7,9 +7,11 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from trackbox_serving.files import NotRegularError, regular
 from trackbox_serving.follower import replay
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.settings import Settings
@@ -60,6 +62,7 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    @cached_property
     def files(self) -> Any:
         """Return pyarrow's file system of the store, with few retries: the next round is a retry, too."""
         from pyarrow import fs
@@ -78,7 +81,7 @@ class Store:
 
     def put(self, key: str, blocks: Iterator[bytes]) -> None:
         """Store an object. OSError: the store did not take it."""
-        with self.files().open_output_stream(f"{self.settings.bucket}/{key}") as out:
+        with self.files.open_output_stream(f"{self.settings.bucket}/{key}") as out:
             for block in blocks:
                 out.write(block)
 
@@ -96,7 +99,7 @@ class Delivery:
         for file in closed(self.settings.shared.state):
             try:
                 # Whoever runs in a worker may plant a link there, or a pipe.
-                with replay.regular(file.path) as source:
+                with regular(file.path) as source:
                     if file.size > MOST_BYTES:
                         raise ValueError(f"{file.path.name} has {file.size >> 20} MB")
                     self.remember(file, source)
@@ -104,7 +107,7 @@ class Delivery:
                         self.store.put(file.key, iter(lambda: source.read(1 << 20), b""))
                 file.path.unlink(missing_ok=True)
                 delivered += 1
-            except replay.NotRegular:
+            except NotRegularError:
                 file.path.unlink(missing_ok=True)
                 dropped += 1
             except FileNotFoundError:

@@ -11,22 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from trackbox_serving.files import write_json
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.registry import MOST_FILES, File, Registry
 from trackbox_serving.version import About, Version
 
 # Beside about.json: each file's size and SHA-256.
 CHECKSUMS = "checksums.json"
-
-
-def write(path: Path, value: Any) -> None:
-    """Replace a file of JSON: readers see the old one or the new one."""
-    new = path.with_name(f".{path.name}")
-    with new.open("w") as file:
-        json.dump(value, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def fetch(registry: Registry, version: Version, max_mb: int) -> Path:
@@ -52,7 +43,7 @@ def fetch(registry: Registry, version: Version, max_mb: int) -> Path:
         if shutil.disk_usage(part).free < size * 1.1 + (64 << 20):
             raise Unavailable(f"The disk has no room for the {size >> 20} MB of version {version.version}.")
         known = {str(file.path): save(registry, place, file, part / "model") for file in files}
-        write(part / CHECKSUMS, known)
+        write_json(part / CHECKSUMS, known)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise Unavailable(f"The disk is full: version {version.version} was not downloaded.") from error
@@ -80,7 +71,7 @@ def save(registry: Registry, place: str, file: File, folder: Path) -> dict[str, 
 
 def keep(part: Path, version: Version, about: About) -> None:
     """Move a version that was downloaded and checked to its place. Workers of any user may read it."""
-    write(part / "about.json", asdict(about))
+    write_json(part / "about.json", asdict(about))
     for folder, _, names in os.walk(part):
         Path(folder).chmod(0o755)
         for name in names:
@@ -103,9 +94,6 @@ def damage(version: Version) -> str:
 
 
 def checksum(path: Path) -> str:
-    """Return a file's SHA-256. Python 3.10 has no hashlib.file_digest."""
-    digest = hashlib.sha256()
+    """Return a file's SHA-256."""
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

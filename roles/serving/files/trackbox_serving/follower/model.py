@@ -14,6 +14,7 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
+from trackbox_serving.files import read_regular
 from trackbox_serving.follower import download, guard, prove, replay
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.registry import Registry
@@ -78,13 +79,14 @@ class ModelFollower:
             self.settings.poll_seconds * 2 ** min(self.errors, 6), max(LONGEST_PAUSE, self.settings.poll_seconds)
         )
 
+    @property
+    def kept(self) -> set[str]:
+        """The versions whose units run: the live one, the previous one, and those that drain."""
+        return {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
+
     def version(self, number: str) -> Version:
         """Return a version with its folders and its socket."""
         return Version(self.settings.shared, self.given.name, number)
-
-    def change(self, action: Callable[[], None]) -> None:
-        """Change the status and write it."""
-        self.status.change(action)
 
     def note(self, **values: object) -> None:
         """Set fields of this model's status."""
@@ -93,7 +95,7 @@ class ModelFollower:
             for name, value in values.items():
                 setattr(self.mine, name, value)
 
-        self.change(change)
+        self.status.change(change)
 
     # At the start of the machine or of the follower
 
@@ -163,7 +165,7 @@ class ModelFollower:
         number = self.registry.version_of(self.given.name, self.given.alias)
         if (refused := self.mine.refused) and refused.version != number:
             # Whoever moves the alias back asks again.
-            self.change(lambda: setattr(refused, "under", ""))
+            self.status.change(lambda: setattr(refused, "under", ""))
         if number is None:
             self.note(wanted=None, problem=self.missing(), candidate="")
             return
@@ -260,7 +262,7 @@ class ModelFollower:
         said = {}
         for name in (FAILED, ENDED):
             with contextlib.suppress(OSError, ValueError):
-                said[name] = sentence(replay.open_regular(log / name, 4096).decode(errors="replace"))
+                said[name] = sentence(read_regular(log / name, 4096).decode(errors="replace"))
         return said.get(FAILED) or said.get(ENDED) or ""
 
     def answers(self, number: str) -> bool:
@@ -321,7 +323,7 @@ class ModelFollower:
         refused = self.mine.refused
         if refused and not refused.tagged:
             self.registry.tag(self.given.name, refused.version, TAG, f"refused: {refused.reason}")
-            self.change(lambda: setattr(refused, "tagged", True))
+            self.status.change(lambda: setattr(refused, "tagged", True))
 
     def judge(self) -> str:
         """Return what a refusal depends on beside the version: the model's settings, the program, the environment."""
@@ -335,8 +337,7 @@ class ModelFollower:
 
     def ask_for_units(self, candidate: str = "", again: bool = False) -> None:
         """Say which versions shall run: the live one, the previous one, those that drain, and a candidate."""
-        kept = [served.version for served in (self.mine.live, self.mine.previous) if served]
-        numbers = [*kept, *self.retiring, *filter(None, [candidate])]
+        numbers = self.kept | set(filter(None, [candidate]))
         for number in numbers:
             # The version's unit has another user, and the follower's group.
             folder = self.version(number).log
@@ -347,8 +348,7 @@ class ModelFollower:
     def ask_again(self) -> None:
         """Ask once more for the units, where sockets are missing or left: systemd loses a change while it reloads."""
         there = {path.stem for path in self.links.folder.glob("*.sock") if not path.is_symlink()}
-        wanted = {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
-        if there != wanted and time.monotonic() > self.asked + ASK_AGAIN:
+        if there != self.kept and time.monotonic() > self.asked + ASK_AGAIN:
             self.asked = time.monotonic()
             self.ask_for_units(again=True)
 
@@ -359,7 +359,7 @@ class ModelFollower:
             del self.retiring[number]
         if over:
             self.ask_for_units()
-        kept = {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
+        kept = self.kept
         folder = self.version("1").folder.parent
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in kept and not path.name.startswith("."):

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from trackbox_host.status import replace
+
 from trackbox_serving.follower.metrics import Traffic
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import LogStatus, ModelStatus, Served, now
@@ -151,8 +153,4 @@ def publish(folder: Path, html: str) -> None:
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     for name, content in (("style.css", STYLE), ("index.html", html)):
-        path = folder / name
-        new = folder / f".{name}"
-        new.write_text(content)
-        new.chmod(0o644)
-        new.replace(path)
+        replace(folder / name, content)

@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.unix import FOLLOWER
+from trackbox_serving.log import column_names
 from trackbox_serving.settings import Settings as Shared
 
-# What a worker logs beside the features: trackbox_serving.log.rows. A feature of such a name has the prefix.
-OURS = frozenset({"request_id", "time", "user", "version", "latency_ms", "score", "decision"})
-PREFIX = "feature."
 WHOLE = ("integer", "long")
-
-
-class NotRegular(Exception):  # noqa: N818 - it is a finding
-    """The path leads to a link, a pipe, or a file with a second name."""
-
-
-@contextlib.contextmanager
-def regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that a worker wrote. NotRegular: it is none. OSError: it cannot be read."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if path.is_symlink():
-            raise NotRegular(str(path)) from error
-        raise
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise NotRegular(str(path))
-        yield file
-
-
-def open_regular(path: Path, limit: int) -> bytes:
-    """Return the first bytes of a file that a worker wrote; empty if it is no ordinary file."""
-    try:
-        with regular(path) as file:
-            return file.read(limit)
-    except NotRegular:
-        return b""
 
 
 def kept(state: Path, folder: str) -> Path:
@@ -69,7 +36,7 @@ def remember(settings: Settings, folder: str, source: BinaryIO) -> None:
         raise ValueError(f"a log cannot be read: {error}") from error
     finally:
         source.seek(0)
-    features = [name for name in table.column_names if name not in OURS]
+    features = [name for name in table.column_names if name not in column_names.OURS]
     if not features or "user" not in table.column_names:
         return
     mask = pc.fill_null(pc.not_equal(table["user"], FOLLOWER), True)
@@ -102,17 +69,12 @@ def rows(shared: Shared, name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
         return {}
     if table is None or not len(table):
         return {}
-    names = [plain(name) for name in table.column_names]
-    columns = [
+    names = [column_names.feature(name) for name in table.column_names]
+    values = [
         [value_of(value, kinds.get(name, "")) for value in column.to_pylist()]
         for name, column in zip(names, table.columns, strict=True)
     ]
-    return {"columns": names, "data": [list(row) for row in zip(*columns, strict=True)]}
-
-
-def plain(name: str) -> str:
-    """Return a feature's own name."""
-    return name.removeprefix(PREFIX) if name.removeprefix(PREFIX) in OURS else name
+    return {"columns": names, "data": [list(row) for row in zip(*values, strict=True)]}
 
 
 def value_of(value: Any, kind: str) -> Any:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trackbox_serving.follower.download import write
+from trackbox_serving.files import write_json
 
 
 def now() -> str:
@@ -115,5 +115,5 @@ class Status:
             value = {"models": {name: asdict(each) for name, each in self.models.items()}, "log": asdict(self.log)}
             text = json.dumps(value, sort_keys=True)
             if text != self.written:
-                write(self.path, value)
+                write_json(self.path, value)
                 self.written = text

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
-from trackbox_serving.follower.download import write
+from trackbox_serving.files import write_json
 from trackbox_serving.names import Unit
 from trackbox_serving.settings import Settings
 from trackbox_serving.version import Version
@@ -45,7 +45,7 @@ class Wanted:
             if units == self.units.get(name) and not again:
                 return
             self.units[name] = units
-            write(self.path, {"units": sorted(unit for each in self.units.values() for unit in each)})
+            write_json(self.path, {"units": sorted(unit for each in self.units.values() for unit in each)})
 
 
 class Links:

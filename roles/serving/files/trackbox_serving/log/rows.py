@@ -10,16 +10,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trackbox_serving.log import column_names
 from trackbox_serving.models.scorer import Column
 
-FIRST = [
-    ("request_id", pa.string()),
-    ("time", pa.timestamp("us", tz="UTC")),
-    ("user", pa.string()),
-    ("version", pa.string()),
-    ("latency_ms", pa.float64()),
-]
-LAST = [("score", pa.float64()), ("decision", pa.int8())]
+TIME = pa.timestamp("us", tz="UTC")
+FIRST = list(zip(column_names.FIRST, (pa.string(), TIME, pa.string(), pa.string(), pa.float64()), strict=True))
+LAST = list(zip(column_names.LAST, (pa.float64(), pa.int8()), strict=True))
 NUMERIC = ("double", "float", "long", "integer", "boolean")
 
 
@@ -59,12 +55,8 @@ class Rows:
 
     def __init__(self, columns: list[Column], version: str, threshold: float | None) -> None:
         self.columns, self.version, self.threshold = columns, version, threshold
-        ours = {name for name, _ in FIRST + LAST}
         features = [
-            (
-                f"feature.{column.name}" if column.name in ours else column.name,
-                pa.float64() if column.kind in NUMERIC else pa.string(),
-            )
+            (column_names.logged(column.name), pa.float64() if column.kind in NUMERIC else pa.string())
             for column in columns
         ]
         self.schema = pa.schema(FIRST + features + LAST)
@@ -85,7 +77,7 @@ class Rows:
         none = pa.nulls(len(scores), pa.int8())
         arrays = [
             repeated([entry.request_id for entry in entries], pa.string()),
-            repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(FIRST[1][1]),
+            repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(TIME),
             repeated([entry.user for entry in entries], pa.string()),
             pa.array([self.version]).take(pa.array(np.zeros(len(scores), np.int64))),
             repeated([entry.latency for entry in entries], pa.float64()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -36,11 +37,12 @@ class Invocations:
         details, explained = read_options(wanted)
         if explained and not self.service.scorer.explain:
             raise RefusedError(400, "Contributions are exact, and available, for XGBoost and logistic regression only.")
-        run = self.service.in_thread if explained else self.service.run
-        found = await run(lambda: self.fast(call, details, explained), len(call.body))
+        # Contributions take longer than the score that `run` decides by.
+        run = self.service.in_thread if explained else partial(self.service.run, size=len(call.body))
+        found = await run(lambda: self.fast(call, details, explained))
         if found:
             return found
-        return await self.service.in_thread(lambda: self.slow(call, details, explained), len(call.body))
+        return await self.service.in_thread(lambda: self.slow(call, details, explained))
 
     def fast(self, call: Call, details: bool, explained: int) -> Answer | None:
         """Answer by the fast way; None: MLflow's functions must do it."""

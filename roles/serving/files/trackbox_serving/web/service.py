@@ -116,12 +116,12 @@ class Service:
             self.writer.stop()
 
     async def run(self, work: Callable[[], T], size: int) -> T:
-        """Compute in the event loop or in the thread. size: bytes of the body."""
+        """Compute in the event loop, or in the thread if that may take long. size: bytes of the body."""
         if self.quick and size <= INLINE_BYTES:
             return work()
-        return await self.in_thread(work, size)
+        return await self.in_thread(work)
 
-    async def in_thread(self, work: Callable[[], T], _: int) -> T:
+    async def in_thread(self, work: Callable[[], T]) -> T:
         """Compute in the thread."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
