@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results"
-sys.path.insert(0, str(ROOT / "molecule/tests"))
+sys.path.insert(0, str(ROOT / "tests/machine"))
 
 from machine import Machine, find  # noqa: E402
 

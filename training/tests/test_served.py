@@ -1,6 +1,6 @@
 """`fraud promote --wait` and `fraud rollback --wait`: they return when the endpoint serves the version, or say why not.
 
-The registry is a real MLflow. The endpoint is a server that answers as a worker does: `molecule/tests/test_serving.py`
+The registry is a real MLflow. The endpoint is a server that answers as a worker does: `tests/machine/test_serving.py`
 has the real one.
 """
 

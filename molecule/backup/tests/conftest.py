@@ -1,4 +1,4 @@
-"""Imports the fixtures of molecule/tests for the machine that is backed up."""
+"""Imports the fixtures of tests/machine for the machine that is backed up."""
 
 from machine import Machine, host, machine
 

@@ -21,7 +21,7 @@ from machine import ROOT, Machine
 from testinfra.host import Host
 
 PYTHON = str(ROOT / "training/.venv/bin/python")
-CLIENT = str(ROOT / "molecule/tests/client_steady.py")
+CLIENT = str(ROOT / "tests/machine/client_steady.py")
 NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_vm_address": "10.83.5.10"})]
 OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 

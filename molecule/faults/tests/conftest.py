@@ -1,4 +1,4 @@
-"""Imports the fixtures of molecule/tests, and adds the power switch of the machine."""
+"""Imports the fixtures of tests/machine, and adds the power switch of the machine."""
 
 import os
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ from machine import Machine
 from raw_http import attack, exchange, is_refusal, request
 from testinfra.host import Host
 
-ROUTES = Path(__file__).parents[2] / "tests/list_routes.py"
+ROUTES = Path(__file__).parents[3] / "tests/machine/list_routes.py"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "BREW"]
 MLFLOW = "/api/2.0/mlflow/experiments/search?max_results=1"
 

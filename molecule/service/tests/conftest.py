@@ -1,4 +1,4 @@
-"""The fixtures of molecule/tests, for the machine that gets one more service."""
+"""The fixtures of tests/machine, for the machine that gets one more service."""
 
 from machine import Machine, host, machine
 

@@ -1,4 +1,4 @@
-"""Imports the fixtures of molecule/tests for the machine that is not fresh."""
+"""Imports the fixtures of tests/machine for the machine that is not fresh."""
 
 from machine import Machine, host, machine
 

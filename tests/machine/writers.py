@@ -13,7 +13,7 @@ from typing import Any
 
 from machine import ROOT, Machine
 
-COMMAND = [str(ROOT / "training/.venv/bin/python"), str(ROOT / "molecule/tests/client_steady.py")]
+COMMAND = [str(ROOT / "training/.venv/bin/python"), str(ROOT / "tests/machine/client_steady.py")]
 
 
 def settings(machine: Machine) -> dict[str, str]:
