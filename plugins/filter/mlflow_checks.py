@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
 from ansible.module_utils.compat.version import LooseVersion
 
-PASSWORD_IN_URI = re.compile("://[^/@]*:[^/@]*@")
 # Bytes of a dump, by bytes of the schema. A conversion of the collation copies each table.
 DUMP_SHARE, CONVERSION_SHARE = 1.2, 1.0
 
@@ -37,7 +35,6 @@ def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
     workers, memory, days, version = (
         settings[f"mlflow_{name}"] for name in ("workers", "worker_memory_mb", "gc_days", "version")
     )
-    in_bucket = settings["mlflow_artifacts_destination"].startswith("s3://")
     checks = {
         f"mlflow_workers is {workers}: it must be 1 or more.": int(workers) >= 1,
         f"mlflow_worker_memory_mb is {memory}: MLflow takes 300 MB when it starts; give it 512 or more.": (
@@ -46,11 +43,7 @@ def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
         "mlflow_encryption_passphrase is too short: give it 32 characters or more.": (
             len(settings["mlflow_encryption_passphrase"]) >= 32
         ),
-        "mlflow_database_uri has a password, which every user of the machine could read: let the socket know the "
-        "system user.": not PASSWORD_IN_URI.search(settings["mlflow_database_uri"]),
         f"mlflow_gc_days is {days}: it must be 0, which collects nothing, or more.": int(days) >= 0,
-        "mlflow_artifacts_destination is no bucket, and garbage is collected in buckets only: set mlflow_gc_days to "
-        "0.": int(days) <= 0 or in_bucket,
         f"mlflow_version is {version}, and mlflow_requirements lock another: change both.": (
             f"mlflow=={version}" in settings["mlflow_requirements"]
         ),

@@ -18,6 +18,11 @@ BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
 # Types that YAML makes of text without quotes. The text itself is lost: 0123 has become 83, and 1.10 has become 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
+# They offered what no service can use yet: a store on another machine.
+REMOVED = dict.fromkeys(
+    ("mlflow_database_uri", "mlflow_artifacts_destination", "mlflow_s3_endpoint"),
+    "MLflow keeps its data in the MySQL and the MinIO of its own machine",
+)
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
@@ -121,6 +126,8 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
             problems += value_problems(name, value, spec, remedy)
         elif name in RENAMED:
             problems.append(f"{name} is called {RENAMED[name]} now: rename it in your variables.")
+        elif name in REMOVED:
+            problems.append(f"{name} is no variable any more, because {REMOVED[name]}: remove it.")
         else:
             otherwise = "remove it, or look for its name in roles/*/defaults/main.yml."
             problems.append(f"{name} is not a variable of Trackbox: {hint(name, specs, otherwise)}")

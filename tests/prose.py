@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""Print comments, docstrings and task names of the repository, drawn at random, for a reader who does not know it.
+
+tests/prose.py [SEED]       100 of them; the same seed draws the same ones from the same commit
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COUNT = 100
+TASK = re.compile(r"^\s*- name: (.+?)(?: # noqa.*)?$")
+COMMENT = re.compile(r"^\s*#:? ?(.+)")
+
+
+def of_python(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring and comment of a Python file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            text := ast.get_docstring(node)
+        ):
+            yield getattr(node, "lineno", 1), text
+    with path.open("rb") as file:
+        yield from joined(
+            (t.start[0], t.string) for t in tokenize.tokenize(file.readline) if t.type == tokenize.COMMENT
+        )
+
+
+def joined(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield each block of comments on lines that follow each other as one text."""
+    first, last, texts = 0, 0, list[str]()
+    for number, line in lines:
+        found = COMMENT.match(line)
+        if texts and (not found or number != last + 1):
+            yield first, " ".join(texts)
+            texts = []
+        if found:
+            first = first if texts else number
+            texts.append(found[1])
+        last = number
+    if texts:
+        yield first, " ".join(texts)
+
+
+def of_yaml(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each task name and comment of a YAML file or a template."""
+    lines = list(enumerate(path.read_text().splitlines(), 1))
+    yield from ((number, f"TASK {found[1]}") for number, line in lines if (found := TASK.match(line)))
+    yield from joined(iter(lines))
+
+
+def main() -> None:
+    """Print the texts that a seed draws."""
+    seed = int(sys.argv[1]) if sys.argv[1:] else random.randrange(10**6)
+    names = subprocess.run(
+        ["git", "ls-files", "*.py", "*.yml", "*.j2"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    texts = []
+    for name in sorted(names.stdout.split("\n")[:-1]):
+        path = ROOT / name
+        if path.is_file() and not path.is_symlink():
+            texts += [(name, *each) for each in (of_python(path) if path.suffix == ".py" else of_yaml(path))]
+    print(f"{COUNT} of {len(texts)} texts, drawn with the seed {seed}.")
+    for name, number, text in random.Random(seed).sample(texts, COUNT):
+        print(f"\n{name}:{number}\n    " + text.replace("\n", "\n    "))
+
+
+if __name__ == "__main__":
+    main()
