@@ -1,4 +1,4 @@
-"""Real servers for the tests: MLflow on SQLite and MinIO, both on the loopback."""
+"""Fixtures of the tests, with real servers on loopback: MLflow on SQLite, and MinIO."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["s3_endpoint"]
 
 ROOT = Path(__file__).parents[2]
 
-# MLflow's client reads these variables when it is imported.
+# Set the variables here, before any test imports MLflow's client, which reads them on import.
 os.environ.update(DEFAULTS)
 
 
@@ -35,7 +35,7 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without the variables that name servers."""
+    """Remove the variables of servers and credentials from the environment."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "FRAUD_", "MLFLOW_TRACKING_")):
             monkeypatch.delenv(name)
@@ -46,7 +46,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def settings(
     tracking_uri: str, s3_endpoint: str, bare: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Settings:
-    """Settings for both servers, with a bucket and an experiment for this test alone."""
+    """Settings for both servers, with a bucket and an experiment of this test's own."""
     name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")
     name = name[:40].strip("-") + f"-{time.time_ns() % 10**9}"
     variables = s3_environment(s3_endpoint) | {

@@ -1,4 +1,4 @@
-"""Real servers on the loopback: MLflow on SQLite and MinIO. Used by the tests and by `bench/`."""
+"""Real servers on loopback for tests: MLflow on SQLite, and MinIO."""
 
 from __future__ import annotations
 

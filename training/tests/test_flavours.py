@@ -1,4 +1,4 @@
-"""Saved models need no module of this package, so they still load after one is renamed."""
+"""Saved models load without this package, so they still load after its modules are renamed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from fraud.models import flavours
 from fraud.models.fitting import fit_estimator
 from fraud.models.recipes import PROFILES
 
-#: Load each model of a directory where `fraud` cannot be imported, and print its scores.
+#: A program that cannot import `fraud`. It loads each model of a directory and prints its scores.
 LOAD = """
 import json, sys, warnings
 sys.modules["fraud"] = None

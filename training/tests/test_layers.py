@@ -1,4 +1,4 @@
-"""The package has layers: no module imports from a higher layer, and no imports are circular."""
+"""The layers of the package: no module imports from a higher layer, and no import is circular."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -10,7 +10,7 @@ import fraud
 
 PACKAGE = Path(fraud.__file__).parent
 
-#: Sub-packages and modules of the top level, the lowest layer first.
+#: Sub-packages and top-level modules of each layer, the lowest layer first.
 LAYERS = (
     ("__init__", "types", "errors", "settings", "signals"),
     ("data",),
@@ -26,7 +26,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """Every module of the package `fraud` in a directory, by its dotted name."""
+    """The files of all modules below the package's directory, by dotted module name."""
     found = {}
     for path in package.rglob("*.py"):
         parts = path.relative_to(package).with_suffix("").parts
@@ -35,7 +35,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(tree: ast.AST, known: set[str]) -> set[str]:
-    """The modules of `known` that a module imports, also inside functions or for types only."""
+    """The modules of `known` that a module imports, including imports in functions and for types."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -49,7 +49,7 @@ def imports(tree: ast.AST, known: set[str]) -> set[str]:
 
 
 def graph(package: Path) -> dict[str, set[str]]:
-    """The import graph: for each module the modules that it imports."""
+    """The import graph: maps each module to the modules that it imports."""
     files = modules(package)
     return {
         name: imports(ast.parse(path.read_text("utf-8")), set(files))
@@ -63,7 +63,7 @@ def layer(module: str) -> int:
 
 
 def upward(edges: dict[str, set[str]]) -> list[str]:
-    """The imports that lead from a lower layer to a higher one."""
+    """The imports of a higher layer by a lower one."""
     return [
         f"{module} imports {imported}"
         for module, found in edges.items()

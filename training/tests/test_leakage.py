@@ -1,4 +1,4 @@
-"""Models learn nothing from validation rows, test rows or their labels."""
+"""No leakage: models learn nothing from validation rows, test rows or their labels."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +19,7 @@ from fraud.types import Cost, Recipe, Split
 RECIPES = [pytest.param(recipe, id=f"{name}-{recipe.name}")
            for name, recipes in PROFILES.items() for recipe in recipes]  # fmt: skip
 
-#: All but the isolation forest, which uses no labels.
+#: All recipes except the isolation forest, which uses no labels.
 SUPERVISED = [one for one in RECIPES if "isolation" not in str(one.id)]
 
 
@@ -30,7 +30,7 @@ def parts(small: pd.DataFrame) -> Split:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Limit OpenMP to one thread: on busy cores, two threads wait for each other."""
+    """Limit OpenMP to one thread, because on busy cores two threads wait for each other."""
     with threadpool_limits(limits=1):
         yield
 
@@ -41,7 +41,7 @@ def shuffled(part: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def precision_after_shuffling(recipe: Recipe, parts: Split) -> float:
-    """Mean average precision on the test part after four shuffles of the training labels."""
+    """Average precision on the test part, mean of four fits with shuffled training labels."""
     found = []
     for seed in range(4):
         blind = replace(parts, train=shuffled(parts.train, seed))
@@ -65,7 +65,7 @@ def test_a_leak_of_test_rows_would_be_noticed(parts: Split) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_nothing_is_fitted_on_validation_or_test_rows(recipe: Recipe, parts: Split) -> None:
-    """Changing all validation and test rows does not change a single bit of the model."""
+    """The model's scores are identical after all validation and test rows are changed."""
     probe = parts.test.head(300)
 
     def other(part: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ LOGIN = "Basic " + base64.b64encode(b"alice:right").decode()
 
 
 class FrontDoor(BaseHTTPRequestHandler):
-    """Answers 401 to requests without the password, and `status` to others."""
+    """Responds with 401 to requests without the password, and with `status` to all others."""
 
     status = 200
 
@@ -170,7 +170,8 @@ def test_interruption_has_an_exit_code(
 def test_a_signal_marks_the_open_runs_killed(
     settings: Settings, client: MlflowClient, number: signal.Signals, code: int
 ) -> None:
-    # A shell starts background processes with SIGINT ignored, and the child would inherit that.
+    # Handle SIGINT here: a shell starts background jobs with SIGINT ignored, and the child process
+    # would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "fraud", "train", "--data", "synthetic", "--profile", "seed"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -10,7 +10,7 @@ from fraud.types import Cost
 
 RNG = np.random.default_rng(0)
 LABELS = (RNG.random(3000) < 0.04).astype(int)
-#: Rounded, so that many rows share a score.
+#: The scores are rounded, so that many rows have the same score.
 SCORES = np.round(RNG.normal(LABELS * 1.5, 1.0), 1)
 
 

@@ -1,4 +1,4 @@
-"""The check that the tracking server answers, with the user's credentials."""
+"""The check that the tracking server responds and accepts the user's credentials."""
 
 import base64
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class FrontDoor(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Settings with a password, and a server that expects this password."""
+    """Settings with the address of a server, and the password that it expects in the environment."""
     with HTTPServer(("127.0.0.1", 0), FrontDoor) as server:
         server.password = request.param  # type: ignore[attr-defined]
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)

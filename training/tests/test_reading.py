@@ -59,7 +59,7 @@ def test_no_permission(small_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    monkeypatch.setattr(Path, "open", refuse)  # file modes would not stop root
     fails(small_csv, "is not readable")
 
 

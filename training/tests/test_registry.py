@@ -15,7 +15,7 @@ from fraud.tracking import registry
 
 @pytest.fixture
 def own_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a registered model for this test alone, because the tests share a server."""
+    """The name of a registered model of this test's own, because the tests share a server."""
     import fraud.predict
     import fraud.promote
 
@@ -100,7 +100,7 @@ def test_a_comparison_is_promoted_by_its_run(
 
 
 def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """CSV and Parquet output have the same score for every row, and the model's version."""
+    """CSV and Parquet output contain the same score for every row, and the model's version."""
     capsys.readouterr()
     outputs = [folder / "o.csv", folder / "o.parquet"]
     for output in outputs:
@@ -117,7 +117,7 @@ def check_prediction(data: Path, folder: Path, capsys: pytest.CaptureFixture[str
 
 
 def check_bad_input(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Faulty input gives one sentence and leaves no partial output."""
+    """Faulty input ends with an error message and leaves no partial output."""
     frame, before = pd.read_csv(data), set(folder.iterdir())
     bad = folder / "bad.csv"
     cases = [

@@ -1,7 +1,7 @@
-"""`fraud promote --wait` and `fraud rollback --wait`: they return when the endpoint serves the version, or say why not.
+"""`fraud promote --wait` and `fraud rollback --wait` return when the endpoint serves the version, or print why not.
 
-The registry is a real MLflow. The endpoint is a server that answers as a worker does: `tests/machine/test_serving.py`
-has the real one.
+The registry is a real MLflow server. The endpoint is a small HTTP server that imitates the scoring server's response.
+`tests/machine/test_serving.py` tests the real endpoint.
 """
 
 import threading
@@ -20,7 +20,7 @@ from fraud.tracking import registry, served
 
 
 class Endpoint(HTTPServer):
-    """Answers with `status` and the version `version`."""
+    """Responds with the status `status` and the model version `version`."""
 
     status, version, path = 200, "", ""
 
@@ -51,7 +51,7 @@ def endpoint(bare: pytest.MonkeyPatch) -> Iterator[Endpoint]:
 
 @pytest.fixture
 def model(endpoint: Endpoint, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a registered model for this test alone, because the tests share a server."""
+    """The name of a registered model of this test's own, because the tests share a server."""
     import fraud.promote
 
     for module in (registry, fraud.promote, served):
@@ -85,12 +85,12 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     start = time.monotonic()
     assert run(["promote", "--force", "--wait"]) == 0
     assert time.monotonic() - start >= 1
-    # What serving said of a version before is no reason any more.
+    # An earlier refusal of version 1 does not end the wait: rollback deletes its tag.
     client.set_model_version_tag(model, "1", "serving", "refused: an old reason")
     serve_later(endpoint, "1", 1)
     assert run(["rollback", "--wait"]) == 0
     assert "The endpoint serves version 1 after " in capsys.readouterr().out
-    # A version that is refused: the reason, and which version serves on.
+    # If a version is refused while the command waits, it prints the reason and the served version.
     refused = threading.Timer(
         1, lambda: client.set_model_version_tag(model, "2", "serving", "refused: no example")
     )

@@ -21,7 +21,7 @@ def slow(_: Recipe) -> Any:
 def test_a_signal_whose_exception_python_drops_still_ends_the_command() -> None:
     before = signal.signal(signal.SIGTERM, signals.raise_error)
     try:
-        with contextlib.suppress(KeyboardInterrupt):  # Python drops it in the same way
+        with contextlib.suppress(KeyboardInterrupt):  # imitates how Python drops the exception
             signal.raise_signal(signal.SIGTERM)
         start = time.monotonic()
         with pytest.raises(Terminated):

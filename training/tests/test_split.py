@@ -32,7 +32,7 @@ def test_at_random_every_part_has_its_share_of_frauds(small: pd.DataFrame) -> No
 
 
 def test_rows_of_one_payment_are_never_in_two_parts(small: pd.DataFrame) -> None:
-    """A row that differs only in time or in its label is the same payment."""
+    """Rows that differ only in time or label are the same payment."""
     later = small.sample(3000, random_state=0).assign(Time=lambda rows: rows["Time"] + 1)
     flipped = small.sample(500, random_state=1).assign(Class=lambda rows: 1 - rows["Class"])
     together = pd.concat([small, later, flipped], ignore_index=True)

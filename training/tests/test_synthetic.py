@@ -1,4 +1,4 @@
-"""The synthetic data set: its schema, and that models rank on it as on real rows."""
+"""The synthetic data set has the real schema, and models rank on it as on real rows."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from fraud.data.split import split, undersample
 from fraud.models.flavours import predict_scores
 from fraud.models.recipes import PROFILES
 
-#: Ordinary rows in the full file.
+#: Number of ordinary rows in the full file.
 FULL_OTHERS = 284_315
 FITTED = ("logistic", "extra-trees", "xgboost", "isolation-forest")
 
@@ -41,10 +41,10 @@ def test_a_seed_names_the_rows() -> None:
 
 
 def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
-    """Average precision of the default models on a time split.
+    """Average precision on the test part of a time split, by recipe.
 
-    `weight` is the weight of an ordinary row in training and testing: it gives a sample with many
-    frauds the full file's share of frauds.
+    `weight` is the weight of an ordinary row in training and testing. It raises the weight of the
+    ordinary rows of a sample with many frauds until the share of frauds is that of the full file.
     """
     parts = split(frame, "time", 0)
     truth, found = parts.test[LABEL].to_numpy(), {}

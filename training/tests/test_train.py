@@ -30,7 +30,7 @@ QUIET = ["--quiet", "--json"]
 
 
 def runs_of(client: MlflowClient, settings: Settings) -> tuple[list[Run], list[Run]]:
-    """Comparisons and models of the test's experiment."""
+    """The runs of comparisons and the runs of models in the test's experiment."""
     experiment = client.get_experiment_by_name(settings.experiment)
     if experiment is None:
         return [], []
@@ -71,7 +71,7 @@ def test_a_comparison_is_complete_in_mlflow(
 
 
 def check_model(model: str, child: Run, rows: pd.DataFrame) -> None:
-    """The model loads with `mlflow.pyfunc`, and its scores reproduce the run's metrics."""
+    """Load a model with `mlflow.pyfunc` and check that its scores reproduce the run's metrics."""
     loaded = mlflow.pyfunc.load_model(f"models:/{model}")
     assert loaded.metadata.signature is not None
     assert loaded.metadata.saved_input_example_info is not None

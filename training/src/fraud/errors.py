@@ -1,6 +1,6 @@
-"""The errors: each has one sentence with a remedy, and an exit code.
+"""The errors of the command `fraud`: each has a problem, a remedy and an exit code.
 
-Exit codes of the command `fraud` (2 is click's, for a wrong option):
+Exit codes (click itself returns 2):
 
 ====  ==========================================================
    0  success
@@ -21,8 +21,8 @@ class FraudError(Exception):
     """An error with a remedy.
 
     Args:
-        problem: a sentence; the full stop may be missing.
-        remedy: a sentence that says what the user can do.
+        problem: one sentence, with or without a full stop.
+        remedy: one sentence that tells the user what to do.
 
     """
 
@@ -71,4 +71,4 @@ class NotServedError(FraudError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process received SIGTERM: clean up as after Ctrl-C, with another exit code."""
+    """The process received SIGTERM: it cleans up as after Ctrl-C, and exits with code 143."""

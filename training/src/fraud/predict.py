@@ -1,4 +1,4 @@
-"""`fraud predict`: score a file of any size with the champion, in chunks."""
+"""`fraud predict`: score a file of any size with the champion, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def champion(settings: Settings) -> tuple[str, LoadedModel]:
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:
-    """Yield the same items; a thread computes the next one while this one is in use."""
+    """Yield the same items, but compute the next item in a thread while the caller uses one."""
     end: Any = object()
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, items, end)
@@ -59,7 +59,7 @@ def prefetch(items: Iterator[T]) -> Iterator[T]:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path: it is renamed to `path` after success, and deleted after an error.
+    """Yield a temporary path; rename the file to `path` after success, delete it after an error.
 
     Raises:
         OutputError: the disk is full, or the directory does not exist or is not writable.
@@ -88,7 +88,7 @@ def writer(path: Path, parquet: bool) -> Iterator[Callable[[pa.Table], None]]:
 
 
 def score_table(frame: pd.DataFrame, model: LoadedModel, version: str) -> pa.Table:
-    """Score n rows; the table has the schema `OUTPUT` and n rows."""
+    """Score n rows; return a table with the schema `OUTPUT` and n rows."""
     scores = model.predict(frame)
     values = [
         scores,
@@ -104,18 +104,19 @@ def predict(
     """Score a CSV or Parquet file, in the order of its rows and in constant memory.
 
     Args:
-        source: has at least the columns of the champion's signature.
-        output: Parquet if its name ends in `.parquet`, otherwise CSV.
-        settings: name the tracking server.
-        progress: called with the number of rows that are done.
+        source: a file with at least the columns of the champion's signature.
+        output: the file to write: Parquet if its name ends in `.parquet`, otherwise CSV.
+        settings: settings with the tracking server's address.
+        progress: called with the number of rows that are scored so far.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or has a cell without finite number.
+        DataError: the file cannot be read, lacks a column, or has a cell that is not a finite
+            number.
         OutputError: the result cannot be written.
         RegistryError: there is no champion.
 
     """
-    first_bytes(source)  # raises DataError
+    first_bytes(source)  # raises DataError if the file cannot be read
     if output.exists() and output.samefile(source):
         raise DataError(f"{output} is the input itself", "Name another output with -o.")
     version, model = champion(settings)

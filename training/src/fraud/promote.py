@@ -28,8 +28,8 @@ def find_comparison(client: MlflowClient, experiment_name: str, run_id: str | No
     """The run of a finished comparison.
 
     Args:
-        client: of the tracking server.
-        experiment_name: where to look for the newest comparison.
+        client: client of the tracking server.
+        experiment_name: the experiment that is searched for the newest comparison.
         run_id: identifier of the comparison's run; None means the newest comparison.
 
     Raises:
@@ -61,11 +61,11 @@ def find_comparison(client: MlflowClient, experiment_name: str, run_id: str | No
 def measure_gain(
     settings: Settings, run: Run, champion: ModelVersion
 ) -> tuple[Interval, tuple[str, ...]]:
-    """Compare both models on the test rows of the comparison.
+    """Compare the challenger and the champion on the test rows of the challenger's comparison.
 
     Returns:
-        The difference of average precision, challenger less champion, and what limits the
-        comparison, a sentence each.
+        The average precision of the challenger minus that of the champion, and notes for the user
+        that say what limits the comparison.
 
     """
     tags = run.data.tags
@@ -88,14 +88,14 @@ def promote(
 ) -> Decision:
     """Register the best model of a comparison and make it the champion if it is better.
 
-    It is better if the 95 % interval of the difference of average precision on the same test rows,
-    from a paired bootstrap, lies above zero.
+    The model is better if its average precision on the same test rows exceeds the champion's: the
+    95 % interval of the difference, from a paired bootstrap, must lie above zero.
 
     Args:
-        settings: name the servers and the experiment.
+        settings: settings with the addresses of the servers and the experiment.
         comparison: identifier of the comparison's run; None means the newest.
-        dry_run: compare only; the registry stays as it is.
-        force: make it the champion even if it is not better.
+        dry_run: only compare; do not change the registry.
+        force: make the model the champion even if it is not better.
 
     Raises:
         RegistryError: there is no such comparison.

@@ -20,7 +20,7 @@ WIDTH = 120
 
 
 class Screen:
-    """Print tables on stdout, notes and progress on stderr (plain lines if it is no terminal)."""
+    """Print tables on stdout, notes and progress on stderr (plain lines without a terminal)."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -33,7 +33,7 @@ class Screen:
         self.err.print(text, markup=False)
 
     def dataset(self, dataset: Dataset) -> None:
-        """Describe the data set in use, with its notes."""
+        """Print a description of the data set and its notes."""
         manifest = dataset.manifest
         share = manifest.frauds / manifest.rows
         self.note(
@@ -89,7 +89,7 @@ class Screen:
             self.note(f"{name}: {text}")
 
     def comparison(self, comparison: Comparison) -> None:
-        """Print the table of results, best model first, and the link."""
+        """Print the table of results, best model first, and the link to the comparison's run."""
         table = Table(
             box=SIMPLE_HEAD,
             pad_edge=False,
@@ -131,7 +131,7 @@ class Screen:
         self.out.print(table if manifests else "No data set yet: `fraud data push FILE`.")
 
     def decision(self, decision: Decision) -> None:
-        """Print what `fraud promote` decided."""
+        """Print the decision of `fraud promote`."""
         outcome = "is the champion now" if decision.promoted else "was not moved"
         version = f" (version {decision.version})" if decision.version else ""
         self.out.print(f"{decision.model}{version} {outcome}: {decision.reason}.", markup=False)
@@ -140,7 +140,7 @@ class Screen:
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int], None]]:
-        """Yield a function that shows a count so far; it does nothing without a terminal."""
+        """Yield a function that shows the current count on a terminal, and nothing elsewhere."""
         if not self.err.is_terminal:
             yield lambda count: None
             return
@@ -154,7 +154,7 @@ class Screen:
             yield lambda count: progress.update(task, completed=count)
 
     def prediction(self, result: Prediction) -> None:
-        """Print what `fraud predict` did."""
+        """Print the result of `fraud predict`."""
         share = result.flagged / result.rows
         self.out.print(
             f"{result.rows:,} rows scored by version {result.version}, {result.flagged:,} flagged "

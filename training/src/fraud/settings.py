@@ -10,7 +10,7 @@ from fraud.errors import ServiceError
 
 HINT = 'On the VM `fraud` has it set; elsewhere run `eval "$(make -s env)"` first.'
 
-#: Variables that name files of trusted certificate authorities for the clients of MLflow and S3.
+#: Variables with the paths of CA files, for the clients of MLflow and S3.
 CA_VARIABLES = ("MLFLOW_TRACKING_SERVER_CERT_PATH", "AWS_CA_BUNDLE")
 
 
@@ -19,12 +19,12 @@ class Settings:
     """Addresses and names. Passwords are not here: the clients read them from the environment.
 
     Attributes:
-        tracking_uri: of the tracking server, without a slash at the end.
-        s3_endpoint: of the object store; None means AWS.
-        bucket: of the data sets.
-        experiment: name in MLflow, unless `--experiment` is given.
+        tracking_uri: address of the tracking server, without a slash at the end.
+        s3_endpoint: address of the object store; None means AWS.
+        bucket: name of the bucket of data sets.
+        experiment: name of the experiment in MLflow, unless `--experiment` is given.
         ui_url: address of MLflow's user interface, for links.
-        serving_url: address below which models are served, `NAME/ping` and others.
+        serving_url: base address of the scoring endpoints; `NAME/ping` is one path below it.
 
     """
 

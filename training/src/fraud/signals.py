@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM: the first signal closes the open runs, a second ends the process."""
+"""Handle Ctrl-C and SIGTERM: the first signal ends the open runs, a second ends the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERRORS: dict[int, type[KeyboardInterrupt]] = {
 
 
 def install() -> None:
-    """Install the handlers; a signal that is ignored already, as under `nohup`, stays ignored."""
+    """Install the handlers, except for a signal that is ignored, as SIGINT in background jobs."""
     for number in ERRORS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, raise_error)
@@ -35,8 +35,8 @@ def raise_pending() -> None:
     """Raise a signal's error again if `raise_error` has handled the signal.
 
     Python drops an exception that a handler raises during a `__del__` or the callback of a weak
-    reference, and the command would go on. Long waits therefore call this function every second;
-    that `exit_now` is the signal's handler shows that the first signal has arrived.
+    reference, so the command would go on. Long waits therefore call this function every second.
+    If a signal's handler is `exit_now`, the first signal has arrived.
     """
     for number, error in ERRORS.items():
         if signal.getsignal(number) is exit_now:

@@ -25,7 +25,7 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     """Run a comparison from data to tracked models.
 
     Raises:
-        FraudError: bad data, or a server that does not answer; no run is left open.
+        FraudError: the data are bad, or a server does not answer. No run is left open.
 
     """
     recipes = choose(options.profile, options.models)
@@ -61,16 +61,16 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
 
 
 def settled(futures: list[Future[Result]]) -> bool:
-    """Wait one second at most; return whether all futures are done or one has failed."""
+    """Wait for at most one second; return whether all futures are done or one has failed."""
     done, pending = wait(futures, timeout=1, return_when=FIRST_EXCEPTION)
     return not pending or any(future.exception() for future in done)
 
 
 def in_parallel(work: Callable[[Recipe], Result], recipes: list[Recipe], jobs: int) -> list[Result]:
-    """Call `work` for every recipe, the longest first, in `jobs` threads.
+    """Call `work` for every recipe in `jobs` threads, starting with the recipe that takes longest.
 
     Raises:
-        Exception: the first error of `work`; calls that have not started are cancelled.
+        Exception: the first error of `work`. Calls that have not started are cancelled.
 
     """
     pool = ThreadPoolExecutor(jobs)
@@ -83,5 +83,5 @@ def in_parallel(work: Callable[[Recipe], Result], recipes: list[Recipe], jobs: i
         pool.shutdown(wait=False, cancel_futures=True)
     for future in futures:
         if future.done() and not future.cancelled():
-            future.result()  # raises the error
+            future.result()  # raises the error of a failed call
     return [future.result() for future in futures]

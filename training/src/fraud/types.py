@@ -1,4 +1,4 @@
-"""The types that more than one sub-package uses. This module imports nothing of `fraud`."""
+"""The types that more than one sub-package uses. This module imports nothing from `fraud`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pandas as pd
 class Cost:
     """The cost of a missed fraud (`fn`) and of a false alarm (`fp`), in the same currency.
 
-    The default of `fn` is near the mean amount of a fraud in the full file, 122; the default of
-    `fp` stands for some minutes of an employee's time.
+    The default of `fn` is near 122, the mean amount of a fraud in the full file. The default of
+    `fp` is the cost of a few minutes of an employee's time.
     """
 
     fn: float = 120.0
@@ -29,12 +29,12 @@ class Options:
     Attributes:
         profile: a key of `fraud.models.recipes.PROFILES`.
         models: names of recipes, separated by commas; None trains all of the profile.
-        data: see `fraud.data.dataset.resolve`.
+        data: see `name` of `fraud.data.dataset.resolve`.
         split: `time` or `random`.
-        jobs: models that are fitted at the same time; None means one per core.
-        seed: of the split, the models and the bootstrap.
-        experiment: name in MLflow; None means that of the settings.
-        cost: chooses the thresholds.
+        jobs: number of models that are fitted at the same time; None means one per core.
+        seed: random seed of the split, the models and the bootstrap.
+        experiment: name of the experiment in MLflow; None means the one of the settings.
+        cost: each model's threshold minimises this cost.
 
     """
 
@@ -55,11 +55,11 @@ class Manifest:
     Attributes:
         hash: SHA-256 of the values, which is the data set's name.
         kind: `real` or `synthetic`.
-        source: file name or `openml:ID`.
-        source_sha256: SHA-256 of the source file; empty if there was none.
+        source: file name, `openml:ID`, or the origin of synthetic data.
+        source_sha256: SHA-256 of the source file; empty if the source is not a file.
         time_range: first and last value of `Time`, in seconds.
-        notes: the changes that cleaning made, a sentence each.
-        pushed: time in UTC, ISO 8601.
+        notes: what cleaning changed, one sentence for each change.
+        pushed: time of the push in UTC, ISO 8601.
 
     """
 
@@ -77,7 +77,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clean rows, their manifest, and notes for the user, a sentence each."""
+    """Clean rows, their manifest, and notes for the user (one sentence each)."""
 
     frame: pd.DataFrame
     manifest: Manifest
@@ -86,7 +86,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint parts of a data set: for fitting, for choosing and for the final test."""
+    """Three disjoint parts of a data set: to fit models, to choose among them, to test them."""
 
     train: pd.DataFrame
     valid: pd.DataFrame
@@ -107,11 +107,11 @@ class Recipe:
     """How to build and fit one model of a profile.
 
     Attributes:
-        name: of the model and of its run.
-        build: from seed and number of threads to an unfitted scikit-learn estimator.
+        name: name of the model and of its run.
+        build: function of seed and number of threads that returns an unfitted estimator.
         undersample: share of frauds among the rows for fitting; None uses all training rows.
-        probability: whether the scores are P(fraud); otherwise they only rank.
-        duration: estimated share of the profile's time; the longest is started first.
+        probability: whether the scores are P(fraud); otherwise they only rank rows.
+        duration: estimated fitting time relative to other recipes; the longest is started first.
 
     """
 
@@ -139,11 +139,11 @@ class Fitted:
     """A fitted model with its evaluation.
 
     Attributes:
-        estimator: of scikit-learn's interface.
-        scores: (n_test,) of the test part, which is scored once.
-        threshold: the one of least cost on the validation part.
-        metrics: of the test part; `valid_average_precision` is of the validation part and ranks
-            the models.
+        estimator: fitted estimator with scikit-learn's interface.
+        scores: (n_test,) scores of the test part, which is scored once.
+        threshold: the threshold with the least cost on the validation part.
+        metrics: metrics on the test part, except `valid_average_precision`, which is measured on
+            the validation part and ranks the models.
         interval: average precision on the test part.
         importance: (n_features,) permutation importance on the validation part, largest first.
 
@@ -175,9 +175,9 @@ class Comparison:
     Attributes:
         experiment, run: identifiers in MLflow.
         data: the data set's hash.
-        kind: of the data set, `real` or `synthetic`.
-        link: page of the run in MLflow's user interface.
-        outcomes: ordered by average precision on the validation part, best first.
+        kind: kind of the data set, `real` or `synthetic`.
+        link: address of the run's page in MLflow's user interface.
+        outcomes: outcomes ordered by average precision on the validation part, best first.
 
     """
 
@@ -195,10 +195,10 @@ class Decision:
 
     Attributes:
         model: name of the challenger's recipe.
-        version: of the challenger in the registry; None after a dry run.
-        against: version of the champion that it was compared with; None if there was none.
-        gain: difference of average precision, challenger less champion.
-        notes: what limits the comparison, a sentence each.
+        version: version of the challenger in the registry; None after a dry run.
+        against: version of the champion before the decision; None if there was no champion.
+        gain: average precision of the challenger minus that of the champion.
+        notes: what limits the comparison, one sentence each.
 
     """
 
@@ -213,7 +213,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The result of `fraud predict`: rows scored and flagged, by which version, into which file."""
+    """The result of `fraud predict`: rows scored and flagged, model version and output file."""
 
     rows: int
     flagged: int

@@ -162,7 +162,7 @@ def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None
 
 
 def wait_until_served(settings: Settings, version: str, quiet: bool = False) -> None:
-    """Wait until the endpoint serves a version, and say so."""
+    """Wait until the endpoint serves a version; print a message unless `quiet`."""
     from fraud.tracking.served import wait
 
     seconds = wait(settings, version)

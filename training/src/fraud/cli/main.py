@@ -1,4 +1,4 @@
-"""The entry point of `fraud`: defaults of the environment, signals, errors and exit codes."""
+"""The entry point of `fraud`: default environment variables, signals, errors and exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fraud import signals
 from fraud.cli.commands import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
-#: Settings of MLflow's client, unless the user has set them: fail within seconds, print nothing.
+#: Defaults for MLflow's client: it fails within seconds and prints nothing. The user's environment
+#: variables take precedence.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -26,7 +27,7 @@ DEFAULTS = {
 
 
 def as_fraud_error(error: Exception) -> FraudError | None:
-    """An error with a remedy for a full disk or a failed request, None for any other error."""
+    """Turn an error into one with a remedy; None unless it is a full disk or a failed request."""
     if isinstance(error, FraudError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -44,7 +45,7 @@ def as_fraud_error(error: Exception) -> FraudError | None:
 def run(arguments: list[str]) -> int:
     """Run the command and return its exit code (see `fraud.errors`).
 
-    Every error is one sentence on stderr; `--debug` prints the traceback above it.
+    An error is printed to stderr as one sentence; `--debug` prints the traceback above it.
     """
     debug = "--debug" in arguments
     try:
@@ -54,7 +55,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted: the open runs are marked KILLED.", err=True)
-        # Click turns every KeyboardInterrupt into Abort.
+        # Click raises Abort from KeyboardInterrupt, so the cause tells SIGTERM from Ctrl-C.
         return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except Exception as error:
         if debug:
@@ -75,5 +76,6 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # After Ctrl-C, threads that still fit a model would keep the process alive for minutes.
+    # Exit without joining threads: a thread that still fits a model would delay the exit after
+    # Ctrl-C by minutes.
     os._exit(code)

@@ -1,1 +1,1 @@
-"""Transactions: the schema, files, the bucket of data sets, the synthetic data and the split."""
+"""Transactions: schema, file readers, bucket of data sets, synthetic data and split."""

@@ -15,7 +15,8 @@ from fraud.data.store import Store
 from fraud.errors import DataError
 from fraud.types import Dataset
 
-#: Stored in manifests, so it stays as it is; the module is now `fraud.data.synthetic`.
+#: Manifests contain this text, so it does not change although the module is now
+#: `fraud.data.synthetic`.
 SYNTHETIC_SOURCE = "made by fraud.synthetic from seed 0"
 
 
@@ -31,7 +32,14 @@ def sha256_of(path: Path) -> str:
 def _checked(
     frame: pd.DataFrame, name: str, *, kind: str, source: str, source_sha256: str = ""
 ) -> Dataset:
-    """Clean rows and describe them; `name` is for messages, the rest for the manifest."""
+    """Clean rows and make their manifest.
+
+    Args:
+        frame: n rows of numbers.
+        name: name of the data set, for error messages.
+        kind, source, source_sha256: see `Manifest`.
+
+    """
     cleaned = schema.clean(frame, name)
     manifest = describe(
         cleaned.frame, kind=kind, source=source, source_sha256=source_sha256, notes=cleaned.notes
@@ -51,10 +59,10 @@ def from_file(path: Path) -> Dataset:
 
 
 def from_name(name: str) -> Dataset:
-    """Read and check the argument of `fraud data push`, a file's path or `openml:ID`.
+    """Read and check a data set that is named by a file's path or by `openml:ID`.
 
     Raises:
-        DataError: the data cannot be read or downloaded, or fail a check.
+        DataError: the data cannot be read or downloaded, or a check fails.
 
     """
     if name.startswith(openml.SCHEME):
@@ -80,11 +88,12 @@ def latest(store: Store) -> Dataset | None:
 
 
 def resolve(name: str | None, store: Store) -> Dataset:
-    """Get the rows to train on; a data set that is not in the bucket yet is stored there.
+    """Get the data set to train on; store it in the bucket if it is not there yet.
 
     Args:
-        name: a hash or its beginning (4 digits or more), `latest`, `synthetic` or the path of a
-            file; None means the latest data set, or the synthetic one if there is none.
+        name: a hash or its beginning (4 digits or more), `latest`, `synthetic`, `openml:ID` or
+            the path of a file. None means the newest real data set in the bucket, or the
+            synthetic one if the bucket has no real one.
         store: the bucket.
 
     Raises:

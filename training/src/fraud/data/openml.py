@@ -11,7 +11,7 @@ SCHEME = "openml:"
 
 
 def fetch(name: str) -> pd.DataFrame:
-    """Download `openml:ID`; cells without a number become NaN.
+    """Download the data set `openml:ID`; cells that are not numeric become NaN.
 
     Raises:
         DataError: `name` has no valid identifier, or the download fails.

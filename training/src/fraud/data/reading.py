@@ -44,8 +44,8 @@ def as_data_errors(path: Path, names: list[str] | None = None) -> Iterator[None]
     """Turn pyarrow's errors in the block into DataError.
 
     Args:
-        path: of the file, for messages.
-        names: of the file's columns, as far as they are known.
+        path: path of the file, for error messages.
+        names: names of the file's columns, if they are known, for error messages.
 
     """
     try:
@@ -72,7 +72,7 @@ def _data_error(path: Path, message: str, names: list[str]) -> DataError:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[pa.NativeFile]:
-    """Open a CSV file for reading; a gzipped one is unpacked."""
+    """Open a CSV file for reading; a gzipped file is decompressed."""
     compression = "gzip" if first_bytes(path)[:2] == GZIP else None
     with pa.input_stream(str(path), compression=compression) as stream:
         yield stream
@@ -91,9 +91,9 @@ def csv_options(names: list[str], wanted: list[str], threads: bool = True) -> di
     Empty cells become NaN.
 
     Args:
-        names: of all columns of the file, in order.
+        names: names of all columns of the file, in order.
         wanted: names of the columns to read.
-        threads: whether pyarrow uses several.
+        threads: whether pyarrow uses several threads.
 
     """
     return {
@@ -107,13 +107,13 @@ def csv_options(names: list[str], wanted: list[str], threads: bool = True) -> di
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a CSV file, gzipped or not; its header is checked first."""
+    """Check the header of a CSV file, gzipped or not, and read the file."""
     names = csv_header(path)
     check_columns(names, str(path))
     with as_data_errors(path, names):
         try:
             return _parse_csv(path, names, threads=True)
-        except pa.ArrowInvalid:  # without threads, pyarrow's message names the row
+        except pa.ArrowInvalid:  # retry: pyarrow's message names the row only without threads
             return _parse_csv(path, names, threads=False)
 
 
@@ -125,7 +125,7 @@ def _parse_csv(path: Path, names: list[str], threads: bool) -> pd.DataFrame:
 
 
 def check_types(schema: Iterable[pa.Field], path: Path) -> None:
-    """Raise DataError for a Parquet column that has no numbers."""
+    """Raise DataError if a Parquet column is not numeric."""
     for field in schema:
         kind = field.type
         number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
@@ -137,7 +137,7 @@ def check_types(schema: Iterable[pa.Field], path: Path) -> None:
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file; its schema is checked first."""
+    """Check the schema of a Parquet file and read the file."""
     with as_data_errors(path):
         schema = pq.read_schema(path)
     check_columns(schema.names, str(path))
@@ -148,13 +148,13 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a file of labelled transactions; `fraud.data.schema.clean` checks the values.
+    """Read a file of labelled transactions. The values are not checked: use `schema.clean`.
 
     Returns:
         n rows with the columns of `COLUMNS`, in any order.
 
     Raises:
-        DataError: the file cannot be read, or its columns are not those of the schema.
+        DataError: the file cannot be read, or its columns do not match the schema.
 
     """
     return read_parquet(path) if first_bytes(path) == PARQUET else read_csv(path)

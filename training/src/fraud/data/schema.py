@@ -1,4 +1,4 @@
-"""The schema of the credit card data, and the checks on every data set.
+"""The schema of the credit card data, and the checks that every data set must pass.
 
 Source: Dal Pozzolo et al., *Calibrating probability with undersampling for unbalanced
 classification*, 2015; Kaggle lists the data as `mlg-ulb/creditcardfraud`.
@@ -13,8 +13,8 @@ import pandas as pd
 
 from fraud.errors import DataError
 
-#: Seconds since the first transaction. It orders the rows and is no feature: after a split by
-#: time, the validation and test parts have only values that training never saw.
+#: Seconds since the first transaction. This column orders the rows. It is not a feature, because
+#: after a split by time, its values in the validation and test parts never occur in training.
 TIME = "Time"
 LABEL = "Class"
 FEATURES = [f"V{i}" for i in range(1, 29)] + ["Amount"]
@@ -27,7 +27,7 @@ class Clean:
 
     Attributes:
         frame: `Time`, `V1`…`V28`, `Amount` as float64 and `Class` as int8, ordered by `Time`.
-        notes: the changes that were made, a sentence each.
+        notes: what cleaning changed, one sentence for each change.
 
     """
 
@@ -41,13 +41,13 @@ def check_columns(
     """Check the names of the columns, in any order.
 
     Args:
-        names: of the columns.
-        source: file name or the like, for messages.
-        required: names that must be there.
+        names: names of the columns.
+        source: name of the file or data set, for error messages.
+        required: names that must be present.
         extra: whether other columns are allowed.
 
     Raises:
-        DataError: a column is there twice, is missing, or is not allowed.
+        DataError: a column occurs twice, is missing, or is not allowed.
 
     """
     doubled = sorted({name for name in names if names.count(name) > 1})
@@ -69,16 +69,16 @@ def check_columns(
 
 
 def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
-    """Check that every cell is a finite number in float32, in which trees compute.
+    """Check that every cell is a finite float32, because tree models compute with float32.
 
     Args:
         frame: n rows of numbers.
-        source: file name or the like, for messages.
-        first: number of rows of the source before these.
+        source: name of the file or data set, for error messages.
+        first: number of rows of the source that precede `frame`.
 
     Raises:
-        DataError: a cell has no such number; the message names its row (the first below the
-            header is 1) and column.
+        DataError: a cell is not finite; the message names its column and its row (the first row
+            below the header is 1).
 
     """
     finite = np.abs(frame.to_numpy(dtype=np.float64)) <= np.finfo(np.float32).max
@@ -94,7 +94,7 @@ def check_numbers(frame: pd.DataFrame, source: str, first: int = 0) -> None:
 
 
 def check_labels(labels: pd.Series, source: str) -> None:
-    """Raise DataError unless `Class` has both 0 and 1, and no other value."""
+    """Raise DataError unless `Class` contains both 0 and 1, and no other value."""
     wrong = labels[~labels.isin([0, 1])]
     if len(wrong):
         raise DataError(
@@ -113,7 +113,7 @@ def clean(frame: pd.DataFrame, source: str) -> Clean:
 
     Args:
         frame: n rows of numbers, the columns of `COLUMNS` in any order.
-        source: file name or the like, for messages.
+        source: name of the file or data set, for error messages.
 
     Raises:
         DataError: the data set is empty, or one of the checks above fails.

@@ -1,4 +1,4 @@
-"""Split a data set into training, validation and test part, and undersample the first."""
+"""Split a data set into training, validation and test part; undersample the training part."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from fraud.data.schema import FEATURES, LABEL, TIME
 from fraud.errors import DataError
 from fraud.types import Split
 
-#: Of the training, validation and test part.
+#: Shares of the training, validation and test part.
 SHARES = (0.6, 0.2, 0.2)
-#: With fewer frauds in a part, metrics do not tell models apart.
+#: Minimum number of frauds in each part: with fewer, metrics are too noisy to rank models.
 MIN_FRAUDS = 20
 
 
 def by_time(frame: pd.DataFrame) -> pd.Series:
     """Assign each row to part 0 (first 60 % in time), 1 (next 20 %) or 2 (last 20 %).
 
-    Rows of the same second stay together.
+    Rows with the same `Time` are assigned to the same part.
     """
     cuts = frame[TIME].quantile(np.cumsum(SHARES[:2])).to_numpy()
     return pd.Series(np.searchsorted(cuts, frame[TIME], side="right"), frame.index)
@@ -27,8 +27,8 @@ def by_time(frame: pd.DataFrame) -> pd.Series:
 def at_random(frame: pd.DataFrame, seed: int) -> pd.Series:
     """Assign each row to part 0, 1 or 2 at random, with the same share of frauds in each part.
 
-    Rows that differ only in `Time` and `Class` are the same payment: they are assigned together,
-    so that no test row was already seen in training.
+    Rows that differ only in `Time` and `Class` are the same payment. They are assigned to the same
+    part, so that no test row is also a training row.
     """
     rng = np.random.default_rng(seed)
     group, _ = pd.factorize(pd.util.hash_pandas_object(frame[FEATURES], index=False))
@@ -48,7 +48,7 @@ def split(frame: pd.DataFrame, how: str, seed: int) -> Split:
     Args:
         frame: rows ordered by `Time`.
         how: `time` or `random`.
-        seed: of a random split.
+        seed: random seed, used only by `random`.
 
     Raises:
         DataError: a part has fewer than `MIN_FRAUDS` frauds.
@@ -71,13 +71,13 @@ def undersample(labels: pd.Series, share: float, seed: int) -> np.ndarray:
     """Choose all frauds and a random sample of the other rows.
 
     Args:
-        labels: (n,) of 0 and 1, of the training part.
-        share: of frauds among the chosen rows, above 0, at most 1.
-        seed: of the sample.
+        labels: (n,) values 0 and 1, the labels of the training part.
+        share: share of frauds among the chosen rows, above 0, at most 1.
+        seed: random seed of the sample.
 
     Returns:
-        Positions of the chosen rows in ascending order; all n if the share of frauds is
-        `share` or more already.
+        Positions of the chosen rows in ascending order; all n if the share of frauds is at
+        least `share` without undersampling.
 
     """
     values = labels.to_numpy()

@@ -1,7 +1,7 @@
 """The bucket of data sets: each is stored under its content hash, as Parquet with a manifest.
 
 The objects are `creditcard/HASH/data.parquet` and `creditcard/HASH/manifest.json`. The manifest is
-written last: a data set without a manifest is incomplete and is ignored.
+written last, so a data set without a manifest is incomplete and is ignored.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _as_service_errors(settings: Settings) -> Iterator[None]:
 
 
 class Store:
-    """The bucket of data sets; the S3 client reads keys and CA from the environment.
+    """The bucket of data sets. The S3 client reads its keys and CA from environment variables.
 
     Every method raises ServiceError if the object store was not reached or refused the request.
     """
@@ -95,7 +95,7 @@ class Store:
         """The manifest of the data set whose hash begins with `name`.
 
         Raises:
-            DataError: there is none, or more than one.
+            DataError: no hash begins with `name`, or more than one does.
 
         """
         found = [manifest for manifest in self.manifests() if manifest.hash.startswith(name)]
@@ -110,11 +110,11 @@ class Store:
     def push(self, frame: pd.DataFrame, manifest: Manifest) -> bool:
         """Store a clean data set.
 
-        An interrupted push leaves nothing that `manifests` returns: S3 writes objects atomically,
-        and the manifest is written last.
+        After an interrupted push, `manifests` does not return the data set, because S3 writes
+        objects atomically and the manifest is written last.
 
         Returns:
-            False if the data set was stored already.
+            Whether the data set is new; False if it was stored before.
 
         """
         base = f"{PREFIX}{manifest.hash}/"
@@ -135,7 +135,7 @@ class Store:
         """Read the rows of a data set.
 
         Raises:
-            DataError: the content does not have the hash of the manifest.
+            DataError: the content's hash differs from the manifest's.
 
         """
         with _as_service_errors(self.settings):

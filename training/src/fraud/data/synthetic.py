@@ -3,7 +3,7 @@
 Means and standard deviations are those of the public sample (356 frauds, 11,712 others). In the
 real data, frauds are shifted along one direction, some far and others hardly at all: 65 % of their
 variance lies on one axis. Here, every fraud has a *strength* between 0 (like an ordinary row) and
-about 3, so that models rank as they do on real rows.
+about 3, which scales its shift. With it, models rank in the same order as on real rows.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ import pandas as pd
 
 from fraud.data.schema import COLUMNS, FEATURES, LABEL, TIME
 
-#: Size of the full file, and its last value of `Time`.
+#: Numbers of rows and frauds in the full file, and its last value of `Time` in seconds.
 ROWS, FRAUDS, SECONDS = 284_807, 492, 172_792.0
 
-#: Standard deviation of V1 … V28 among ordinary rows.
+#: Standard deviations of V1 … V28 among ordinary rows.
 SPREAD = np.array(
     [1.73, 1.47, 1.30, 1.38, 1.30, 1.30, 1.14, 1.11, 1.07, 1.04, 1.04, 0.98, 1.00, 0.89]
     + [0.92, 0.84, 0.78, 0.81, 0.80, 0.72, 0.71, 0.68, 0.56, 0.62, 0.50, 0.52, 0.44, 0.39]
 )
-#: Mean of V1 … V28 among frauds less the mean among ordinary rows.
+#: Means of V1 … V28 among frauds minus the means among ordinary rows.
 SHIFT = np.array(
     [-4.35, 3.30, -7.07, 4.27, -2.73, -1.38, -4.98, 0.79, -2.41, -5.25, 3.40, -5.86, -0.10]
     + [-6.63, -0.16, -3.79, -5.96, -1.93, 0.63, 0.38, 0.36, 0.17, -0.02, -0.15, -0.02, 0.04]
@@ -30,7 +30,7 @@ SHIFT = np.array(
 
 
 def _times(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size,) seconds within two days, most of them between 9 and 22 h."""
+    """(size,) seconds within two days, most of them between 9:00 and 22:00."""
     hours = np.arange(48)
     weight = 1.0 + 0.85 * np.tanh(4 * np.sin((hours % 24 - 8) / 24 * 2 * np.pi) + 2)
     hour = rng.choice(hours, size=size, p=weight / weight.sum())
@@ -39,16 +39,16 @@ def _times(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) with heavy tails: an outlier is extreme in many columns at once."""
+    """(size, 28) values with heavy tails: an outlier is extreme in many columns at once."""
     tail = np.sqrt(3.0 / rng.chisquare(5.0, size=(size, 1)))
     rows: np.ndarray = rng.standard_normal((size, 28)) * tail * SPREAD
     return rows
 
 
 def _ordinary(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) ordinary rows: background, and one row in 400 is shifted in some columns.
+    """(size, 28) ordinary rows: background, with one row in 400 shifted in some columns.
 
-    On real rows, a linear model takes such outliers for frauds and trees do not.
+    These outliers imitate real rows that a linear model takes for frauds and tree models do not.
     """
     rows = _background(rng, size)
     outliers = rng.choice(size, size // 400, replace=False)
@@ -58,7 +58,7 @@ def _ordinary(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _frauds(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) frauds: background plus strength times SHIFT, plus noise that grows with both."""
+    """(size, 28) frauds: background + strength × SHIFT + noise in proportion to that product."""
     hidden = rng.random(size) < 0.15
     strength = np.where(hidden, 0.12 * rng.random(size), rng.gamma(2.6, 0.42, size))[:, None]
     noise = rng.standard_normal((size, 28)) * 0.35 * np.abs(SHIFT) * strength
@@ -72,7 +72,7 @@ def generate(rows: int = ROWS, frauds: int = FRAUDS, seed: int = 0) -> pd.DataFr
     Args:
         rows: number of rows, frauds included.
         frauds: number of frauds.
-        seed: the same seed gives the same rows.
+        seed: random seed; the same seed gives the same rows.
 
     Returns:
         (rows, 31) with the columns `COLUMNS`, ordered by `Time`.

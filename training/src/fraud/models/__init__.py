@@ -1,1 +1,1 @@
-"""Models: the recipes, how they are fitted, and how they are saved and loaded."""
+"""Models: recipes, and how models are fitted, saved and loaded."""

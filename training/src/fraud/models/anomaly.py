@@ -1,6 +1,6 @@
 """The code of a saved isolation forest: MLflow stores this file with the model.
 
-It imports nothing of `fraud`, so that the model loads where `fraud` is not installed.
+This file imports nothing from `fraud`, so the model also loads where `fraud` is not installed.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ import pandas as pd
 import skops.io
 from mlflow.models import set_model
 
-#: Types in an isolation forest that are safe to load, but are not on skops' own list.
+#: Types in an isolation forest that are safe to load although skops does not trust them by default.
 TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Anomaly(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Scores rows from 0 to 1: the fewer cuts isolate a row, the higher its score."""
+    """Score rows from 0 to 1: the fewer cuts isolate a row, the higher its score."""
 
     def load_context(self, context: Any) -> None:
         """Load the forest that is stored with the model."""
@@ -25,7 +25,7 @@ class Anomaly(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> np.ndarray:
-        """Score n rows; the result is (n,) float64."""
+        """Score n rows; return (n,) float64."""
         scores: np.ndarray = -self.forest.score_samples(model_input)
         return scores
 

@@ -1,4 +1,4 @@
-"""Fit one model on the training part and evaluate it on the other two."""
+"""Fit one model on the training part and evaluate it on the validation and test parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fraud.types import Cost, Fitted, Recipe, Split
 
 
 def fit_estimator(recipe: Recipe, parts: Split, seed: int, threads: int) -> Any:
-    """Fit a recipe on the training part: on all rows or on an undersampled choice."""
+    """Fit a recipe on the training part, undersampled if the recipe says so."""
     rows = parts.train
     if recipe.undersample is not None:
         rows = rows.iloc[undersample(rows[LABEL], recipe.undersample, seed)]
@@ -29,11 +29,11 @@ def fit(recipe: Recipe, parts: Split, seed: int, threads: int, cost: Cost) -> Fi
     """Fit a model, choose its threshold on the validation part, score the test part once.
 
     Args:
-        recipe: of the model.
-        parts: of the data set.
-        seed: of the undersampling, the estimator and the bootstrap.
-        threads: for this model; several models are fitted at the same time.
-        cost: chooses the threshold.
+        recipe: recipe of the model.
+        parts: training, validation and test part of the data set.
+        seed: random seed of the undersampling, the estimator and the bootstrap.
+        threads: number of threads for this model; other models may be fitted at the same time.
+        cost: the chosen threshold minimises this cost.
 
     """
     with threadpool_limits(limits=threads):

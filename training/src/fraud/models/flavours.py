@@ -1,12 +1,12 @@
 """Save models in MLflow's format, and read scores from the output of each flavour.
 
 `mlflow.pyfunc.load_model(…).predict(frame)` returns scores, never labels. scikit-learn's models
-return two columns, of which the second is P(fraud); XGBoost's booster returns P(fraud) alone; the
-isolation forest returns its anomaly score. `fraud_scores` reduces each to one column. The
-threshold that was chosen on the validation part is stored in the model's metadata.
+return two columns, of which the second is P(fraud). XGBoost's booster returns only P(fraud). The
+isolation forest returns its anomaly score. `fraud_scores` reduces each output to one column. The
+model's metadata contain the threshold that was chosen on the validation part.
 
-A saved model names no module of this package, so it loads where the package is not installed, and
-still loads after a module here was moved or renamed.
+A saved model refers to no module of this package. It therefore loads where the package is not
+installed, and after a module of the package was moved or renamed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from xgboost import XGBClassifier
 
 from fraud.data.schema import FEATURES
 
-#: Types in the models that are safe to load, but are not on skops' own list.
+#: Types in the models that are safe to load although skops does not trust them by default.
 TRUSTED = [
     "sklearn._loss.link.LogitLink",
     "sklearn._loss.loss.HalfBinomialLoss",
@@ -51,10 +51,10 @@ def fraud_scores(output: Any) -> np.ndarray:
     """The scores in the output of a model.
 
     Args:
-        output: (n,) or (n, 2), what `predict` or `predict_proba` returned for n rows.
+        output: (n,) or (n, 2) values that `predict` or `predict_proba` returned for n rows.
 
     Returns:
-        (n,) float64, higher is more suspect.
+        (n,) float64; a higher score is more suspect.
 
     """
     values = np.asarray(output, dtype=np.float64)
@@ -66,11 +66,11 @@ def predict_scores(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
     """Score rows with a fitted estimator of `fraud.models.recipes`.
 
     Args:
-        estimator: fitted.
+        estimator: fitted estimator.
         frame: n rows with at least the columns `FEATURES`.
 
     Returns:
-        (n,) float64, higher is more suspect.
+        (n,) float64; a higher score is more suspect.
 
     """
     if isinstance(estimator, IsolationForest):
@@ -79,7 +79,7 @@ def predict_scores(estimator: Any, frame: pd.DataFrame) -> np.ndarray:
 
 
 def signature(output: np.ndarray) -> ModelSignature:
-    """A signature with the features (float64) as input and scores like `output` as output."""
+    """A signature: input is the features as float64, output has the type and shape of `output`."""
     inputs = Schema([ColSpec(DataType.double, name) for name in FEATURES])
     outputs = Schema([TensorSpec(output.dtype, (-1, *output.shape[1:]))])
     return ModelSignature(inputs=inputs, outputs=outputs)
@@ -89,10 +89,10 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
     """Save a fitted estimator with its signature, example and pinned requirements.
 
     Args:
-        estimator: of `fraud.models.recipes`, fitted.
+        estimator: fitted estimator of `fraud.models.recipes`.
         path: a directory that does not exist yet.
-        model: MLflow's description with the model's identifier and metadata; it is completed.
-        example: some rows with at least the columns `FEATURES`.
+        model: MLflow's model description with identifier and metadata; this function adds the rest.
+        example: a few rows with at least the columns `FEATURES`.
 
     """
     rows = example[FEATURES]
@@ -123,9 +123,9 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
 def _save_isolation(
     forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
 ) -> None:
-    """Save as a Python model with the code of `anomaly.py`.
+    """Save as a Python model with the code of `anomaly.py`, which calls `score_samples`.
 
-    MLflow's flavour for scikit-learn cannot be told to call `score_samples`.
+    MLflow's flavour for scikit-learn cannot call this method.
     """
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder, "forest.skops")

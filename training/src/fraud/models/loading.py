@@ -17,7 +17,7 @@ from mlflow.models import Model
 from fraud.errors import RegistryError
 from fraud.models.flavours import fraud_scores
 
-#: From n rows to (n,) scores.
+#: A function that returns (n,) scores for n rows.
 Predict = Callable[[pd.DataFrame], np.ndarray]
 
 
@@ -26,10 +26,10 @@ class LoadedModel:
     """A model that scores rows.
 
     Attributes:
-        predict: from n rows with at least `columns`, all finite numbers, to (n,) float64, higher
-            is more suspect.
-        columns: of the model's signature, in its order.
-        metadata: stored with the model: threshold, cost, and the data and split of its training.
+        predict: takes n rows of finite numbers with at least `columns`, and returns (n,) float64;
+            a higher score is more suspect.
+        columns: columns of the model's signature, in its order.
+        metadata: what the model stores: threshold, cost, and the data and split of its training.
 
     """
 
@@ -39,7 +39,7 @@ class LoadedModel:
 
     @property
     def threshold(self) -> float:
-        """Rows with at least this score are flagged."""
+        """The lowest score that is flagged as fraud."""
         return float(self.metadata["threshold"])
 
 
@@ -51,7 +51,7 @@ def load_model(uri: str, tracking_uri: str) -> LoadedModel:
         tracking_uri: address of the tracking server.
 
     Raises:
-        RegistryError: the model has no signature or no threshold: `fraud` did not save it.
+        RegistryError: the model has no signature or no threshold, so `fraud` did not save it.
 
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,8 @@ def load_model(uri: str, tracking_uri: str) -> LoadedModel:
 
 def _predict_of(path: str, description: Model, columns: list[str]) -> Predict:
     if "xgboost" in description.flavors:
-        # Twice as fast as pyfunc, which copies the rows into a DMatrix first.
+        # Call the booster directly: pyfunc first copies the rows into a DMatrix, which takes
+        # twice as long.
         booster = mlflow.xgboost.load_model(path)
         return lambda frame: fraud_scores(
             booster.inplace_predict(frame[columns].to_numpy(), validate_features=False)

@@ -1,1 +1,1 @@
-"""MLflow: whether the server answers, the runs of a comparison and the model registry."""
+"""MLflow: a check of the server, the runs of a comparison, the registry and served versions."""

@@ -1,4 +1,4 @@
-"""Check that the tracking server answers, and explain errors of its client."""
+"""Check that the tracking server answers, and turn errors of its client into ServiceError."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STATUS_REMEDY = {
 
 
 def probe(settings: Settings, timeout: float = 10.0) -> None:
-    """Send one request that needs the server's database, before any work is done.
+    """Send one request that needs the server's database. Commands do this before any work.
 
     Args:
-        settings: name the tracking server.
-        timeout: in seconds.
+        settings: settings with the tracking server's address.
+        timeout: timeout of the request in seconds.
 
     Raises:
-        ServiceError: no answer within `timeout`, or another status than 200.
+        ServiceError: no response within `timeout`, or a status other than 200.
 
     """
     if not settings.tracking_uri.startswith("http"):
@@ -37,7 +37,7 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
     try:
         answer = requests.get(
             settings.tracking_uri + PROBE,
-            # requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
+            # Pass bytes: requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
             auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=timeout,

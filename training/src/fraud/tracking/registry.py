@@ -11,9 +11,10 @@ from fraud.errors import RegistryError
 from fraud.settings import Settings
 
 NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
-#: The tag in which serving says what became of a version, and how it begins where the version was refused.
+#: The version tag that the scoring server sets, and the beginning of its value for a version that
+#: was refused.
 SERVING, REFUSED = "serving", "refused: "
-#: Error codes of MLflow for a model or an alias that does not exist.
+#: MLflow's error codes for a model or an alias that does not exist.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -28,7 +29,7 @@ def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
 
 
 def register(client: MlflowClient, run: Run) -> str:
-    """Register the best model of a comparison and return its version; an existing one is reused."""
+    """Register the best model of a comparison, unless it is registered; return its version."""
     tags = run.data.tags
     try:
         client.create_registered_model(NAME)
@@ -50,7 +51,7 @@ def register(client: MlflowClient, run: Run) -> str:
 def move_aliases(client: MlflowClient, champion: str, previous: str | None) -> None:
     """Move the alias `champion`, and `previous` unless it is None, to these versions.
 
-    What serving said of the champion before is removed: it looks at the version again.
+    Deletes the tag of an earlier refusal, because the scoring server now checks the version again.
     """
     if client.get_model_version(NAME, champion).tags.get(SERVING, "").startswith(REFUSED):
         client.delete_model_version_tag(NAME, champion, SERVING)

@@ -21,7 +21,7 @@ from fraud.types import Context, Dataset, Fitted, Options, Outcome, Split
 
 
 class Result(NamedTuple):
-    """A model as tracked and as fitted, and its pictures (PNG) by file name."""
+    """A tracked model, its fitted estimator with evaluation, and its pictures (PNG) by file name."""
 
     outcome: Outcome
     fitted: Fitted
@@ -56,7 +56,7 @@ def run_tags(dataset: Dataset, options: Options) -> dict[str, str]:
 
 
 def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
-    """Log the data set as MLflow's run input: location, hash and size."""
+    """Log the data set as an input of the run: location, hash and size."""
     manifest = dataset.manifest
     uri = f"s3://{tracker.settings.bucket}/{PREFIX}{manifest.hash}/data.parquet"
     entity = DatasetEntity(
@@ -71,7 +71,7 @@ def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
 
 
 def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
-    """The parameters of a model's run: the estimator's, and those of the procedure."""
+    """The parameters of a model's run: those of the estimator and those of the procedure."""
     estimator = fitted.estimator
     last = estimator[-1] if hasattr(estimator, "named_steps") else estimator
     own = {key: value for key, value in last.get_params(deep=False).items() if value is not None}
@@ -87,7 +87,7 @@ def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
 
 
 def draw_model(fitted: Fitted, parts: Split) -> dict[str, bytes]:
-    """A model's pictures (PNG) by file name."""
+    """Draw a model's pictures; return the PNGs by file name."""
     name, threshold = fitted.recipe.name, fitted.threshold
     labels = parts.test[LABEL].to_numpy()
     flagged = (fitted.scores >= threshold).astype(int)
@@ -100,7 +100,7 @@ def draw_model(fitted: Fitted, parts: Split) -> dict[str, bytes]:
 
 
 def draw_comparison(models: list[Fitted], context: Context) -> dict[str, bytes]:
-    """The pictures (PNG) of all models together by file name."""
+    """Draw the pictures that compare all models; return the PNGs by file name."""
     labels, options = context.parts.test[LABEL].to_numpy(), context.options
     figures = {
         "precision_recall.png": comparison_pictures.precision_recall(labels, models, options.seed),
@@ -111,7 +111,7 @@ def draw_comparison(models: list[Fitted], context: Context) -> dict[str, bytes]:
 
 
 def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> Result:
-    """Fill one model's run: parameters, metrics, pictures, the model."""
+    """Log parameters, metrics, pictures and the model to the model's run."""
     name, options, manifest = fitted.recipe.name, context.options, context.dataset.manifest
     metadata = {
         "threshold": fitted.threshold,
@@ -131,10 +131,13 @@ def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> R
 
 
 def log_comparison(tracker: Tracker, run: str, results: list[Result], context: Context) -> None:
-    """Fill the comparison's run: the pictures of all models, the report, the best model.
+    """Log the pictures, the report and the best model's identifiers to the comparison's run.
 
     Args:
-        results: best first.
+        tracker: tracker of the comparison.
+        run: identifier of the comparison's run.
+        results: results of all models, best first.
+        context: input of the comparison.
 
     """
     best, models = results[0].outcome, [result.fitted for result in results]

@@ -14,7 +14,7 @@ from fraud.errors import NotServedError
 from fraud.settings import Settings
 from fraud.tracking.registry import NAME, REFUSED, SERVING
 
-#: Seconds that a version has to be served, between two requests, and between two looks at its tag.
+#: Seconds: the time limit, the pause between requests, and the interval between reads of the tag.
 LIMIT, PAUSE, LOOK = 180.0, 0.3, 2.0
 REMEDIES = {
     401: "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
@@ -24,10 +24,10 @@ REMEDIES = {
 
 
 def version_served(settings: Settings) -> str | None:
-    """The version that answers at the endpoint, None while none does.
+    """The version that the endpoint serves, None if it serves none.
 
     Raises:
-        NotServedError: there is no such endpoint, or the user may not use it.
+        NotServedError: the endpoint does not exist, or the user may not use it.
 
     """
     url = f"{settings.serving_url}/{quote(NAME, safe='')}/ping"
@@ -36,7 +36,7 @@ def version_served(settings: Settings) -> str | None:
     try:
         answer = requests.get(
             url,
-            # requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
+            # Pass bytes: requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
             auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=5,
@@ -52,15 +52,15 @@ def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
     """Wait until the endpoint serves a version.
 
     Args:
-        settings: name the servers.
-        version: of the model `NAME`.
-        limit: in seconds.
+        settings: settings with the addresses of the servers.
+        version: version of the model `NAME`.
+        limit: time limit in seconds.
 
     Returns:
-        The seconds that it took.
+        The time that it took, in seconds.
 
     Raises:
-        NotServedError: the version was refused, there is no endpoint, or the time is over.
+        NotServedError: the version was refused, the endpoint does not exist, or the limit passed.
 
     """
     client, start, looked = MlflowClient(settings.tracking_uri), time.monotonic(), 0.0

@@ -1,4 +1,4 @@
-"""The runs of one comparison on the tracking server; all are closed, even after an error."""
+"""The runs of one comparison on the tracking server. All runs are ended, even after an error."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fraud.settings import Settings
 
 
 class Tracker:
-    """Opens, fills and closes runs. Its methods may be called from several threads.
+    """Start runs, log to them and end them. The methods may be called from several threads.
 
     Args:
-        settings: name the tracking server.
+        settings: settings with the tracking server's address.
         experiment: name of the experiment, which is created if it is missing.
-        tags: set on every run.
+        tags: tags of every run.
 
     """
 
@@ -45,13 +45,13 @@ class Tracker:
 
     @contextmanager
     def run(self, name: str, role: str, parent: str = "") -> Iterator[str]:
-        """A run that is open while the block runs; yields its identifier.
+        """Start a run, yield its identifier, and end the run after the block.
 
-        At the end its status is FINISHED, after an error FAILED, after Ctrl-C or SIGTERM KILLED.
-        If a run without a parent fails, all runs that are still open get the same status.
+        Its status is then FINISHED, FAILED after an error, or KILLED after Ctrl-C or SIGTERM. If
+        a run without a parent fails, all open runs end with the same status.
 
         Args:
-            name: of the run.
+            name: name of the run.
             role: value of the tag `role`, `comparison` or `model`.
             parent: identifier of the parent run.
 
@@ -62,7 +62,7 @@ class Tracker:
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if parent:
-                with suppress(Exception):  # the block's own error is the one to report
+                with suppress(Exception):  # the block's error is reported, not one of _end
                     self._end(run, status)
             else:
                 self._end_all(status)
@@ -77,7 +77,7 @@ class Tracker:
         with self._lock:
             status = self._final_status
             self._open.add(run)
-        if status:  # another thread called _end_all in the meantime
+        if status:  # another thread called _end_all while the server created this run
             self._end(run, status)
             raise RuntimeError("the comparison is over")
         return run
@@ -91,7 +91,7 @@ class Tracker:
         self.client.set_terminated(run, status)
 
     def _end_all(self, status: str) -> None:
-        """Close all open runs that the server still accepts, and every run started later."""
+        """End all open runs, and every run that starts later. Errors of the server are ignored."""
         with self._lock:
             self._final_status = status
             still_open = list(self._open)
@@ -100,7 +100,7 @@ class Tracker:
                 self._end(run, status)
 
     def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Log parameters and metrics in one request, 30 to 50 times as fast as one by one."""
+        """Log parameters and metrics in one request: 30 to 50 times as fast as one request each."""
         now = time_ns() // 1_000_000
         self.client.log_batch(
             run,
@@ -113,7 +113,7 @@ class Tracker:
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_files(self, run: str, files: Mapping[str, bytes]) -> None:
-        """Upload artifacts, given by file name."""
+        """Upload contents as artifacts; `files` maps each file name to its content."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
@@ -126,8 +126,8 @@ class Tracker:
     ) -> tuple[str, int]:  # fmt: skip
         """Save a fitted model, upload it and make it an output of the run.
 
-        This is `mlflow.sklearn.log_model`, except that the run is an argument and not a property
-        of the thread, and that the model is not loaded again for a check.
+        It differs from `mlflow.sklearn.log_model` in two ways: the run is an argument, not a state
+        of the thread, and the saved model is not loaded again for a check.
 
         Returns:
             The model's identifier and its size in bytes.
