@@ -1,6 +1,6 @@
 """Measure an installation, and its peers on the same machine, and write bench/RESULTS.md.
 
-bench [--inventory FOLDER] [SUBJECT[,SUBJECT…]]; without a subject: all of SUBJECTS, in this order.
+Usage: bench [--inventory FOLDER] [SUBJECT[,SUBJECT…]]. Without a subject, all of SUBJECTS are measured in this order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUBJECTS = (
 
 
 def chosen(words: str) -> list[str]:
-    """Return the subjects that these words name, or all without words; raises RefusedError for an unknown name."""
+    """Return the named subjects, or all if none is named; raises RefusedError for an unknown name."""
     names = [word for word in words.replace(",", " ").split() if word]
     for name in names:
         if name not in SUBJECTS:
@@ -38,7 +38,7 @@ def chosen(words: str) -> list[str]:
 
 
 def refuse_small_disk(names: list[str], bench: Bench) -> None:
-    """Raise RefusedError if the machine has less free disk than one of these subjects needs."""
+    """Raise RefusedError if the machine has less free disk space than one of these subjects needs."""
     free = bench.free_gb()
     for name in names:
         needed = getattr(importlib.import_module(name), "NEEDS_GB", 1)

@@ -1,4 +1,4 @@
-"""Upload and download artifacts of 1 MB to 1 GB through the front door, and by raw S3 to MinIO."""
+"""Upload and download artifacts of 1 MB to 1 GB through NGINX and MLflow, compared with raw S3 to MinIO."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROWTH_REASON = "up to some MB the request itself takes most of the time; for la
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds for one file, medians of three rounds (of nine below 256 MB)."""
+    """Measure the seconds for one file; results are medians of three rounds, or of nine for files below 256 MB."""
     stores = {DOOR: bench.door(), RAW: bench.store()}
     table = [
         "| artifact | way | through the front door, s (rounds) | raw S3, s (rounds) | ratio |",

@@ -1,4 +1,4 @@
-"""A bare local VM for the bench, created again for each installation."""
+"""A bare local VM for the bench: Debian with only SSH and Python, created anew for each installation."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ADDRESS = "10.83.254.2"
 
 
 class Bare:
-    """A bare local VM, created again for each installation, and its inventory."""
+    """A bare local VM and its inventory. The VM is created anew for each installation."""
 
     def __init__(self, inventory: Path) -> None:
-        """inventory: of the measured installation; it is copied, with another name and address for the machine."""
+        """inventory: that of the measured installation. A copy with another VM name and address is used."""
         self.folder = ROOT / ".trackbox/bench-inventory"
         shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns(".secrets"), dirs_exist_ok=True)
         settings = json.dumps({"local_vm_name": "bench", "local_vm_address": ADDRESS, "ansible_host": ADDRESS})
@@ -31,7 +31,7 @@ class Bare:
         (self.folder / "host_vars/localhost.yml").write_text(settings.replace("ansible_host", "bench_host"))
 
     def play(self, playbook: str, *options: str) -> dict[str, Any]:
-        """Run a playbook; return the output of the callback `json`."""
+        """Run a playbook; return the output of the callback `json`. Raises RuntimeError with the failed tasks."""
         command: list[str | Path] = [
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={self.folder}",
@@ -57,27 +57,27 @@ class Bare:
         return said
 
     def remove(self, *options: str) -> None:
-        """Remove the machine, if there is one."""
+        """Remove the VM, if it exists."""
         self.play("playbooks/local-vm.yml", "--extra-vars=local_vm_state=absent", *options)
 
     def boot(self) -> None:
-        """Boot a bare machine, and keep the secrets of the machine before it."""
+        """Replace the VM by a new, bare one; keep the secrets in the inventory."""
         self.remove(f"--extra-vars=local_vm_secrets={self.folder}/none")
         self.play("playbooks/local-vm.yml")
 
     def ssh(self, command: str) -> None:
-        """Run a command on the machine; raises RuntimeError with the command's output if it fails."""
+        """Run a command on the VM; raises RuntimeError with the command's output if it fails."""
         Bench(Machine("bench", self.folder, {})).ssh(command, within=900)
 
     @property
     def bench(self) -> Bench:
-        """Return the installed machine."""
+        """Return the installation on the VM."""
         return Bench(find("bench", self.folder / ".secrets"))
 
 
 @contextmanager
 def bare(inventory: Path) -> Iterator[Bare]:
-    """Yield a bare machine; remove it and its inventory afterwards."""
+    """Yield a bare VM; remove the VM and its inventory afterwards."""
     made = Bare(inventory)
     try:
         yield made

@@ -1,9 +1,18 @@
-"""Call several servers in turns with many clients; print the seconds of each round and the milliseconds of its calls.
+"""Send requests from many clients to several servers in turns; print a JSON object with the times of each round.
 
-Standard input, as JSON: peers (name to url, experiment, and optionally user, password and ca), clients, calls (of each
-client and round), rounds, batch (metrics in a call; 0: log-metric), warm_up (calls of each client). To a peer with
-`ask` (a method, a path and a body) the clients send this request instead. To a peer with `run` they log to this run,
-and do not delete it.
+Standard input is a JSON object with these keys:
+
+peers       maps a name to a server: url, experiment, and optionally user, password and ca (a certificate's text).
+            With `ask` (method, path, body) the clients repeat this request instead of logging metrics.
+            With `run` the clients log to this run; otherwise each client creates a run and deletes it at the end.
+clients     number of clients
+rounds      number of rounds
+calls       requests of each client in a round
+warm_up     requests of each client before the first round
+batch       metrics in a request; 0 means one metric by log-metric
+
+The output maps each name to a list with one entry for each round: the seconds of the round, then the milliseconds of
+each request.
 """
 
 import base64
@@ -20,7 +29,7 @@ from urllib.parse import urlsplit
 
 
 class Door:
-    """A connection to a server, with or without a password: kept alive, or new for each request."""
+    """A connection to a server, with or without a password. It is kept alive, or opened anew for each request."""
 
     def __init__(self, url, user="", password="", ca=None, keep=True):
         """ca: the text of the authority's certificate."""
@@ -36,8 +45,8 @@ class Door:
             self.connection = http.client.HTTPConnection(host.netloc, timeout=60)
 
     def ask(self, method, path, body=b""):
-        """Send a request, and return the answer's body; raises if the status is not 200."""
-        # Like urllib3: do not use a kept-alive connection that the server has closed.
+        """Send a request and return the response's body; raises RuntimeError if the status is not 200."""
+        # As urllib3 does, reconnect if the server has closed the kept-alive connection.
         if self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
             self.connection.close()
         self.connection.request(method, path, body, self.headers)
@@ -50,18 +59,18 @@ class Door:
         return text
 
     def post(self, call, **body):
-        """Call MLflow's API."""
+        """Call the API of MLflow's runs; return the response's JSON."""
         return json.loads(self.ask("POST", f"/api/2.0/mlflow/runs/{call}", json.dumps(body).encode()))
 
 
 class Client:
-    """A client with its own connection, which logs to a run or repeats one request."""
+    """A client with a connection of its own, which logs to a run or repeats one request."""
 
     def __init__(self, peer):
         """peer: an entry of `peers` in standard input."""
         self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
         self.asked, self.run, self.own = peer.get("ask"), peer.get("run"), False
-        # Metrics that are in the run already have lower steps.
+        # Begin above the steps of the metrics that the run already contains.
         self.step = 10**8 if self.run else 0
         if not self.asked and not self.run:
             self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]
@@ -74,7 +83,7 @@ class Client:
         self.door.connection.close()
 
     def call(self, batch):
-        """Log one metric, or `batch` metrics in one call; or send the peer's request."""
+        """Send the peer's request if it has one; otherwise log one metric, or `batch` metrics in one request."""
         if self.asked:
             method, path, body = self.asked
             self.door.ask(method, path, json.dumps(body).encode() if body else b"")
@@ -89,7 +98,7 @@ class Client:
 
 
 def together(clients, calls, batch):
-    """Run all clients at once; return the milliseconds of each call, and the seconds of the round."""
+    """Run all clients at once; return the milliseconds of each request, and the seconds of the round."""
     taken, gate = [], threading.Barrier(len(clients) + 1)
 
     def work(client):

@@ -1,8 +1,15 @@
-"""Upload files to several stores and download them again; the stores take turns. Print the seconds of each round.
+"""Upload files to several stores in turns and download them again; print a JSON object with the seconds of each round.
 
-Standard input, as JSON: stores (name to url and ca, with bucket, key and secret for S3, or user and password for the
-front door; make: create the bucket), size (bytes of a file), count (files), threads, rounds. Printed: "NAME up" and
-"NAME down" to seconds.
+Standard input is a JSON object with these keys:
+
+stores      maps a name to a store: url and, for TLS, ca (a certificate's text). An S3 store also has bucket, key,
+            secret and optionally make, which creates the bucket. MLflow behind NGINX has user and password instead.
+size        size of each file in bytes
+count       number of files
+threads     number of concurrent transfers
+rounds      number of rounds
+
+The output maps "NAME up" and "NAME down" to a list of seconds, one for each round.
 """
 
 import base64
@@ -25,7 +32,7 @@ CHUNK = 1 << 20
 
 
 class Door:
-    """MLflow's artifacts, with one connection for each file, as MLflow's client does it for a large file."""
+    """MLflow's artifacts through NGINX, with one connection for each file, as MLflow's client uses for a large file."""
 
     def __init__(self, store, _):
         """store: an entry of `stores` in standard input."""
@@ -34,7 +41,7 @@ class Door:
         self.headers = {"Authorization": f"Basic {login}"}
 
     def ask(self, method, name, body=None, size=0):
-        """Send one request, and read its answer to the end."""
+        """Send one request and read the whole response."""
         connection = http.client.HTTPSConnection(self.host, context=self.trust, timeout=300, blocksize=CHUNK)
         headers = self.headers | ({"Content-Length": str(size)} if body else {})
         connection.request(method, f"/api/2.0/mlflow-artifacts/artifacts/bench/{name}", body, headers)
@@ -62,7 +69,7 @@ class S3:
     """S3 by boto3, which splits large files with its default part size."""
 
     def __init__(self, store, folder):
-        """store: an entry of `stores` in standard input; folder: for its certificate."""
+        """store: an entry of `stores` in standard input; folder: a folder to write the store's CA file to."""
         self.bucket = store["bucket"]
         authority = folder / store["bucket"]
         authority.write_text(store.get("ca", ""))
@@ -87,12 +94,12 @@ class S3:
         self.s3.download_file(self.bucket, f"bench/{name}", "/dev/null")
 
     def remove(self, name):
-        """Delete the file; the bucket keeps no versions."""
+        """Delete the file. This frees its space, because the bucket has no versioning."""
         self.s3.delete_object(Bucket=self.bucket, Key=f"bench/{name}")
 
 
 def timed(call, names, threads):
-    """Call `call` with each name, in these threads; return the seconds of all calls together."""
+    """Call `call` with each name in a pool of threads; return the seconds until all calls have ended."""
     began = time.perf_counter()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(call, names))

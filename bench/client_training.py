@@ -1,8 +1,15 @@
-"""Measure training procedures in turns on the machine: whole processes, from Python's start to their end.
+"""Run training procedures in turns on the machine; print the seconds and peak memory of each process as JSON.
 
-Standard input, as JSON: files (name to text), procedures (name to a command, in which FOLDER stands for the folder of
-the files and of transactions.csv), first (a command that is run before, and not counted), rounds, environment, ca (the
-certificate of the store's authority). Printed: for each procedure a list of runs, with seconds and peak memory in MB.
+Standard input is a JSON object with these keys:
+
+files         maps file names to texts, which are written to a folder
+procedures    maps a name to a command, in which FOLDER stands for the folder of the files and of transactions.csv
+first         a command that is run before the measurement
+rounds        number of rounds
+environment   environment variables of the commands
+ca            certificate (text) of the object store's CA
+
+The output maps each procedure to a list of [seconds, peak memory in MB], one pair for each round.
 """
 
 import json
@@ -18,7 +25,7 @@ from fraud.data import synthetic
 
 
 def run(command, environment, folder):
-    """Run a command; return its seconds and its peak memory in MB. Raises if it fails."""
+    """Run a command; return its seconds and its peak memory in MB. Raises RuntimeError if the command fails."""
     command = [word.replace("FOLDER", str(folder)) for word in command]
     with tempfile.TemporaryFile() as out:
         began = time.perf_counter()

@@ -1,11 +1,11 @@
-"""Compare the time of one `log_metric` through the front doors of several installations.
+"""Compare the time of one `log_metric` request through NGINX between several installations.
 
-Usage, on a quiet machine; ENV_FILE has the output of `make env` for an installation:
+Usage, on a quiet machine. ENV_FILE contains the output of `make env` for an installation:
 
     python3 bench/compare.py before=ENV_FILE after=ENV_FILE
 
-The installations take turns, round by round, with one kept-alive connection each. Prints a table with ratios to the
-first installation.
+The installations take turns, round by round, with one kept-alive connection each. The output is a table with ratios to
+the first installation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def peer(env: Path) -> dict[str, str]:
 
 
 def table(found: dict[str, list[list[float]]]) -> str:
-    """Return a table of the installations: the median of the rounds' medians, and its ratio to the first one's."""
+    """Return a table with p50 (the median of the rounds' medians) of each installation, and its ratio to the first."""
     lines = ["| installation | p50, ms | rounds, ms | p99, ms | ratio of p50 |", "| --- | ---: | --- | ---: | ---: |"]
     first = 0.0
     for name, rounds in found.items():

@@ -20,10 +20,10 @@ sys.path.insert(0, str(ROOT / "tests/machine"))
 
 from machine import Machine, find  # noqa: E402
 
-# On the machine: Python of the training package's environment, for clients, and MLflow's environment.
+# Paths on the machine: Python of the training package's environment, which runs the clients, and MLflow's programs.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
-# Waits until a URL answers with success; an open port is not enough, because it opens before the server answers.
+# A program that waits until a URL responds with success. It does not wait for the port, which opens earlier.
 ANSWERS = """import sys, time, urllib.request
 while True:
     try:
@@ -36,17 +36,17 @@ SQL = "mysql --user=root --batch --skip-column-names"
 
 
 class RefusedError(Exception):
-    """The measurement cannot start; the message says why, and what to do."""
+    """The measurement cannot start. The message gives the reason and a remedy."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """An installation, measured from inside, as root by SSH."""
+    """An installation that is measured from inside the machine, as root over SSH."""
 
     machine: Machine
 
     def ssh(self, command: str, given: str = "", within: int = 600) -> str:
-        """Run a command on the machine with `given` as its input; return its output."""
+        """Run a command on the machine with `given` as standard input; return its output."""
         done = subprocess.run(
             ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), self.machine.name, command],
             input=given,
@@ -60,13 +60,13 @@ class Bench:
         return done.stdout
 
     def client(self, given: object, script: str = "client.py", within: int = 600) -> dict[str, Any]:
-        """Run a script of this folder on the machine, in the clients' environment; return its output."""
+        """Run a script of bench/ on the machine, with `given` as JSON in standard input; return its output."""
         code = shlex.quote((ROOT / "bench" / script).read_text())
         found: dict[str, Any] = json.loads(self.ssh(f"{CLIENT} -c {code}", json.dumps(given), within))
         return found
 
     def ask(self, call: str, **body: object) -> Any:
-        """Call MLflow's API through the front door; return its answer."""
+        """Call MLflow's API through NGINX; return the response's JSON."""
         login = {key: value for key, value in self.door().items() if key in ("user", "password")}
         answer = self.machine.ask(f"/api/2.0/mlflow/{call}", method="POST", body=body, **login)
         if answer.status != 200:
@@ -74,7 +74,7 @@ class Bench:
         return json.loads(answer.body)
 
     def free_gb(self) -> int:
-        """Return the least free space of the disks that a measurement writes to, in GB (10^9 bytes)."""
+        """Return the smallest free space, in GB (10^9 bytes), among the disks that a measurement writes to."""
         free = self.ssh("df --output=avail -B1 /var/lib/minio /var/lib/mysql /var/tmp | tail -n +2")
         return min(map(int, free.split())) // 10**9
 
@@ -83,7 +83,7 @@ class Bench:
         return self.ssh(f"{SQL} {database}", statements)
 
     def facts(self) -> dict[str, str]:
-        """Return the day, the machine's hardware, and the versions."""
+        """Return the date, the machine's hardware, and the versions of kernel, Debian and services."""
         asked = {
             "cpu": "nproc; sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1",
             "memory": "free -g | awk '/Mem/ {print $2 \" GB\"}'",
@@ -97,7 +97,7 @@ class Bench:
 
     @property
     def database(self) -> str:
-        """Return the unit of the database server."""
+        """Return the name of the database server's unit."""
         return self.ssh("systemctl is-active --quiet mariadb && echo mariadb || echo mysql").strip()
 
     def state(self) -> dict[str, str]:
@@ -112,11 +112,11 @@ class Bench:
         return found
 
     def store(self, url: str = "http://127.0.0.1:9000") -> dict[str, str]:
-        """Return MinIO with the key of MLflow's server, as a store for client_store.py."""
+        """Return MinIO as a store for client_store.py, with the key of MLflow's server."""
         return {"url": url, "bucket": "mlflow", "key": "mlflow", "secret": self.machine.secret("mlflow_s3_secret")}
 
     def door(self) -> dict[str, str]:
-        """Return the front door as a peer for client.py."""
+        """Return NGINX as a peer for client.py."""
         m = self.machine
         password = m.settings["MLFLOW_TRACKING_PASSWORD"]
         authority = (m.secrets / "ca.crt").read_text()
@@ -124,10 +124,10 @@ class Bench:
 
     @contextmanager
     def bare(self, loop: str = "--uvicorn-opts '--loop asyncio --http h11'") -> Iterator[dict[str, str]]:
-        """Start a bare `mlflow server` with its defaults, on the same MySQL and loopback, without a password.
+        """Start a bare `mlflow server` with default settings: on loopback, with the same MySQL, without a password.
 
-        Its event loop is asyncio's, as after `pip install mlflow`. With an empty `loop` it uses uvloop and httptools,
-        which Trackbox installs.
+        It uses asyncio's event loop and h11, as after `pip install mlflow`. If `loop` is empty, it uses uvloop and
+        httptools, because Trackbox installs them.
         """
         self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_0900_bin")
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
@@ -164,7 +164,7 @@ class Bench:
 
 
 def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Return the results of each call, by rounds; the order of the calls is reversed in every second round."""
+    """Return each call's results, one for each round. Every second round runs the calls in reverse order."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
         for name in list(calls)[:: 1 if number % 2 else -1]:
@@ -173,7 +173,7 @@ def alternate(calls: dict[str, Callable[[], float]], rounds: int) -> dict[str, l
 
 
 def open_bench(inventory: Path) -> Bench:
-    """Return the installation of an inventory; raises RefusedError if there is none, or it does not answer."""
+    """Return the installation of an inventory; raises RefusedError if none is found or SSH does not respond."""
     env = inventory / ".secrets/env"
     if not env.is_file():
         raise RefusedError(

@@ -1,4 +1,4 @@
-"""A run with 1,000 to 1,000,000 values of one metric: read its history, its chart and the run, and log one value."""
+"""Read the metric history, the chart and the run, and log one value, for runs with 1,000 to 1,000,000 values."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def seed(bench: Bench, run: str, count: int) -> None:
 
 @contextmanager
 def runs(bench: Bench) -> Iterator[dict[int, str]]:
-    """Yield an empty run for each size, in an experiment of its own; afterwards delete all of it, values included."""
+    """Yield an empty run for each size, in a new experiment; afterwards delete the experiment, runs and values."""
     with bench.experiment() as number:
         made = {size: bench.ask("runs/create", experiment_id=number)["run"]["info"]["run_id"] for size in SIZES}
         try:
             yield made
         finally:
-            # One DELETE for each run: a DELETE with a subquery first sorts the rows in /tmp, 1 KB each.
+            # Use one DELETE for each run, because a DELETE with a subquery first sorts the rows in /tmp, 1 KB each.
             bench.sql("".join(f"DELETE FROM metrics WHERE run_uuid = '{run}';" for run in made.values()), "mlflow")
 
 
 def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
-    """Return a peer for client.py for each request to a run."""
+    """Return the requests to a run that are measured: their names, and what each adds to a peer for client.py."""
     api, page = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
     return {
         HISTORY: {"ask": ["GET", f"{api}/metrics/get-history?run_id={run}&metric_key=m&max_results=1000", None]},
@@ -59,7 +59,7 @@ def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
 
 
 def measure(bench: Bench) -> Result:
-    """Measure milliseconds of each request through the front door, medians of five rounds of two."""
+    """Measure the milliseconds of each request through NGINX; results are medians of five rounds of two requests."""
     settings = {"clients": 1, "calls": 2, "batch": 0, "warm_up": 1}
     door, found = bench.door(), dict[str, dict[int, list[float]]]()
     with runs(bench) as made:

@@ -1,4 +1,4 @@
-"""site.yml on a bare machine, compared with a shell script of the same steps; site.yml again; time by role and task."""
+"""Measure site.yml on a bare machine, a shell script of the same steps, and a second run of site.yml."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from report import Result, Target, spread
 sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
-# Files that both site.yml and a script write; commands create the rest: packages, environments, the certificate.
+# Files that the shell script writes with the content that site.yml gave them. Commands of the script create everything
+# else: packages, environments, the certificate.
 WRITTEN = """/etc/trackbox/minio/* /etc/trackbox/mlflow/* /etc/trackbox/training/* /etc/trackbox/firewall.nft
 /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/make-certificate /etc/mysql/mysql.conf.d/trackbox.cnf
 /etc/systemd/journald.conf.d/* /etc/systemd/system/*/trackbox.conf /etc/systemd/system/mlflow*.*
@@ -42,7 +43,7 @@ ROUNDS = 2
 
 
 def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
-    """Return each task of a run: its seconds, its role (or "playbooks"), its name."""
+    """Return the seconds, the role (or "playbooks") and the name of each task of a run."""
     found = []
     for play in said["plays"]:
         for entry in play["tasks"]:
@@ -55,7 +56,7 @@ def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
 
 
 def script(bench: Bench) -> dict[str, str]:
-    """Return, by name, the shell script with this installation's files in it, and the files that the script reads."""
+    """Return the contents by file name: the shell script, which contains this installation's files, and its inputs."""
     files = json.loads(bench.ssh(f"python3 -c {shlex.quote(READ)}", WRITTEN))
     texts = []
     for path, (mode, owner, group, content) in files.items():
@@ -84,7 +85,7 @@ def script(bench: Bench) -> dict[str, str]:
 
 
 def by_shell(at: Bare, texts: dict[str, str]) -> float:
-    """Install by the shell script; return the seconds, including the wheel's build and the copies to the machine."""
+    """Install with the shell script; return the seconds, including the wheel's build and the copying to the VM."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
@@ -104,7 +105,7 @@ def by_shell(at: Bare, texts: dict[str, str]) -> float:
 
 
 def where(said: dict[str, Any]) -> list[str]:
-    """Return two tables: the time of a run by role, and its ten slowest tasks."""
+    """Return the lines of two tables: the time of a run by role, and the run's ten slowest tasks."""
     all_tasks, roles = tasks(said), defaultdict[str, list[float]](list)
     for seconds, role, _ in all_tasks:
         roles[role].append(seconds)
@@ -117,7 +118,7 @@ def where(said: dict[str, Any]) -> list[str]:
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds on a machine with only SSH and Python; MinIO's binary is cached, packages are downloaded."""
+    """Measure seconds on a bare VM. MinIO's binary comes from the cache, all packages are downloaded."""
     found: dict[str, list[float]] = {"`site.yml`": [], "the shell script": [], "`site.yml` again": []}
     with bare(bench.machine.secrets.parent) as at:
         texts: dict[str, str] = {}

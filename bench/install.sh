@@ -1,5 +1,5 @@
-# The steps of site.yml on a bare Debian 13, as a script that runs once and checks nothing. bench/install.py sends it with
-# the files that site.yml wrote and the locks of the environments, and times the script and site.yml.
+# The steps of site.yml on a bare Debian 13, as a script that runs once and checks nothing. bench/install.py inserts the
+# files that site.yml wrote, copies the script to the machine, and compares its time with that of site.yml.
 set -euo pipefail
 umask 022
 export DEBIAN_FRONTEND=noninteractive UV_CACHE_DIR=/var/cache/trackbox/uv UV_PYTHON_DOWNLOADS=never
@@ -27,7 +27,7 @@ write() {  # arguments: PATH MODE OWNER GROUP; standard input: the content
 @FILES@
 
 apt-get update -qq
-# As mysql_repository does: MySQL's packages and their dependencies come from its source.
+# Install MySQL and its dependencies from sid, as site.yml does with mysql_repository.
 apt-get install -qq -y --no-install-recommends -t sid mysql-server
 apt-get install -qq -y --no-install-recommends ca-certificates python3-venv nginx openssl logrotate unattended-upgrades nftables
 

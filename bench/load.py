@@ -1,6 +1,6 @@
-"""Send steady load to a machine, without retries, until the file STOP exists; print counts and failures as JSON.
+"""Send a steady load to a machine, without retries, until the file STOP exists; print counts and failures as JSON.
 
-bench/load.py STOP, run with training/.venv's Python; the environment has the URL, passwords and keys.
+Usage: training/.venv/bin/python bench/load.py STOP, with the environment variables of `make env`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ slowest: Counter[str] = Counter()
 
 
 def repeat(name: str, call: Callable[[int], object]) -> None:
-    """Repeat the call until STOP exists; count the calls, and record failures and the slowest call."""
+    """Repeat the call until STOP exists; record the number of calls, the failures and the slowest call."""
     number = 0
     while not STOP.exists():
         start = time.monotonic()
@@ -45,7 +45,7 @@ def repeat(name: str, call: Callable[[int], object]) -> None:
 
 
 def main() -> None:
-    """Log metrics, search, store artifacts in MLflow and objects in S3, all at once."""
+    """Run four threads at once: log metrics, search runs, store and read artifacts, store and read S3 objects."""
     import boto3
     from botocore.config import Config
 

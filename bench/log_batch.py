@@ -1,4 +1,4 @@
-"""Metrics a second by `log_batch`, 500 in each call, with four clients: to the front door, and to a bare server."""
+"""Metrics per second by `log_batch`, 500 in each request, with four clients: through NGINX and to a bare server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MISS_REASON = (
 
 
 def measure(bench: Bench) -> Result:
-    """Measure thousands of metrics a second, medians of five rounds."""
+    """Measure thousands of metrics per second; results are medians of five rounds."""
     with bench.experiment() as number, bench.bare() as bare:
         peers = {
             "through the front door": bench.door() | {"experiment": number},

@@ -1,4 +1,4 @@
-"""`log_metric` with 1, 8 and 32 clients: through the front door, without NGINX, and with a bare `mlflow server`."""
+"""`log_metric` with 1, 8 and 32 clients: through NGINX, without NGINX, and with a bare `mlflow server`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROWTH_REASON = (
 
 
 def measure(bench: Bench) -> Result:
-    """Measure milliseconds of a call, medians of five rounds."""
+    """Measure the milliseconds of a request; results are medians of five rounds."""
     table = [
         "| server | clients | p50, ms (rounds) | p99, ms | p50, relative to the bare server |",
         "| --- | ---: | --- | ---: | ---: |",

@@ -1,4 +1,4 @@
-"""Memory of all services at rest, as PSS (a page that n processes share counts 1/n for each)."""
+"""Memory of all idle services, as PSS: a page that n processes share counts as 1/n in each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from report import Result, Target
 
 
 def measure(bench: Bench) -> Result:
-    """Measure MB of PSS by unit, 20 s after a restart."""
+    """Measure the PSS of each unit in MB, 20 s after a restart."""
     pss.refresh(bench)
     time.sleep(20)
     rows = pss.look(bench)

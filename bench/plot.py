@@ -1,4 +1,4 @@
-"""Draw a PNG for each subject with curves: time, and memory next to it. Needs training/.venv, which has matplotlib."""
+"""Draw the time and memory curves of each subject that has any into a PNG. Run it with the Python of training/.venv."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Memory of the services, as PSS (a page that n processes share counts 1/n for each)."""
+"""Memory of the services, as PSS: a page that n processes share counts as 1/n in each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from harness import ROOT, Bench
 
 UNITS = ("mysql", "mariadb", "minio", "minio-watermark", "mlflow", "mlflow-away", "nginx")
-# Prints for each unit its number of processes and their PSS in kB; processes that end meanwhile are left out.
+# Prints the number of processes and their PSS in kB for each unit, without processes that end in the meantime.
 ASK = """for unit in UNITS; do
   group=$(systemctl show --property=ControlGroup --value $unit); [ "$group" ] || continue
   for folder in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
@@ -23,12 +23,12 @@ done
 """.replace("UNITS", " ".join(UNITS))
 # Repeats ASK until standard input ends.
 WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n"
-# Names of the units' lines in plots; the other, small units are one line.
+# Names of units in plots. All other units are small and share one line.
 DRAWN = {"mysql": "database", "mariadb": "database", "minio": "MinIO", "mlflow": "MLflow"}
 
 
 def refresh(bench: Bench) -> None:
-    """Restart the services, so that they release the memory of earlier work; the database does not reload its pool."""
+    """Restart the services so that they release memory; MySQL does not reload its buffer pool from disk."""
     database = bench.database
     bench.ssh(f"systemctl stop {database} && rm -f /var/lib/mysql/ib_buffer_pool && systemctl start {database}")
     bench.ssh("systemctl restart mlflow minio nginx")
@@ -36,14 +36,14 @@ def refresh(bench: Bench) -> None:
 
 
 def look(bench: Bench) -> list[tuple[str, int, float]]:
-    """Return each unit, its number of processes, and their PSS in MB."""
+    """Return the name, the number of processes and their PSS in MB for each unit."""
     rows = [line.split() for line in bench.ssh(ASK).splitlines()]
     return [(unit, int(count), int(kilobytes) / 1024) for unit, count, kilobytes in rows]
 
 
 @contextmanager
 def most(bench: Bench) -> Iterator[dict[str, float]]:
-    """Sample three times a second during the block; afterwards the dictionary has each unit's peak, in MB."""
+    """Sample three times per second during the block; afterwards the dictionary contains each unit's peak PSS in MB."""
     found: dict[str, float] = {}
     watching = f"bash -c {shlex.quote(WATCH)}"
     command = ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), bench.machine.name, watching]
@@ -58,9 +58,9 @@ def most(bench: Bench) -> Iterator[dict[str, float]]:
 
 
 def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
-    """Return each service's peak memory during each call, in the order of the keys (the size of the work).
+    """Call the functions in order of their keys (the sizes of the work); return each service's peak PSS by size.
 
-    The services are restarted before the first call only, so memory that a service keeps after a call counts.
+    The services are restarted only before the first call, so memory that a service keeps after a call counts.
     """
     refresh(bench)
     lines = defaultdict[str, list[tuple[float, float]]](list)

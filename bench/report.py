@@ -1,4 +1,4 @@
-"""The result of a subject, its files in bench/results, and bench/RESULTS.md, which is made of these files."""
+"""The result of a subject, its files in bench/results, and bench/RESULTS.md, which is assembled from these files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Lines = dict[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Target:
-    """A measured figure and its target; `value` and `limit` are in `unit`. `at_least`: the limit is a minimum."""
+    """A measured value and its limit, both in `unit`. The limit is a maximum, or a minimum if `at_least` is true."""
 
     what: str
     value: float
@@ -41,17 +41,22 @@ class Target:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
-        """Return the cells of a row."""
+        """Return the cells of a table row in Markdown."""
         sign, met = "≥" if self.at_least else "≤", "met" if self.met else "**missed**"
         return f"{self.what} | {self.value:.2f} {self.unit} | {sign} {self.limit:g} {self.unit} | {met}"
 
 
 @dataclass
 class Result:
-    """The result of a subject: its targets, a text in Markdown, and lines to plot (name to points).
+    """The result of a subject.
 
-    memory: lines of the services' PSS, in MB, against the same x. growth_reason: why the curves rise. miss_reason: why
-    a target is missed, by a profile; printed only if one is.
+    targets: measured values and their limits
+    text: tables in Markdown
+    axes: labels of the x and y axes
+    lines: curves to plot, by name, as points
+    memory: PSS of each service in MB, as points with the same x
+    growth_reason: why the curves rise
+    miss_reason: why a target is missed, according to a profile; printed only if a target is missed
     """
 
     targets: list[Target]
@@ -97,7 +102,7 @@ def keep(name: str, result: Result, machine: dict[str, str]) -> None:
 
 def write() -> None:
     """Draw the plots, and write RESULTS.md."""
-    # Only the clients' environment has matplotlib.
+    # Run plot.py with the training package's Python, because only this environment has matplotlib.
     subprocess.run([ROOT / "training/.venv/bin/python", ROOT / "bench/plot.py"], check=True)
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     rows = [f"| {name} | {Target(**target)} |" for name, found in kept.items() for target in found["targets"]]

@@ -1,4 +1,4 @@
-"""S3 through NGINX's TLS, compared with a MinIO that has TLS itself, on the same disk with the same binary."""
+"""S3 with TLS by NGINX, compared with a second MinIO that does TLS itself, on the same disk with the same binary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISS_REASON = (
     "costs the same in both. NGINX cannot avoid the copies, because this kernel has no TLS (CONFIG_TLS)."
 )
 
-# The unit has the one setting of the installation's unit that costs time: MINIO_FS_OSYNC.
+# The unit sets MINIO_FS_OSYNC as the installation's unit does, because this setting makes MinIO slower.
 START = """set -e
 mkdir -p -m 0700 /var/lib/bench/certs /var/lib/bench/data
 cd /var/lib/bench/certs
@@ -40,7 +40,7 @@ sleep 2"""
 
 @contextmanager
 def own_tls(bench: Bench) -> Iterator[dict[str, str]]:
-    """Start a MinIO with TLS on loopback, with its default root user and its own data; yield it as a store."""
+    """Start a second MinIO with TLS on loopback, with its default root user and its own data; yield it as a store."""
     try:
         certificate = bench.ssh(
             f"bash -c '{START}'".replace("{port}", str(PORT)).replace("{console}", str(PORT + 1)), within=60
@@ -52,7 +52,7 @@ def own_tls(bench: Bench) -> Iterator[dict[str, str]]:
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds, medians of three rounds."""
+    """Measure seconds; results are medians of three rounds."""
     door = bench.store(bench.machine.settings["AWS_ENDPOINT_URL_S3"]) | {"ca": bench.door()["ca"]}
     table = [
         "| what | way | through NGINX, s (rounds) | MinIO's own TLS, s (rounds) | speed |",

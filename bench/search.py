@@ -1,4 +1,4 @@
-"""The first 100 runs, ordered by a metric or a parameter, of an experiment of 1,000, 10,000 or 100,000 runs."""
+"""Search the first 100 runs by a metric or a parameter, in experiments of 1,000, 10,000 and 100,000 runs."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def seed(bench: Bench, number: str, count: int) -> None:
 
 
 def first_page(bench: Bench, number: str, query: dict[str, object]) -> dict[str, object]:
-    """Return a peer for client.py that requests the first page of an experiment."""
+    """Return a peer for client.py whose clients request the first page of a search in an experiment."""
     body = {"experiment_ids": [number], "max_results": 100, **query}
     return bench.door() | {"ask": ["POST", "/api/2.0/mlflow/runs/search", body]}
 
 
 def measure(bench: Bench) -> Result:
-    """Measure milliseconds of a search, medians of five rounds of six."""
+    """Measure the milliseconds of a search; results are medians of five rounds of six requests."""
     asked: dict[str, dict[str, object]] = {
         "ordered": {"order_by": ["metrics.m1 DESC"]},
         "filtered and ordered": {"filter": "metrics.m1 > 0.9", "order_by": ["metrics.m1 DESC"]},

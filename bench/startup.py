@@ -1,4 +1,4 @@
-"""Seconds from a restart to the first answer: each service, a bare `mlflow server`, and the machine."""
+"""Seconds from a restart to the first successful response: each service, a bare `mlflow server`, and the machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from report import Result, Target, spread
 
 OURS, BARE, WHOLE = "MLflow", "bare `mlflow server`", "the machine, to `/healthz` 200"
 
-# Restarts a unit, waits until the URL, if there is one, answers with success, and prints the seconds.
+# Restarts a unit, waits until the URL (if one is given) responds with success, and prints the seconds.
 ASK = """import subprocess, sys, time, urllib.request
 unit, *urls = sys.argv[1:]
 began = time.monotonic()
@@ -25,12 +25,12 @@ print(time.monotonic() - began)"""
 
 
 def restart(bench: Bench, unit: str, url: str = "") -> float:
-    """Return the seconds until a unit answers again; MySQL and NGINX notify systemd themselves when they are ready."""
+    """Return the seconds until a restarted unit is ready. For MySQL and NGINX, systemctl itself waits for that."""
     return float(bench.ssh(f"python3 - {unit} {url}", ASK))
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds, medians of five rounds; of three for the machine's restart."""
+    """Measure seconds; results are medians of five rounds, and of three for the machine's restart."""
     with bench.bare() as bare:
         found = alternate(
             {
