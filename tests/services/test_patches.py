@@ -1,4 +1,4 @@
-"""The registry of changes to libraries: each entry works with the locked versions, and says so where it does not."""
+"""The registry of patches: each entry works with the locked versions, and logs a line with a version that differs."""
 
 from __future__ import annotations
 
