@@ -1,7 +1,7 @@
 """Unchanged clients: write without a pause, or check that acknowledged writes are stored.
 
 client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each acknowledged write: its data, when it was
-                                           acknowledged, and after how many seconds
+                                           acknowledged, and how many seconds it took
 client_steady.py model                     registers a model under an alias, and prints its predictions
 client_steady.py check < LINES             prints how many of these writes are stored, and lists the others
 client_steady.py score                     prints the predictions of the registered model
@@ -33,13 +33,13 @@ printing = threading.Lock()
 
 
 def tell(**what: Any) -> None:
-    """Print an acknowledged write, with the time."""
+    """Print an acknowledged write or an error as a line of JSON, with the time."""
     with printing:
         print(json.dumps({"at": time.time(), **what}), flush=True)
 
 
 def tried(call: Callable[[], object], **what: Any) -> None:
-    """Make a call, and print the write as acknowledged, or the error: the write may be stored or not."""
+    """Make a call, and print it as an acknowledged write. After an error, print the error: it may be stored or not."""
     start = time.time()
     try:
         call()
@@ -49,7 +49,7 @@ def tried(call: Callable[[], object], **what: Any) -> None:
 
 
 def write(experiment: str, seconds: float) -> None:
-    """Log metrics and artifacts in turns."""
+    """Log metrics and artifacts alternately for `seconds`."""
     end, step = time.time() + seconds, 0
     run = client.create_run(experiment).info.run_id
     while time.time() < end:
