@@ -1,4 +1,4 @@
-"""Problems of a data file that are found before a machine is installed."""
+"""`make up` finds problems of a data file before it installs a machine."""
 
 import gzip
 from pathlib import Path
