@@ -35,7 +35,7 @@ class Reply:
 
 
 def connect(machine: Machine, port: int = 443) -> ssl.SSLSocket:
-    """Connect to a port with TLS, and check the certificate as usual, because these tests do not attack it."""
+    """Connect to a port with TLS. The certificate is checked as usual: these tests do not attack it."""
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     return trust.wrap_socket(socket.create_connection((machine.address, port), timeout=10), server_hostname="localhost")
 

@@ -1,4 +1,4 @@
-"""Small models in a real registry, for the tests of the follower: valid models, and models that it must refuse."""
+"""Small models in a real registry, for the tests of the follower: good ones, and ones that must be refused."""
 
 from __future__ import annotations
 

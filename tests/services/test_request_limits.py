@@ -49,7 +49,7 @@ def test_what_is_no_compressed_body_is_an_error(body: bytes, encoding: bytes) ->
 
 
 def ask(limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = "/v1/traces") -> tuple[int, bytes]:
-    """Send a request; return the status and the body of the response."""
+    """Send a request; return the status and the body of the answer."""
     given: list[Message] = [
         {"type": "http.request", "body": body[:10], "more_body": True},
         {"type": "http.request", "body": body[10:]},

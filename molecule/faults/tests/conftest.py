@@ -1,4 +1,4 @@
-"""Import the fixtures of tests/machine, and add a fixture that cuts the power of the machine."""
+"""Imports the fixtures of tests/machine, and adds the power switch of the machine."""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ __all__ = ["Machine", "host", "machine", "power", "viewer"]
 
 @pytest.fixture(scope="session")
 def power(machine: Machine) -> Iterator[Power]:
-    """Yield an object that cuts the machine's power. Sync first, so that no data of the installation are lost."""
+    """Yield the machine's power switch, after a sync of what the installation wrote."""
     folder = ROOT / ".trackbox" / machine.name
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule create -s faults"
     os.sync()
     yield Power(machine.name, folder, machine.address)
-    # Sync the data of this test to the disk before other tests cut the power.
+    # Write to the disk what the tests have written, before other tests use the machine.
     os.sync()
