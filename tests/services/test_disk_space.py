@@ -1,4 +1,4 @@
-"""Requests that need more space than the disk has get status 507, and a status of 500 is explained by its cause."""
+"""Requests that need more space than the disk has get status 507. A status of 500 is replaced if its cause is known."""
 
 from __future__ import annotations
 

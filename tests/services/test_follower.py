@@ -151,7 +151,7 @@ def test_a_moved_alias_switches_and_the_version_before_is_back_without_a_new_pro
         assert (process.process.pid, process.starts) == (number, 1)
         registry.point(third)
         until(lambda: answering(follower) == third)
-        # The second version is now neither live nor previous, so its process must stop and its files are deleted.
+        # The second version is now neither live nor previous, so its process must stop and its files must be deleted.
         until(lambda: len(units.processes) == 2 and not follower.version(second).folder.exists())
         assert not (follower.links.folder / f"by-number/{second}.sock").is_symlink()
 
@@ -371,7 +371,7 @@ def test_decisions_that_change_on_logged_rows_are_counted(settings: Settings, re
             replay.remember(settings, log.parent.name, file)
         registry.point(second)
         until(lambda: answering(follower) == second)
-        # The weight 1 gives a score of 0.8 at a = 1.5 + ln 4. Between 1.5 and this value, the decision changes.
+        # The score is 0.5 at a = 1.5, and 0.8 at a = 1.5 + ln 4. Between these values the decision changes.
         wanted = sum(1.5 <= value < 1.5 + 1.3862943611 for value in values)
         text = f"Of 1,000 real rows {wanted} decisions change from version {first} to version {second}."
         assert status(settings, registry)["comparison"] == text

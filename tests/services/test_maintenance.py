@@ -67,7 +67,7 @@ def test_a_schema_is_created_once_with_its_index(
     # Simulate a creation that was interrupted after the first table.
     create_engine(uri).connect().exec_driver_sql("CREATE TABLE experiments (experiment_id INTEGER)")
     if gone:
-        # Name a function that does not exist: MLflow's own store still needs the real one.
+        # Let the patch look for a name that does not exist. The real function stays, because MLflow's store needs it.
         monkeypatch.setattr(patches.CREATE_TABLES, "needs", ("mlflow.store.db.utils:_initialize_tables_of_old",))
     given = ("site.yml", uri, revision, OLDEST)
     assert say(capsys, *given) == "created utf8mb4_0900_bin"

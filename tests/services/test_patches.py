@@ -1,4 +1,4 @@
-"""The registry of patches: each entry works with the locked versions, and logs a line with a version that differs."""
+"""Each patch works with the locked versions of the libraries. If a library lacks an attribute, one line is logged."""
 
 from __future__ import annotations
 

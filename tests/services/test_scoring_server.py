@@ -133,7 +133,7 @@ def test_the_log_has_what_was_asked_and_answered(server: Server, row: dict[str, 
     assert list(first.iloc[4:33]) == row["dataframe_split"]["data"][0]
     assert [first["score"]] == reply.json["predictions"]
     assert first["decision"] == int(first["score"] >= THRESHOLD)
-    # MLflow's functions read text as numbers; the log has them, too.
+    # MLflow's functions convert text to numbers, and the log must contain these numbers.
     assert list(found.loc["slow", "V3"]) == [2.0, 2.0]
     assert list(found.loc["slow", "score"]) == slow.json["predictions"]
 

@@ -1,4 +1,4 @@
-"""MLflow's server with forked workers on inherited sockets, and without a patch if the library lacks an attribute."""
+"""MLflow's server with forked workers on inherited sockets. It also runs if a library lacks an attribute of a patch."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_without_a_name_mlflow_serves_as_it_is_and_the_log_says_so_once(
 
 
 def removable(entry: patches.Patch) -> str:
-    """Return an attribute that the entry needs and that MLflow and SQLAlchemy work without."""
+    """Return an attribute that the patch needs, but MLflow and SQLAlchemy do not."""
     others = {
         "DRAIN": "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
         "METRIC_PAGE": "sqlalchemy.sql.selectable:GenerativeSelect._limit",

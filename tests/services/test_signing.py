@@ -60,7 +60,7 @@ def test_a_browser_saves_an_artifact_under_its_name(name: str) -> None:
 
 
 def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -> None:
-    """MLflow spools a file that a new route downloads with another method: check such a route before an upgrade."""
+    """If this test fails, a route of MLflow downloads files with another method, and spools them. Patch that method."""
     import mlflow.server
 
     called = set()
