@@ -34,8 +34,8 @@ class Outcome:
 
     status: int
     text: str
-    messages: dict[str, list[str]] = field(default_factory=dict)  # of failed tasks, by host
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # ok, changed, failures …, by host
+    messages: dict[str, list[str]] = field(default_factory=dict)  # Error messages of failed tasks, by host.
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Numbers of ok, changed, failures …, by host.
 
     def refused(self, host: str) -> str:
         """Return the error message for the host; check that it is the only one, and that nothing was changed."""

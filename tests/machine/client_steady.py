@@ -26,7 +26,7 @@ import numpy as np
 from mlflow.entities import Metric
 from sklearn.linear_model import LogisticRegression
 
-METRICS = 50  # in a call
+METRICS = 50  # number of metrics in a call
 QUESTIONS = np.array([[0.1, 0.2], [0.9, 0.4], [0.5, 0.5], [0.3, 0.8]])
 client = mlflow.MlflowClient()
 printing = threading.Lock()

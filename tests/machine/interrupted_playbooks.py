@@ -60,7 +60,10 @@ def kill(
     by: int = signal.SIGKILL,
     gone: Path | None = None,
 ) -> None:
-    """Run a playbook; send it the signal `by` once the command `when` succeeds there and the file `gone` is deleted."""
+    """Run a playbook; send the signal `by` once the command `when` succeeds on the machine and `gone` is deleted.
+
+    gone: a file on the controller.
+    """
     command, environment = machine.ansible(path_of(playbook), *given)
     with (
         tempfile.TemporaryFile("w+") as output,

@@ -11,7 +11,7 @@ from testinfra.host import Host
 from vm_memory import memory_of
 
 UNITS = "mysql minio mlflow nginx"
-LIMIT = "3G"  # the services use 1 GB of it
+LIMIT = "3G"  # The services use 1 GB of this memory.
 # A program that repeats the synthetic transactions until they do not fit into memory.
 MUCH = """
 import sys

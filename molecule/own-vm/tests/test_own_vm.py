@@ -19,8 +19,8 @@ CURL = f"curl --silent --max-time 30 --cacert {SECRETS}/ca.crt"
 LOGS = ["check", "install", "again"]
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # the lock for Python 3.11 does not contain the successor of this collection
-    "Create user up to this point in real play",  # check mode on a bare machine, on which the user `minio` is missing
+    "community.mysql.mysql_",  # The lock for Python 3.11 does not contain this collection's successor.
+    "Create user up to this point in real play",  # In check mode on a bare machine, the user `minio` is missing.
     "Create group up to this point in real play",
 )
 
