@@ -1,18 +1,18 @@
-# Every target is one line that you could type yourself, in a shell with `. .venv/bin/activate`.
+# Most targets run one command, which you can also type in a shell after `. .venv/bin/activate`.
 SHELL := /bin/bash
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# uv looks at neither the system's certificate authorities nor pip's index by itself.
+# By default uv ignores the system's certificate authorities and pip's package index. These variables make uv use both.
 export UV_SYSTEM_CERTS ?= 1
 INDEX := $(or $(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
 ifneq ($(INDEX),)
 export UV_DEFAULT_INDEX ?= $(INDEX)
 endif
 
-# Whose machine: make verify INVENTORY=inventory/mine
+# The inventory of the machine. For another one: make verify INVENTORY=inventory/mine
 INVENTORY ?= inventory/local
 FOLDER = $(if $(wildcard $(INVENTORY)/.),$(INVENTORY),$(patsubst %/,%,$(dir $(INVENTORY))))
-# `secrets` until a playbook has moved it.
+# Earlier releases used the folder `secrets`. The next playbook moves it to `.secrets`.
 SECRETS = $(firstword $(wildcard $(FOLDER)/.secrets $(FOLDER)/secrets) $(FOLDER)/.secrets)
 
 .PHONY: up env ssh test test-all down verify sbom bench outdated tools
@@ -33,7 +33,7 @@ test: tools .venv/done training/.venv/done  ## lint, unit tests, molecule
 test-all: tools .venv/done training/.venv/done  ## that, and what takes too long for every day
 	.ci/test --all
 
-# First: without them it ends with a sentence, before anything is installed or made.
+# A prerequisite of the tests: stop with an error message if programs are missing, before anything is installed.
 tools:
 	@.ci/tools
 
@@ -52,7 +52,7 @@ outdated: .venv/done  ## what is behind, of all that is pinned
 down: .venv/done  ## the local VM, its secrets and its network, gone
 	ansible-playbook -i inventory/local playbooks/local-vm.yml -e local_vm_state=absent
 
-# Python's venv is a package of its own on Debian.
+# Debian packages Python's venv separately, so install it if it is missing.
 .venv/done: requirements.txt roles/machine/files/uv.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ $$(id -u) = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv; } \
 	  || { echo "Python's venv is missing: install python3-venv, or name another Python: make PYTHON=python3.13" >&2; exit 1; }

@@ -1,6 +1,6 @@
-"""Print what is installed on this machine, as JSON, and change nothing.
+"""Print the software of this machine as JSON, and change nothing.
 
-The packages of the system and of each Python environment, and the modules in MinIO's binary.
+It lists the packages of the system and of each Python environment, and the Go modules in MinIO's binary.
 """
 
 import json
@@ -13,14 +13,14 @@ OPT = Path("/opt/trackbox")
 
 
 def system_packages() -> list[list[str]]:
-    """Name, version and architecture of each package of the distribution."""
+    """Return name, version and architecture of each package of the distribution."""
     shown = "--showformat=${db:Status-Status} ${Package} ${Version} ${Architecture}\n"
     lines = subprocess.run(["dpkg-query", "--show", shown], check=True, capture_output=True, text=True).stdout
     return [line.split()[1:] for line in lines.splitlines() if line.startswith("installed ")]
 
 
 def environments() -> dict[str, list[list[str]]]:
-    """Name and version of each package, by the environment under /opt/trackbox that it is in."""
+    """Return name and version of each Python package, by environment under /opt/trackbox."""
     found = {}
     for site in sorted(OPT.glob("**/lib/python3*/site-packages")):
         packages = {(one.metadata["Name"], one.version) for one in distributions(path=[str(site)])}
@@ -29,9 +29,10 @@ def environments() -> dict[str, list[list[str]]]:
 
 
 def go_modules(binary: Path) -> list[list[str]]:
-    """Path, version and checksum of each module in a Go binary: text that Go writes behind a mark.
+    """Return path, version and checksum of each module in a Go binary.
 
-    Source: Go's package debug/buildinfo. The text has lines of words between tabs; `=>` replaces the line above.
+    Go writes the modules as text after a marker (Go's package debug/buildinfo). Each line contains words separated by
+    tabs. A line with `=>` replaces the module of the line above.
     """
     data = binary.read_bytes()
     start = data.index(b"path\t", data.index(b"\xff Go buildinf:"))
@@ -48,7 +49,7 @@ def go_modules(binary: Path) -> list[list[str]]:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the JSON."""
     [binary] = OPT.glob("minio/*/minio")
     system = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     found = {

@@ -1,8 +1,8 @@
-"""Write the bill of materials of a machine, as CycloneDX 1.6: what installed.py printed comes on standard input.
+"""Write the software bill of materials of a machine as CycloneDX 1.6. Standard input is the output of installed.py.
 
     sbom.py NAME FILE
 
-The same machine gives the same file: no time and no random number is in it.
+The same machine gives the same file, because the file contains no time and no random number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from packageurl import PackageURL
 
 
 def component(kind: str, name: str, version: str, place: str, **purl: Any) -> Component:
-    """One package. kind: the purl's type. place: where it is installed."""
+    """Return the component of a package. kind: type of its package URL. place: where it is installed."""
     namespace, _, short = name.rpartition("/")
     url = PackageURL(kind, purl.pop("namespace", namespace) or None, short, version, purl or None)
     return Component(
@@ -36,7 +36,7 @@ def component(kind: str, name: str, version: str, place: str, **purl: Any) -> Co
 
 
 def components(found: dict[str, Any]) -> Iterator[Component]:
-    """Every package that was found."""
+    """Yield the component of every package that installed.py found."""
     system = found["system"]
     for name, version, architecture in found["packages"]:
         distro = f"{system['ID']}-{system['VERSION_ID']}"
@@ -57,7 +57,7 @@ def components(found: dict[str, Any]) -> Iterator[Component]:
 
 
 def bill(found: dict[str, Any], name: str) -> str:
-    """The bill of materials, as JSON. name: the machine's."""
+    """Return the bill of materials as JSON. name: the machine's name."""
     machine = Component(name=f"trackbox on {name}", type=ComponentType.PLATFORM, bom_ref="machine")
     parts = sorted(components(found), key=lambda part: str(part.bom_ref))
     bom = Bom(components=parts, metadata=BomMetaData(component=machine))
@@ -69,7 +69,7 @@ def bill(found: dict[str, Any], name: str) -> str:
 
 
 def main() -> None:
-    """Write the file, whole or not at all."""
+    """Write the file atomically."""
     name, path = sys.argv[1:]
     part = Path(f"{path}.part")
     part.write_text(bill(json.load(sys.stdin), name))

@@ -1,4 +1,4 @@
-"""Runs Ansible on this machine, with inventories of the tests."""
+"""Run playbooks on this machine with inventories that tests write."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Outcome:
 
     status: int
     text: str
-    messages: dict[str, list[str]] = field(default_factory=dict)  # of failed tasks, by host
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # ok, changed, failures …, by host
+    messages: dict[str, list[str]] = field(default_factory=dict)  # Error messages of failed tasks, by host.
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Numbers of ok, changed, failures …, by host.
 
     def refused(self, host: str) -> str:
-        """Return the sentence that refused the host; check that it is the only one, and that nothing was changed."""
+        """Return the error message for the host; check that it is the only one, and that nothing was changed."""
         assert self.status != 0, self.text
         assert "Traceback" not in self.text
         assert self.counts[host]["changed"] == 0
@@ -54,7 +54,7 @@ def play(
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run a playbook; return its result. prefix: a command that runs Ansible's command."""
+    """Run a playbook; return its result. prefix: words before Ansible's command, such as `unshare --user`."""
     ansible = str(Path(sys.executable).with_name("ansible-playbook"))
     command = [*prefix, ansible, "-i", str(inventory), str(playbook), *options]
     settings = {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json", "ANSIBLE_FORKS": "8", "ANSIBLE_CONFIG": "ansible.cfg"}
@@ -83,7 +83,7 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
-        # The result of tasks/look.yml on a bare machine, whatever the controller has installed.
+        # The result of tasks/look.yml on a bare machine, because the controller may have other packages and users.
         "machine_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}

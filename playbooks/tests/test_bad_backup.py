@@ -1,4 +1,4 @@
-"""backup.yml, restore.yml and uninstall.yml refuse impossible settings and a missing target with one sentence."""
+"""backup.yml, restore.yml and uninstall.yml refuse invalid settings and a missing target with one error message."""
 
 from __future__ import annotations
 

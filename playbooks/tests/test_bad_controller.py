@@ -1,4 +1,4 @@
-"""Bad input found on the controller: settings of the local VM, a data file, a build without network."""
+"""Checks on the controller: settings of the local VM, the data file, a build without network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ HEADER = ",".join(["Time", *(f"V{i}" for i in range(1, 29)), "Amount"])
 
 @pytest.fixture
 def localhost(tmp_path: Path) -> Path:
-    """Return an inventory with this machine alone."""
+    """Return an inventory that contains only this machine."""
     return inventory_of(tmp_path, {"localhost": {}})
 
 
 def local_vm(inventory: Path, *prefix: str, **variables: Any) -> Outcome:
-    """Run the removal of a machine that does not exist; it makes the same checks as a creation."""
+    """Remove a local VM that does not exist. A removal runs the same checks as a creation."""
     home = str(inventory.parent / "machines")
     safe = {"local_vm_state": "absent", "local_vm_home": home, "local_vm_secrets": f"{home}/secrets"}
     options = ["-e", json.dumps(safe | variables)]
@@ -55,7 +55,7 @@ def test_good_settings_of_a_local_vm_pass(localhost: Path) -> None:
 
 
 def test_a_local_vm_without_root_gets_a_sentence(localhost: Path) -> None:
-    """Run as nobody in a user namespace: this user may read the files of root."""
+    """Runs as nobody in a user namespace, because this user may still read the files of root."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")
     assert local_vm(localhost, "unshare", "--user").refused("localhost") == (
@@ -79,7 +79,7 @@ def test_a_bad_data_file_is_refused_before_a_machine_is_created(
     data = localhost.parent / "data.csv"
     if content is not None:
         data.write_text(content)
-    # If the file were accepted, the machine's name would be refused.
+    # The name is invalid, so that no machine is created even if the data file is accepted.
     outcome = play(
         ROOT / "playbooks/up.yml", localhost, "-e", "local_vm_name=../etc", environment={"FRAUD_DATA": str(data)}
     )

@@ -1,7 +1,7 @@
-"""Bad settings get one sentence with the variable, its value and the remedy, before anything is changed.
+"""Bad settings get one error message with the variable, its value and the remedy, before anything is changed.
 
-Each mistake has a host, and all hosts are this machine: they differ in variables and facts. One run of the preflight,
-with which site.yml begins, refuses all of them.
+Each mistake in mistakes.yml becomes a host. All hosts are this machine, with other variables and facts.
+One run of preflight.yml, which site.yml imports first, must refuse all of them.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
 
 
 def preflight() -> list[dict[str, Any]]:
-    """Return the preflight of site.yml, with facts that come from each host's variables."""
+    """Return the play of preflight.yml, changed so that it takes the facts from each host's variables."""
     path = ROOT / "playbooks/preflight.yml"
     [_, play] = yaml.safe_load(path.read_text())
-    # The play is run from another folder.
+    # The play runs from another folder, so its relative paths become absolute.
     play["vars_files"] = [str(path.parent / name) for name in play["vars_files"]]
     given = {name: "{{ given_facts." + name + " }}" for name in FACTS}
     say = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **given}}
@@ -35,14 +35,14 @@ def preflight() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Listen on a port of loopback."""
+    """Listen on a free port of loopback; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         yield holder.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, port: int) -> Outcome:
-    """Run the preflight once, on all hosts."""
+    """Run the play once, for all hosts."""
     folder = tmp_path_factory.mktemp("bad_input")
     machines = {
         name: {

@@ -1,4 +1,4 @@
-"""playbooks/rotate-secrets.yml refuses a name that no secret has, with one sentence, and changes nothing."""
+"""playbooks/rotate-secrets.yml refuses unknown names of secrets with one error message, and changes nothing."""
 
 from __future__ import annotations
 

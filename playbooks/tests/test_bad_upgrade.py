@@ -1,4 +1,4 @@
-"""playbooks/upgrade.yml refuses impossible settings, and a host without an installation, with one sentence."""
+"""playbooks/upgrade.yml refuses invalid settings, and a host without an installation, with one error message."""
 
 from __future__ import annotations
 

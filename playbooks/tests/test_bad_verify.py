@@ -1,4 +1,4 @@
-"""playbooks/verify.yml refuses a machine without an installation, and an unknown name, with one sentence."""
+"""playbooks/verify.yml refuses a machine without an installation, and unknown names, with one error message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_run import ROOT, Outcome, inventory_of, play
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """Return an inventory with this machine, as if it had been installed from here."""
+    """Return an inventory with this machine, and with the file that site.yml leaves after an installation."""
     (tmp_path / ".secrets").mkdir()
     (tmp_path / ".secrets/env").touch()
     return inventory_of(tmp_path, {"vm": {}})

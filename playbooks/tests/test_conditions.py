@@ -1,7 +1,7 @@
-"""Every condition in YAML is a boolean: ansible-core 2.19 fails if it is a list, a text or a number.
+"""Every condition in YAML is a boolean, because ansible-core 2.19 fails if it is a list, a text or a number.
 
-The test parses a condition without running it. A comparison or a test is boolean. A variable may be anything, unless
-all its definitions are boolean expressions.
+The test parses each condition without evaluating it. A comparison and a Jinja test are boolean. A variable is boolean
+only if all its definitions are boolean expressions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ JINJA = Environment(autoescape=True)
 
 
 def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bool:
-    """Return whether an expression is always boolean; known: variables that are boolean."""
+    """Return whether an expression is always boolean. known: names of boolean variables."""
 
     def all_are(*parts: nodes.Node | None) -> bool:
         return all(is_boolean(part, known) for part in parts)
@@ -49,7 +49,7 @@ def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bo
 
 
 def expression(text: str) -> nodes.Node | None:
-    """Return the expression of a template; None if the template has more than one expression, or none."""
+    """Return the expression of a template; None unless the template is exactly one expression."""
     try:
         match JINJA.parse(text.strip()).body:
             case [nodes.Output(nodes=[found])]:
@@ -73,7 +73,7 @@ def conditions(loaded: Any) -> Iterator[str]:
 
 
 def definitions(loaded: Any) -> Iterator[tuple[str, str]]:
-    """Yield every private variable in the parsed content of a file, with its definition."""
+    """Yield name and definition of every private variable in the parsed content of a file."""
     if isinstance(loaded, list):
         for part in loaded:
             yield from definitions(part)
@@ -96,7 +96,7 @@ def known() -> Collection[str]:
 
 
 def files() -> Iterator[Path]:
-    """Yield the files with tasks."""
+    """Yield the YAML files that contain tasks."""
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.yml")):
         if path.parent.name in ("playbooks", "tasks", "handlers") or path.name in ("prepare.yml", "converge.yml"):
             yield path

@@ -1,4 +1,4 @@
-"""Problems of a data file that are found before a machine is installed."""
+"""`make up` finds problems of a data file before it installs a machine."""
 
 import gzip
 from pathlib import Path
@@ -11,7 +11,7 @@ ROW = ",".join(["1"] * len(COLUMNS))
 
 
 def written(path: Path, text: str) -> str:
-    """Write the text, compressed if the name says so; return the path."""
+    """Write the text, compressed with gzip if the name ends in .gz; return the path."""
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(text.encode()))
     else:

@@ -1,4 +1,4 @@
-"""In the documentation each relative link has a target, and each page of docs/ is in the index."""
+"""The target of each relative link in the documentation exists, and the index lists each page of docs/."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def missing(page: Path, target: str) -> bool:
-    """Return whether the file, or the heading in it, does not exist."""
+    """Return whether the target's file, or the heading in it, does not exist."""
     name, _, anchor = target.partition("#")
     file = page.parent / name if name else page
     return not file.exists() or bool(anchor and anchor not in anchors(file))

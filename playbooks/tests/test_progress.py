@@ -1,4 +1,4 @@
-"""The screen is never silent for long: a task's name appears when the task starts, on a terminal and in a pipe."""
+"""Ansible prints a task's name when the task starts, and reports slow tasks, on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TASKS = [
     },
 ]
 
-# Each line of output, with the seconds since the start.
+# Lines of output, each with the seconds since the start.
 Lines = list[tuple[float, str]]
 
 
 def run(folder: Path, terminal: bool) -> Lines:
-    """Run the playbook in this repository, on a terminal or in a pipe; return the lines with their times."""
+    """Run a playbook with this repository's ansible.cfg, on a terminal or in a pipe; return its timed output lines."""
     (folder / "parts").mkdir()
     playbook = folder / "play.json"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": TASKS}]))

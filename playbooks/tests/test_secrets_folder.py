@@ -29,7 +29,7 @@ PLAYBOOKS = [
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """Return a folder with an inventory, and with secrets in the folder of an earlier release."""
+    """Return a folder with an inventory, and with secrets in `secrets`, the folder of an earlier release."""
     inventory_of(tmp_path, {"vm": {}})
     (tmp_path / "secrets").mkdir(0o700)
     (tmp_path / "secrets/admin_password").write_text(PASSWORD)
@@ -116,7 +116,7 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
 
 
 def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
-    """No new password is generated: neither in check mode, which moves nothing, nor in a play without the move."""
+    """No new password is generated: not in check mode, which moves nothing, and not in a play without the move."""
     load = {"name": "lifecycle", "tasks_from": "unlock", "public": True}
     ask = [
         {
@@ -147,7 +147,7 @@ def test_every_playbook_that_reads_secrets_begins_with_the_move() -> None:
     assert {path.stem for path in (ROOT / "playbooks").glob("*.yml")} == {*PLAYBOOKS, "preflight", *others}
     for name in ["preflight", *PLAYBOOKS]:
         [first, *_] = yaml.safe_load((ROOT / f"playbooks/{name}.yml").read_text())
-        # site.yml begins with the preflight.
+        # site.yml imports preflight.yml first, and preflight.yml imports begin.yml.
         wanted = "preflight.yml" if name == "site" else "begin.yml"
         assert first["ansible.builtin.import_playbook"] == wanted, name
 
@@ -170,7 +170,7 @@ def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path) -> 
 
 
 def test_the_example_has_the_layout_that_the_docs_use(tmp_path: Path) -> None:
-    """A vault.yml in the same folder does not hide its settings."""
+    """Ansible reads main.yml and vault.yml of the folder group_vars/all together."""
     subprocess.run(["cp", "-r", ROOT / "inventory/example", tmp_path / "mine"], check=True)
     (tmp_path / "mine/group_vars/all/vault.yml").write_text("vault_ada_password: geheim\n")
     said = run("ansible-inventory", "-i", tmp_path / "mine", "--host", "trackbox", config=ROOT / "ansible.cfg")

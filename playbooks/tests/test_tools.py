@@ -1,4 +1,4 @@
-"""`make test` installs the programs that it needs, or names the missing ones, so that it skips no test."""
+"""`make test` installs missing programs, or names them and stops, so that no test is skipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACKAGES = "chromium git openssl procps openssh-client shellcheck testssl.sh"
 
 
 def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.CompletedProcess[str]:
-    """Run .ci/tools with only these programs in PATH. prefix: a command that runs it."""
+    """Run .ci/tools with only these programs in PATH. prefix: words before the command, such as `unshare --user`."""
     for name in programs:
         (folder / name).symlink_to(shutil.which(name) or "/bin/true")
     command = [*prefix, "/bin/sh", str(ROOT / ".ci/tools")]
@@ -23,7 +23,7 @@ def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.Complet
 
 def test_make_test_begins_with_the_tools() -> None:
     for target in ("test", "test-all"):
-        # Within `make test`, make would first print the folder that it enters.
+        # If this test runs within `make test`, make would first print the name of the folder that it enters.
         command = ["make", "--dry-run", "--no-print-directory", target]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.splitlines()[0] == ".ci/tools"
@@ -44,7 +44,7 @@ def test_on_another_distribution_it_names_the_missing_programs(tmp_path: Path) -
 
 
 def test_an_ordinary_user_gets_the_command_to_type(tmp_path: Path) -> None:
-    """Run as nobody in a user namespace: this user may read the files of root."""
+    """Runs as nobody in a user namespace, because this user may still read the files of root."""
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")

@@ -1,4 +1,4 @@
-"""All routes by which MLflow sends an artifact: of a run, a model version, a logged model and a trace."""
+"""All routes on which MLflow sends an artifact: of a run, a model version, a logged model and a trace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = str(uuid.uuid4())  # attachments of traces have a UUID as name
 
 @dataclass(frozen=True)
 class Door:
-    """The front door with the admin's password. A route is a path and query that ends in the artifact's name."""
+    """NGINX, with the admin's password. routes: path and query up to the artifact's name. folders: for uploads."""
 
     machine: Machine
     routes: dict[str, str]
@@ -47,17 +47,17 @@ class Door:
             return Answer(response.status or 0, response.headers, response.read())
 
     def call(self, path: str, **body: Any) -> dict[str, Any]:
-        """Make an API call, which must succeed; return its answer."""
+        """Make an API call, which must succeed; return the decoded response."""
         answer = self.ask("POST", path, json.dumps(body).encode(), Content_Type="application/json")
         assert answer.status == 200, answer.body
         return dict(json.loads(answer.body))
 
     def put(self, route: str, name: str, body: bytes) -> Answer:
-        """Upload an artifact to the place that a route reads."""
+        """Upload an artifact to the folder from which a route reads."""
         return self.ask("PUT", f"/api/2.0/{STORE}{self.folders[route]}/{quote(name)}", body)
 
     def get(self, route: str, name: str, method: str = "GET", **headers: str) -> Answer:
-        """Request an artifact by a route."""
+        """Request an artifact on a route."""
         safe = "/" if STORE in self.routes[route] else ""
         return self.ask(method, self.routes[route] + quote(name, safe=safe), None, **headers)
 
@@ -67,7 +67,7 @@ NAMES = ["artifacts", "ajax artifacts", "run", "old run", "model version", "logg
 
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    """Yield the front door with a run, a model version, a logged model and a trace; delete them afterwards."""
+    """Create a run, a model version, a logged model and a trace; yield NGINX with their routes; delete them."""
     door, name = Door(machine, {}, {}), f"artifacts-{uuid.uuid4().hex}"
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]

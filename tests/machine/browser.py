@@ -23,7 +23,7 @@ class Browser:
     def __init__(self, profile: Path, user: str, password: str) -> None:
         """Start Debian's Chromium. profile: an empty folder; user, password: sent with each request."""
         assert shutil.which("chromium"), "chromium is missing: apt install chromium"
-        # Chromium reads commands from file descriptor 3 and writes answers to 4.
+        # Chromium reads commands from file descriptor 3 and writes responses to 4.
         theirs_in, self.commands = os.pipe()
         self.answers, theirs_out = os.pipe()
         flags = [
@@ -119,13 +119,13 @@ class Browser:
         return str(self.run(f"document.body ? {WORDS} : ''"))
 
     def complaints(self) -> list[str]:
-        """Return the page's errors, violations of the content policy, and answers with a status of 400 or more."""
+        """Return the page's errors, violations of the content policy, and responses with a status of 400 or more."""
         found = []
         for event in self.events:
             params = event["params"]
             if event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
                 if params["entry"]["source"] == "network":
-                    continue  # the event of the answer has its status
+                    continue  # the event of the response contains the status
                 found.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             elif event["method"] == "Runtime.exceptionThrown":
                 found.append(str(params["exceptionDetails"].get("exception", params))[:500])

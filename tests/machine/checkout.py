@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy what git tracks, and what it would track, into a folder."""
+    """Copy all files of the checkout that git does not ignore into a folder."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
     for name in filter(None, listed.split("\0")):
@@ -22,7 +22,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path, status: int = 0) -> str:
-    """Run one of Ansible's commands in a folder, which is its home and has its collections; return its output."""
+    """Run one of Ansible's commands in a folder, with the folder as HOME and its collections; return the output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     own |= {"HOME": str(folder), "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections")}
     own["MOLECULE_PROJECT_DIRECTORY"] = str(ROOT)

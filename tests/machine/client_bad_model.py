@@ -1,4 +1,4 @@
-"""Register a version of `fraud` that is a pickle which runs a command when it is loaded; print its number."""
+"""Register a version of the model `fraud` whose pickle file runs a command when it is loaded; print the version."""
 
 import os
 import pickle

@@ -1,7 +1,7 @@
-"""Send requests to the front door without pause until standard input ends, then print counts and failures as JSON.
+"""Send requests to NGINX without pause until standard input ends, then print counts and failures as JSON.
 
-A request on a new connection is sent once. A request on a kept-alive connection that the server has closed is sent
-again on a new one, as browsers and clients do. MLflow's own client logs a metric at each step; all of them must be
+A request on a new connection is sent once. If the server has closed a kept-alive connection, the request is sent again
+on a new connection, as browsers and clients do. MLflow's own client logs a metric at each step, and all metrics must be
 stored.
 """
 
@@ -22,7 +22,7 @@ failed: list[str] = []
 
 
 def ask(name: str, *, keep: bool, pause: float) -> None:
-    """Request /healthz, with a new connection for each request, or a kept-alive one."""
+    """Request /healthz until the end, on a new connection each time or, if `keep` is true, on a kept-alive one."""
     retries = urllib3.Retry(1 if keep else 0)
     pool = urllib3.PoolManager(ca_certs=CA, cert_reqs="CERT_REQUIRED", timeout=10, retries=retries)
     headers = {} if keep else {"Connection": "close"}

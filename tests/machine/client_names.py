@@ -1,7 +1,7 @@
-"""Write values under names that differ little, delete the first, and print the values before and after, as JSON.
+"""Write values under similar names, delete the first name, and print the values before and after, as JSON.
 
-Printed by kind of name: the accepted names, the answers to the refused ones, the values read, and the values read after
-the first name was deleted (null if this kind cannot be deleted).
+The JSON contains for each kind of name: the accepted names, the errors of the refused names, the values read, and the
+values read after the first name was deleted (null if this kind cannot be deleted).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Create data for each page of MLflow: two runs with curves and artifacts, a registered model. Print names as JSON."""
+"""Create data for each page of MLflow: two runs with curves and artifacts, a registered model. Print the run ids."""
 
 import json
 

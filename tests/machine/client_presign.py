@@ -1,4 +1,4 @@
-"""An unchanged boto3 presigns an address of an object for each number of seconds, and prints them as JSON.
+"""Presign an object's URL with an unchanged boto3, once for each lifetime in seconds; print the URLs as JSON.
 
 client_presign.py USER SECRET BUCKET/KEY SECONDS...
 """

@@ -1,4 +1,4 @@
-"""Rename a registered model with three versions, tags and aliases twice; print it after each, as JSON."""
+"""Rename a registered model with three versions, tags and aliases twice; print its data after each rename, as JSON."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Score a body (JSON, the first argument) by MLflow's own client of deployments; print the answer."""
+"""Send a body (JSON, the first argument) to a served model with MLflow's deployment client; print the response."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """Unchanged clients: write without a pause, or check that acknowledged writes are stored.
 
 client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each acknowledged write: its data, when it was
-                                           acknowledged, and after how many seconds
+                                           acknowledged, and how many seconds it took
 client_steady.py model                     registers a model under an alias, and prints its predictions
 client_steady.py check < LINES             prints how many of these writes are stored, and lists the others
 client_steady.py score                     prints the predictions of the registered model
@@ -26,20 +26,20 @@ import numpy as np
 from mlflow.entities import Metric
 from sklearn.linear_model import LogisticRegression
 
-METRICS = 50  # in a call
+METRICS = 50  # number of metrics in a call
 QUESTIONS = np.array([[0.1, 0.2], [0.9, 0.4], [0.5, 0.5], [0.3, 0.8]])
 client = mlflow.MlflowClient()
 printing = threading.Lock()
 
 
 def tell(**what: Any) -> None:
-    """Print an acknowledged write, with the time."""
+    """Print an acknowledged write or an error as a line of JSON, with the time."""
     with printing:
         print(json.dumps({"at": time.time(), **what}), flush=True)
 
 
 def tried(call: Callable[[], object], **what: Any) -> None:
-    """Make a call, and print the write as acknowledged, or the error: the write may be stored or not."""
+    """Make a call, and print it as an acknowledged write. After an error, print the error: it may be stored or not."""
     start = time.time()
     try:
         call()
@@ -49,7 +49,7 @@ def tried(call: Callable[[], object], **what: Any) -> None:
 
 
 def write(experiment: str, seconds: float) -> None:
-    """Log metrics and artifacts in turns."""
+    """Log metrics and artifacts alternately for `seconds`."""
     end, step = time.time() + seconds, 0
     run = client.create_run(experiment).info.run_id
     while time.time() < end:

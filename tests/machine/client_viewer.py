@@ -1,4 +1,4 @@
-"""An unchanged MLflow client of a viewer reads a run and its artifact, and tries to write. Prints the results as JSON.
+"""Read a run and its artifact, and try to write, with an unchanged MLflow client of a viewer; print results as JSON.
 
 client_viewer.py RUN
 """

@@ -19,7 +19,7 @@ from pki import Signed, sign
 
 
 def programs(folder: Path) -> Path:
-    """Return the folder of pebble, an ACME server for tests, and its DNS server, from Debian if needed."""
+    """Return the folder of pebble (a test ACME server) and its DNS server; download them from Debian if missing."""
     found = shutil.which("pebble")
     if found:
         return Path(found).parent
@@ -30,7 +30,7 @@ def programs(folder: Path) -> Path:
 
 
 def answers(url: str, trust: ssl.SSLContext) -> bytes:
-    """Wait until a server answers; return the answer's body."""
+    """Wait until a server responds; return the response body."""
     for attempt in range(50):
         try:
             with urllib.request.urlopen(url, context=trust, timeout=5) as answer:
@@ -46,7 +46,7 @@ def answers(url: str, trust: ssl.SSLContext) -> bytes:
 def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]:
     """Run an ACME server at the address `here`, which resolves every name to `there`; yield the role's variables.
 
-    Its certificates expire so soon that every check renews them.
+    Its certificates are so short-lived that each renewal check renews them.
     """
     root = sign("ACME server's own root")
     own = sign("acme", root, names=[here, "127.0.0.1"])
@@ -93,7 +93,7 @@ def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]
 
 @contextmanager
 def tls_proxy(folder: Path, certificate: Signed, here: str, there: str, ports: dict[int, int]) -> Iterator[None]:
-    """Accept TLS connections at `here`, and forward their bytes to `there` in clear text. ports: from port to port."""
+    """Accept TLS connections at `here`, and forward the bytes to `there` without TLS. ports: target by source port."""
     (folder / "proxy.pem").write_text(certificate.key() + certificate.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "proxy.pem")

@@ -3,8 +3,8 @@
 inside_cascades.py SOCKET COPY
 
 COPY is an empty schema with MLflow's tables. Each table gets two rows for each row of its parent table, so that a
-cascade over two levels meets two rows on each. Then each row with child rows is deleted, and each referenced key is
-changed, in a transaction that is rolled back. The expected rows are computed from the old rows and the constraints.
+cascade over two levels affects two rows on each level. Then the script deletes each row with child rows, and changes
+each referenced key. It rolls back after each change. The expected rows are computed from the old rows and constraints.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ numbers = itertools.count(1)
 
 
 def value(column: sqlalchemy.Column[Any]) -> Any:
-    """Return a value that no other row has."""
+    """Return a unique value for a column."""
     number, kind = next(numbers), column.type.python_type
     if kind is str:
         return f"v{number}"

@@ -1,4 +1,4 @@
-"""Helpers of the tests of interrupted playbooks: kill a playbook at a moment, and check the machine afterwards."""
+"""Helpers for tests of interrupted playbooks: kill a playbook at a given point, and check the machine afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def said(output: str) -> str:
 
 
 def options(playbook: str, folder: Path) -> list[str]:
-    """Return the options with which a playbook has something to do. folder: for a file that they name."""
+    """Return options that make a playbook change or check something. folder: for the file of MinIO's new binary."""
     given: dict[str, list[str]] = {
         "restore.yml": ["--extra-vars=restore_confirm=" + HOST],
         "rotate-secrets.yml": ["--extra-vars=rotate=mlflow_s3_secret"],
@@ -60,7 +60,10 @@ def kill(
     by: int = signal.SIGKILL,
     gone: Path | None = None,
 ) -> None:
-    """Run a playbook; signal it once the command `when` succeeds on the machine and the file `gone` is gone."""
+    """Run a playbook; send the signal `by` once the command `when` succeeds on the machine and `gone` is deleted.
+
+    gone: a file on the controller.
+    """
     command, environment = machine.ansible(path_of(playbook), *given)
     with (
         tempfile.TemporaryFile("w+") as output,
@@ -76,7 +79,7 @@ def kill(
                 time.sleep(0.02)
             early = ended(running)
         finally:
-            # Ansible's worker processes have sessions of their own.
+            # Ansible's worker processes have their own sessions, so the signal must go to each process.
             for process in [running.pid, *descendants(running.pid)] if by == signal.SIGKILL else []:
                 with suppress(ProcessLookupError):
                     os.kill(process, by)
@@ -92,7 +95,7 @@ def ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def descendants(process: int) -> list[int]:
-    """Return the identifiers of the children of a process, and of theirs."""
+    """Return the process ids of all descendants of a process."""
     children = subprocess.run(
         ["pgrep", "--parent", str(process)], capture_output=True, text=True, check=False, timeout=10
     )
@@ -101,7 +104,7 @@ def descendants(process: int) -> list[int]:
 
 
 def check_intact(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
-    """Check that the machine answers, has the artifact `work`, accepts another, and breaks no promise."""
+    """Check that /healthz is 200, the artifact equals `work`, an upload succeeds, and verify.yml finds no fault."""
     machine.wait_for_health(200, 120)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     assert machine.ask(f"{ARTIFACTS}/before.bin", **admin).body == work

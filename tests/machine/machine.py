@@ -1,4 +1,4 @@
-"""Helpers and fixtures for tests of an installed machine: TRACKBOX_VM names it; the default is that of `make up`."""
+"""Helpers and fixtures for tests of an installed machine. TRACKBOX_VM names it; the default is the VM of `make up`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "training/.venv/bin/python"
-# The names of all promises: each has a way to break it.
+# A promise is one check of verify.yml. This file breaks each of them, so it contains the names of all promises.
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
     (ROOT / "molecule/promises/tests/breakings.yml").read_text()
 )
@@ -34,7 +34,7 @@ PROMISES = sorted(name for group in BREAKINGS.values() for name in group)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Returns a redirect as the answer instead of following it."""
+    """Makes urllib return a redirect instead of following it."""
 
     def redirect_request(self, *_: object) -> None:
         """Return None: urllib then does not follow the redirect."""
@@ -42,7 +42,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer of a server."""
+    """The response of a server."""
 
     status: int
     headers: Message
@@ -59,7 +59,7 @@ class Machine:
 
     @property
     def url(self) -> str:
-        """The URL of the front door."""
+        """The URL of NGINX."""
         return self.settings["MLFLOW_TRACKING_URI"]
 
     @property
@@ -74,7 +74,7 @@ class Machine:
     def ask(
         self, path: str, *, user: str = "", password: str = "", method: str = "GET", url: str = "", body: Any = None
     ) -> Answer:
-        """Send a request, with `body` as JSON, to the front door or to `url`; return the answer."""
+        """Send a request, with `body` as JSON, to NGINX or to `url`; return the response."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             (url or self.url) + path, data, {"Content-Type": "application/json"}, method=method
@@ -119,7 +119,7 @@ class Machine:
     def play(self, *options: str, playbook: str = "site.yml", status: int = 0, within: Sequence[str] = ()) -> str:
         """Run a playbook on the machine with these options; return its output.
 
-        status: the expected exit code; within: a command that runs Ansible's command.
+        status: the expected exit code; within: words before Ansible's command, such as `env NAME=VALUE`.
         """
         command, environment = self.ansible(playbook, *options)
         done = subprocess.run(
@@ -142,11 +142,11 @@ class Machine:
         return {result["name"]: result for result in results}
 
     def run_client(self, script: str, *args: str, **other: str) -> str:
-        """Run a script of this folder in the clients' environment, with the variables of `make env` and `other`."""
+        """Run a script of this folder with the Python of training/.venv and the variables of `make env` and `other`."""
         return self.run_python(CLIENT, script, *args, **other)
 
     def run_python(self, python: Path, script: str, *args: str, **other: str) -> str:
-        """Run a script of this folder with another Python, with the variables of `make env` and `other`."""
+        """Run a script of this folder with the given Python and the variables of `make env` and `other`."""
         command = [str(python), str(Path(__file__).parent / script), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -181,7 +181,7 @@ def host(machine: Machine) -> Host:
 
 
 def which_boot(host: Host) -> str:
-    """Return the identifier of the machine's boot, or "" while the machine does not answer."""
+    """Return the boot id of the machine, or "" while SSH cannot connect."""
     try:
         return str(host.run("cat /proc/sys/kernel/random/boot_id").stdout)
     except RuntimeError:  # SSH cannot connect
@@ -204,7 +204,7 @@ VIEWER = {"name": "vera", "password": "the password of a viewer", "role": "viewe
 
 @pytest.fixture(scope="module")
 def viewer(machine: Machine) -> Iterator[dict[str, str]]:
-    """Add a viewer by Ansible; remove it after the module, because verify.yml does not expect this user."""
+    """Add a viewer with Ansible; remove it after the module, because verify.yml does not expect this user."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
     machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, VIEWER]}))
     yield {"user": VIEWER["name"], "password": VIEWER["password"]}

@@ -32,9 +32,9 @@ class Power:
     address: str
 
     def cut(self) -> float:
-        """Make the file system write nothing more, so that data not yet on the disk are lost; then kill every process.
+        """Shut down the file system, so that data not yet on the disk are lost; then kill every process.
 
-        Returns the time of the cut. Unlike after a real power cut, processes still answer for some milliseconds.
+        Returns the time of the cut. Unlike after a real power cut, processes still respond for some milliseconds.
         """
         supervisor = int((self.folder / "supervisor.pid").read_text())
         disk = os.open(self.folder, os.O_RDONLY)
@@ -56,10 +56,10 @@ class Power:
         return now
 
     def on(self, memory: str = "") -> None:
-        """Mount the file system, which replays its journal, and boot. memory: a limit, as local-vm takes it."""
+        """Mount the file system, which replays its journal, and boot. memory: limit in the notation of local-vm."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
-            # Another machine that was started since the last mount still holds it: mount a copy of the image.
+            # If another VM started since the last mount, it keeps the loop device busy: mount a copy of the image.
             run("cp", "--sparse=always", image, f"{image}.copy")
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)

@@ -17,12 +17,12 @@ from cryptography import x509
 from machine import ROOT, Machine
 
 NAME = "trackbox.test"
-# Runs a command with its own /etc/hosts, in which trackbox.test has an address.
+# Runs a command with its own /etc/hosts, which contains trackbox.test.
 NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 
 class PublicView:
-    """The front door at an address; for its clients the name trackbox.test leads to this address."""
+    """NGINX at an address. Clients that this class starts resolve the name trackbox.test to this address."""
 
     def __init__(self, machine: Machine, folder: Path, address: str) -> None:
         self.address, self.hosts = address, folder / "hosts"
@@ -60,7 +60,7 @@ class PublicView:
             return x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
 
     def ask(self, path: str, *headers: str, port: int = 443) -> str:
-        """Send one request, to port 80 in clear text; return the answer."""
+        """Send one request, without TLS if the port is 80; return the whole response."""
         lines = [f"GET {path} HTTP/1.1", f"Host: {self.host}", "Connection: close", *headers, "", ""]
         with socket.create_connection((self.address, port), 5) as plain:
             connection = plain if port == 80 else self.trust.wrap_socket(plain, server_hostname=self.host)
@@ -69,7 +69,7 @@ class PublicView:
                 return answer.read().decode(errors="replace")
 
     def stapled(self) -> str:
-        """Return openssl's output for the stapled OCSP answer."""
+        """Return openssl's output, which contains the stapled OCSP response."""
         command = ["openssl", "s_client", "-connect", f"{self.address}:443", "-status"]
         return subprocess.run(command, input="", capture_output=True, text=True, timeout=10, check=False).stdout
 

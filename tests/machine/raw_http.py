@@ -1,4 +1,4 @@
-"""HTTP over a TLS socket: requests that no library would send, and their answers."""
+"""HTTP over a TLS socket: requests that no library would send, and their responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import yaml
 from machine import ROOT, Machine
 
-# NGINX's own pages contain this, and OWN_ANSWERS are its own answers in MLflow's form. Others come from a service.
+# NGINX's own error pages contain OWN_PAGE. OWN_ANSWERS are its error responses in MLflow's JSON format. Every other
+# response comes from a service behind NGINX.
 OWN_PAGE = b"<center>nginx</center>"
 OWN_ANSWERS = {
     status: {"error_code": code, "message": message}
@@ -26,7 +27,7 @@ OWN_ANSWERS = {
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     head: bytes
@@ -40,7 +41,7 @@ def connect(machine: Machine, port: int = 443) -> ssl.SSLSocket:
 
 
 def exchange(machine: Machine, sent: bytes, *, port: int = 443, quiet: float = 1.0) -> list[Reply]:
-    """Send these bytes; return all answers until the server closes or sends nothing for `quiet` seconds."""
+    """Send these bytes; return all responses until the server closes or sends nothing for `quiet` seconds."""
     got = b""
     with connect(machine, port) as line:
         line.settimeout(quiet if b"Connection: close" not in sent else 10)
@@ -54,7 +55,7 @@ def exchange(machine: Machine, sent: bytes, *, port: int = 443, quiet: float = 1
 
 
 def parse(got: bytes) -> Iterable[Reply]:
-    """Yield each answer in a stream of answers."""
+    """Yield each HTTP response of a stream of bytes."""
     while b"\r\n\r\n" in got:
         head, _, rest = got.partition(b"\r\n\r\n")
         status = int(head.split(maxsplit=2)[1])
@@ -70,14 +71,14 @@ def parse(got: bytes) -> Iterable[Reply]:
 
 
 def is_refusal(reply: Reply) -> bool:
-    """Return whether NGINX itself refused the request, so that no service answered."""
+    """Return whether NGINX itself refused the request, so that the request reached no service."""
     return reply.status >= 300 and (
         OWN_PAGE in reply.body or reply.body in (b"", b"not ready\n") or is_own_answer(reply)
     )
 
 
 def is_own_answer(reply: Reply) -> bool:
-    """Return whether an answer's body is exactly NGINX's own answer for this status."""
+    """Return whether a response body is exactly NGINX's own error message for this status."""
     try:
         return json.loads(reply.body) == OWN_ANSWERS.get(reply.status)
     except ValueError:
@@ -85,7 +86,7 @@ def is_own_answer(reply: Reply) -> bool:
 
 
 def attack(machine: Machine, attacks: Counter[str], requests: Iterable[bytes], port: int = 443) -> list[str]:
-    """Send each request on its own connection; return the requests that a service answered."""
+    """Send each request on its own connection; return the requests that reached a service behind NGINX."""
 
     def one(request: bytes) -> list[str]:
         return [

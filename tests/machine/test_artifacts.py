@@ -1,4 +1,4 @@
-"""Every route transfers artifacts between NGINX and the object store; refusals are in MLflow's form."""
+"""Every route transfers artifacts between NGINX and the object store; errors have MLflow's JSON format."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 __all__ = ["door"]
 
-# Names that must be encoded in an address.
+# Names with characters that must be encoded in a URL.
 ODD = [
     "a?b&c.txt",
     "100 %.txt",
@@ -30,7 +30,7 @@ FILES = NAMES[:6]  # attachments of traces have UUIDs as names
 
 
 def is_missing(answer: Answer) -> bool:
-    """Return whether an answer says, in MLflow's form, that the artifact does not exist."""
+    """Return whether a response says, in MLflow's JSON format, that the artifact does not exist."""
     return answer.status == 404 and json.loads(answer.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -80,7 +80,7 @@ def test_a_missing_attachment_gets_404_in_mlflows_form(door: Door, route: str) -
 
 
 def memory_and_writes(host: Host) -> tuple[int, int]:
-    """Return MB of memory of MLflow's processes, and MB that they have written or sent since their start."""
+    """Return the memory of MLflow's processes in MB, and the MB that they have written or sent since their start."""
     processes = host.check_output("systemctl show --property=ControlGroup --value mlflow")
     found = host.check_output(
         f"cd /proc; cat $(sed 's,$,/status,;p;s,status,io,' /sys/fs/cgroup{processes}/cgroup.procs)"
@@ -180,7 +180,7 @@ def test_an_upload_that_pauses_arrives(door: Door, machine: Machine, length: boo
     parts = [half, half] if length else [b"100000\r\n" + half + b"\r\n"] * 2 + [b"0\r\n\r\n"]
     with connect(machine) as line:
         line.sendall("\r\n".join(lines).encode() + parts[0])
-        # MinIO's own timeout is 30 s.
+        # Wait longer than MinIO's default timeout of 30 s.
         line.settimeout(36)
         with pytest.raises(TimeoutError):
             line.recv(1000)
@@ -191,12 +191,12 @@ def test_an_upload_that_pauses_arrives(door: Door, machine: Machine, length: boo
 
 
 def seconds(text: str) -> int:
-    """Return the seconds of a duration in the notation of NGINX, systemd and MinIO."""
+    """Return the seconds of a duration such as `30s`, `5m` or `1h`, the notation of NGINX, systemd and MinIO."""
     return int(text[:-1]) * {"s": 1, "m": 60, "h": 3600}[text[-1]]
 
 
 def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
-    """Check the order of docs/reliability.md with the machine's settings."""
+    """Check that the timeouts on the machine have the order of docs/reliability.md."""
     settings = host.check_output("nginx -T 2>/dev/null")
     nginx = dict(re.findall(r"(?m)^    (\w+_timeout) (\w+);", settings))
     client = {seconds(nginx[name]) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")}
@@ -210,12 +210,12 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     patience = int(host.check_output("systemctl cat mlflow-away | grep -oE '/run/mlflow/ready [0-9]+'").split()[1])
     signed = int(re.findall(r"(?m)^LIFE = (\d+)", signing)[0])
     read = seconds(nginx["proxy_read_timeout"])
-    # NGINX disconnects an idle client, and can say why, before the server behind NGINX closes its connection.
+    # NGINX must disconnect an idle client, and report why, before the server behind NGINX closes its connection.
     assert max(client) < min(minio_waits, read)
     # On a kept-alive connection the side that sends requests must close first.
     assert kept < mlflow_keeps
     assert kept < minio_waits
-    # MLflow's socket refuses a waiting request before NGINX's timeout, and before its signed address expires.
+    # MLflow's socket must refuse a waiting request before NGINX's timeout, and before its presigned URL expires.
     assert patience < min(read, signed)
 
 

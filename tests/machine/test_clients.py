@@ -27,7 +27,7 @@ def test_the_oldest_mlflow_client_logs_a_run_with_an_artifact(machine: Machine, 
 
 
 def test_an_mlflow_client_logs_a_run_with_an_artifact(machine: Machine) -> None:
-    # Before its own line the client prints a link to the run.
+    # The first line of the output is a link to the run, so the JSON is in the last line.
     read = json.loads(machine.run_client("client_mlflow.py").splitlines()[-1])
     assert read["params"] == {"colour": "blue"}
     assert read["metrics"] == {"Loss": 0.5, "loss": 0.25}

@@ -1,4 +1,4 @@
-"""The database: a socket, system users, no passwords, and only the necessary rights."""
+"""The database: connections only by socket, accounts of system users without passwords, and only necessary rights."""
 
 import re
 
@@ -43,7 +43,7 @@ def test_no_other_system_user_can_connect(host: Host, user: str) -> None:
 def test_an_account_uses_the_socket_and_has_no_password(host: Host, user: str) -> None:
     account = host.check_output(sql("root", f"SHOW CREATE USER '{user}'@'localhost'"))
     assert "_socket" in account
-    # MariaDB's root has a hash that belongs to no password.
+    # MariaDB's root account has the invalid hash `invalid`, which matches no password.
     assert set(re.findall(r"(?:USING|AS) '([^']*)'", account)) <= {"invalid"}
 
 

@@ -1,4 +1,4 @@
-"""The front door: a password for every path except /healthz, and TLS by the installation's own authority."""
+"""NGINX asks for a password on every path except /healthz; the installation's own authority signs its certificate."""
 
 import ssl
 
@@ -73,7 +73,7 @@ def test_healthz_fails_without_a_service(machine: Machine, host: Host, service: 
     if service == "mysql" and not host.service("mysql").is_running:
         service = "mariadb"
     try:
-        # Otherwise MLflow's socket would start it again with the next request.
+        # Stop the socket too, because the next request to mlflow.socket would start MLflow again.
         host.check_output(f"systemctl stop {'mlflow.socket ' if service == 'mlflow' else ''}{service}")
         machine.wait_for_health(503, 30)
         answer = machine.ask("/healthz")

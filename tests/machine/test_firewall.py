@@ -1,4 +1,4 @@
-"""The firewall: SSH and the front door are open, only services connect on loopback, other tables stay."""
+"""The firewall opens SSH and NGINX only, lets only services connect on loopback, and leaves other tables unchanged."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def reachable(machine: Machine, port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def listener(host: Host) -> Iterator[int]:
-    """Yield a port with a listener that the firewall does not allow."""
+    """Start a listener on a port that the firewall does not allow; yield the port."""
     port = 8099
     host.check_output(LISTENER.format(port=port))
     yield port

@@ -1,4 +1,4 @@
-"""A data set from the file to the scores: on the machine by SSH, and on the controller by `make env`."""
+"""The command `fraud` from a data file to scores: on the machine by SSH, and on the controller with `make env`."""
 
 import csv
 import gzip
@@ -19,7 +19,7 @@ GENERATE = "import sys, fraud.data.synthetic as s; s.generate(20_000, 200).to_cs
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a CSV: the real rows that FRAUD_DATA names, else synthetic ones."""
+    """Return a CSV file: a copy of the file FRAUD_DATA if it is set, else synthetic rows."""
     file = tmp_path_factory.mktemp("data") / "transactions.csv"
     if name := os.environ.get("FRAUD_DATA"):
         with gzip.open(name) if name.endswith(".gz") else Path(name).open("rb") as source, file.open("wb") as copy:
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["on the machine", "from the controller"])
 def fraud(request: pytest.FixtureRequest, machine: Machine, host: Host, tmp_path: Path) -> Fraud:
-    """Return the command `fraud` as a function: it takes arguments, and returns the output."""
+    """Return a function that runs the command `fraud` with arguments and returns the output."""
     if request.param == "on the machine":
         return lambda *args: str(host.check_output("cd /var/tmp && fraud " + " ".join(args)))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **machine.settings}

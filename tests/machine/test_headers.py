@@ -1,4 +1,4 @@
-"""Headers for browsers, and answers while a service is stopped."""
+"""Headers for browsers, and responses while a service is stopped."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_no_answer_names_a_version(machine: Machine) -> None:
 def test_a_client_gets_a_quick_answer_while_a_service_is_stopped(machine: Machine, host: Host) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     for service, path, url in (("mlflow", "/version", machine.url), ("minio", "/datasets", f"{machine.url}:9443")):
-        # With the socket running, requests would wait for MLflow.
+        # Stop the socket too, because requests to a running mlflow.socket wait for MLflow.
         units = "mlflow.socket mlflow" if service == "mlflow" else service
         try:
             host.check_output(f"systemctl stop {units}")

@@ -1,4 +1,4 @@
-"""Wrong passwords are slowed down for their source and name only; slow clients are disconnected, and block nobody."""
+"""Limits of NGINX: wrong passwords slow down only their source and user name; slow clients are disconnected."""
 
 import ssl
 import time
@@ -22,7 +22,7 @@ def test_a_source_that_guesses_is_slowed_down_and_then_refused(machine: Machine,
     start = time.monotonic()
     with ThreadPoolExecutor(40) as pool:
         statuses = list(pool.map(lambda n: machine.ask("/", user="training", password=f"wrong {n}").status, range(40)))
-        # Five answers a second: 40 answers take some 8 s.
+        # NGINX sends five responses a second, so 40 responses take about 8 s.
         assert time.monotonic() - start > 5
         assert set(statuses) == {401}
         guesses = [pool.submit(machine.ask, "/", user="training", password=f"wrong {n}") for n in range(40)]
@@ -49,14 +49,14 @@ def test_more_concurrent_requests_than_allowed_get_429_with_retry_after(machine:
             with suppress(ssl.SSLWantReadError):
                 head = line.recv(4096)
                 refused += [head] if head.startswith(b"HTTP/1.1 429 ") else []
-    # 128 may be in flight; some of them are answered before the last request arrives.
+    # 160 requests exceed the limit of 128 by 32. Some requests end before the last one arrives, so fewer are refused.
     assert 10 <= len(refused) <= 32
     assert all(b"Retry-After: 5" in head for head in refused)
 
 
 @pytest.fixture
 def slow(machine: Machine) -> Iterator[list[ssl.SSLSocket]]:
-    """Yield 300 clients that have started a request and send nothing more."""
+    """Open 300 connections that start a request and send nothing more."""
     with ExitStack() as stack:
         lines = [stack.enter_context(connect(machine)) for _ in range(300)]
         for line in lines:
@@ -73,7 +73,7 @@ def test_slow_clients_are_disconnected_and_block_nobody(
 
 
 def ends(line: ssl.SSLSocket) -> bool:
-    """Return whether the server closes the connection; False if it answers."""
+    """Return whether the server closes the connection; False if it sends a response."""
     try:
         return line.recv(1000) == b""
     except (ConnectionResetError, ssl.SSLEOFError):

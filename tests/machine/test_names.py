@@ -1,4 +1,4 @@
-"""Similar names stay different in the database, and references follow a rename or a deletion, as MLflow means it."""
+"""The database distinguishes similar names, and its foreign keys cascade renames and deletions as MLflow defines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DUMP = (
     'else mysqldump --skip-dump-date --set-gtid-purged=OFF --column-statistics=0 "$@"; fi; }; dump'
 )
 OLD = "utf8mb4_bin"
-# Removes collations of tables and columns, and the character set of the trigger of MLflow's table `secrets`.
+# Removes the collations of tables and columns from a dump, and the character set of the trigger of the table `secrets`.
 WITHOUT_COLLATION = "sed -E 's/( DEFAULT)? (CHARACTER SET|CHARSET)[ =]utf8mb4//g; s/ COLLATE[ =]utf8mb4_[a-z0-9_]+//g'"
 
 
@@ -144,7 +144,7 @@ def test_a_converted_schema_keeps_its_definitions_and_its_foreign_keys_work(
 
 def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
     convert(host, copy, collation)
-    # MariaDB's JSON is a LONGTEXT with a check; before the conversion its collation differs.
+    # MariaDB stores JSON as LONGTEXT with a check. Its collation is removed, because a conversion changes it.
     read = f"{DUMP} --no-data --skip-triggers"
     rules = ["s/ AUTO_INCREMENT=[0-9]+//", "s/CHARACTER SET utf8mb4 (COLLATE)/\\1/"]
     rules += ["/json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //", "/^--/d"]

@@ -1,4 +1,4 @@
-"""Another training package is installed by the role's variables alone."""
+"""Another training package is installed with the variables of the role training only."""
 
 import pytest
 from machine import Machine

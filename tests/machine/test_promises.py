@@ -1,4 +1,4 @@
-"""Every promise of playbooks/verify.yml is held on a new installation; each is a test."""
+"""Every promise (a check of playbooks/verify.yml) passes on a new installation. Each promise is one test."""
 
 import pytest
 from machine import PROMISES, Machine
@@ -17,11 +17,13 @@ def test_every_promise_has_a_way_to_break_it(found: dict[str, dict[str, str]]) -
 
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
-    # These are off: a container uses its host's clock, no training or backup is scheduled, MariaDB needs no source.
+    # These promises are off, because a container uses its host's clock, no training or backup is scheduled, and MariaDB
+    # needs no package source.
     off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
-    # A container's limits are enforced only if its host's kernel does, and a version is served only after a promotion.
+    # These may be off: the kernel of the container's host may not enforce limits, and no version is served before an
+    # alias points to one.
     perhaps = name.endswith("_enforced") or name.startswith("serving_versions_") or name == "serving_follows_aliases"
     states = {"off"} if name in off else {"off", "held"} if perhaps else {"held"}
     assert found[name]["state"] in states, found[name]["detail"]

@@ -1,4 +1,4 @@
-"""Pages of runs by a metric, which trackbox_mlflow/search.py takes from an index, are complete and in order."""
+"""Searches of runs by a metric, which trackbox_mlflow/search.py reads from an index, are complete and in order."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def value(chance: random.Random, number: int) -> Any:
 
 @pytest.fixture(scope="module")
 def runs(host: Host, machine: Machine) -> Iterator[tuple[str, list[Run]]]:
-    """Yield an experiment, and its runs, which are written directly into the database."""
+    """Write runs directly into the database; yield the experiment's id and the runs."""
     chance = random.Random(7)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     path = "/api/2.0/mlflow/experiments/create"
@@ -61,7 +61,7 @@ def runs(host: Host, machine: Machine) -> Iterator[tuple[str, list[Run]]]:
 
 
 def insert(host: Host, columns: str, rows: list[str]) -> None:
-    """Write rows into a table of MLflow, in portions that fit into a command line."""
+    """Write rows into a table of MLflow, in batches that fit into a command line."""
     for start in range(0, len(rows), 250):
         host.check_output(SQL, f"INSERT INTO {columns} VALUES " + ", ".join(rows[start : start + 250]))
 
@@ -83,7 +83,7 @@ def pages(machine: Machine, experiment: str, wanted: int, **query: Any) -> list[
 
 
 def in_order(found: list[Run], down: bool) -> list[str]:
-    """Return the ids in MLflow's order: by metric, then NaN, then none; equal ones by start, latest first, and id."""
+    """Return the ids in MLflow's order: by metric, then NaN, then none. Ties: latest start first, then by id."""
 
     def place(run: Run) -> tuple[int, float, int, str]:
         kind = 2 if run["m"] is None else 1 if math.isnan(run["m"]) else 0

@@ -1,4 +1,4 @@
-"""The services run, also after a boot, and only their users can reach them."""
+"""The services run now and start at boot, are hardened, and only NGINX and SSH listen on every address."""
 
 import pytest
 from testinfra.host import Host

@@ -1,4 +1,4 @@
-"""The training command on the machine, by SSH, and its runs and models in MLflow."""
+"""The training command, run on the machine by SSH, and its runs and models in MLflow."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ METRICS = {"average_precision", "roc_auc", "precision", "recall", "f1"}
 
 @pytest.fixture(scope="module")
 def trained(host: Host) -> dict[str, Any]:
-    """Return the result of `fraud train`, by model: its run, its model's id, its metrics."""
+    """Run `fraud train`; return run, model id and metrics by model name."""
     result = json.loads(host.check_output("fraud train --profile seed --json"))
     return {outcome["name"]: outcome for outcome in result["outcomes"]}
 
 
 def get(machine: Machine, path: str) -> Any:
-    """Return the answer of MLflow's API to the admin."""
+    """Return the decoded response of MLflow's API to the admin."""
     answer = machine.ask(f"/api/2.0/mlflow/{path}", user="admin", password=machine.secret("admin_password"))
     assert answer.status == 200, answer.body
     return json.loads(answer.body)

@@ -1,4 +1,4 @@
-"""An admin may do everything, a viewer may only read, and the log has the user of each request."""
+"""An admin may do everything, a viewer may only read, and the log contains the user of each request."""
 
 import json
 import re
@@ -8,13 +8,13 @@ import pytest
 from machine import VIEWER, Machine
 from testinfra.host import Host
 
-# POST calls of MLflow that only read, by the end of their path.
+# Last part of the path of MLflow's POST calls that only read.
 READS = ("search", "search-datasets", "get-latest-versions", "batchGetInfos", "calculate-filter-correlation", "metrics")
 
 
 @pytest.fixture(scope="module")
 def routes(host: Host) -> list[tuple[str, str]]:
-    """Return every method and path of the installed MLflow, with values for its parameters."""
+    """Return every method and path of the installed MLflow, with `x` for each parameter of a path."""
     script = Path(__file__).with_name("list_routes.py").read_text()
     found = json.loads(host.check_output("/opt/trackbox/mlflow/current/bin/python -c %s 2>/dev/null", script))
     assert len(found) > 400

@@ -1,4 +1,4 @@
-"""Memory that all other tests used: pytest runs this file last, because of its name."""
+"""The peak memory during all other tests stays within the limit. pytest runs this file last, because of its name."""
 
 import pytest
 import yaml

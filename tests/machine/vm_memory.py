@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
-# Control groups, version 2 and version 1: the file of the limit, of the peak, and of the number of killed processes.
+# Files of control groups, version 2 and version 1: the limit, the peak, and the number of processes killed.
 FILES = {
     "memory.max": ("memory.peak", "memory.events"),
     "memory.limit_in_bytes": ("memory.max_usage_in_bytes", "memory.oom_control"),
@@ -15,7 +15,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Memory:
-    """A machine's memory limit and peak in bytes (None: no limit), and the number of processes killed for it."""
+    """Memory limit (None: no limit) and peak of a machine in bytes, and the number of processes killed at the limit."""
 
     limit: int | None
     peak: int
@@ -29,7 +29,7 @@ def memory_of(name: str) -> Memory | None:
             if not (group / limit).exists():
                 continue
             words = (group / limit).read_text().strip()
-            # Version 1 has no word for "no limit": it shows the largest number of pages.
+            # Version 1 shows a very large number instead of `max` if there is no limit.
             bound = None if words == "max" or int(words) > 2**62 else int(words)
             counts = dict(line.split() for line in (group / events).read_text().splitlines())
             return Memory(bound, int((group / peak).read_text()), int(counts["oom_kill"]))

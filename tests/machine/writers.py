@@ -23,7 +23,7 @@ def settings(machine: Machine) -> dict[str, str]:
 
 @contextmanager
 def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run clients that write for `seconds`; `told` gets a line for each acknowledged write."""
+    """Run clients that write for `seconds`; they append a line to the file `told` for each acknowledged write."""
     command = [*COMMAND, "write", str(seconds), str(writers)]
     with told.open("w") as out, subprocess.Popen(command, env=settings(machine), stdout=out) as process:
         try:
@@ -33,7 +33,7 @@ def writing(machine: Machine, told: Path, seconds: int, writers: int) -> Iterato
 
 
 def acknowledged(told: Path, until: float = math.inf) -> list[dict[str, Any]]:
-    """Return the writes acknowledged before `until` (seconds since 1970); an incomplete last line is left out."""
+    """Return the writes acknowledged before `until` (seconds since 1970), without an incomplete last line."""
     lines = [json.loads(line) for line in told.read_text().splitlines() if line.endswith("}")]
     return [line for line in lines if "error" not in line and line["at"] < until]
 

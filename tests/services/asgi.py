@@ -1,6 +1,7 @@
-"""MLflow's own application in the middlewares, and requests to it, without a server.
+"""Fixtures with MLflow's own application inside Trackbox's middlewares, and requests to it without a server.
 
-Where MLflow is not installed there is nothing to test. training/.venv has it: training/.venv/bin/pytest roles/mlflow
+Tests that import this file are skipped if MLflow is not installed. Run them with training/.venv, which contains MLflow:
+training/.venv/bin/pytest tests/services
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ __all__ = ["signing"]
 
 STORE = "http://127.0.0.1:9000"
 WIRING = yaml.safe_load((Path(__file__).parents[2] / "roles/mlflow/meta/wiring.yml").read_text())["mlflow"]
-# As the unit has it.
+# The same value as in MLflow's systemd unit.
 READING_POSTS = "|".join(WIRING["reading_posts"])
 
 
 @dataclass
 class Reply:
-    """What an ASGI application answered."""
+    """The response of an ASGI application."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -68,13 +69,13 @@ def ask(application: Any, method: str, path: str, query: str = "", **headers: st
 
 
 def object_of(address: str) -> str:
-    """Bucket and key in a signed address."""
+    """Return bucket and key of a presigned address."""
     return unquote(address.partition("?")[0]).removeprefix("/")
 
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables, to be copied. No test waits for the disk."""
+    """An SQLite file with MLflow's tables, which tests copy. SQLite does not sync to the disk, to save time."""
     from mlflow.store.db.utils import _initialize_tables
     from sqlalchemy import Engine, create_engine, event
 
@@ -88,7 +89,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment that the unit sets."""
+    """The environment variables that MLflow's systemd unit sets."""
     folder = tmp_path_factory.mktemp("mlflow")
     given = {
         "AWS_ACCESS_KEY_ID": "key",
@@ -106,12 +107,12 @@ def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "TRACKBOX_MAX_REQUEST": str(2**20),
         "TRACKBOX_READING_POSTS": READING_POSTS,
         "EMPTY_DATABASE": str(empty_database),
-        # What MLflow's command passes on.
+        # The command `mlflow server` sets these variables for its workers.
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{folder}/mlflow.db",
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://mlflow/kept here",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        # Where artifacts would spool.
+        # MLflow would spool artifacts in this folder.
         "TMPDIR": str(folder / "spool"),
     }
     (folder / "spool").mkdir()
@@ -133,5 +134,5 @@ def application(settings: dict[str, str]) -> Any:
 
 @pytest.fixture(scope="session")
 def spool(settings: dict[str, str]) -> Path:
-    """The folder in which MLflow keeps artifacts on their way."""
+    """The folder in which MLflow spools artifacts during a transfer."""
     return Path(os.environ["TMPDIR"])

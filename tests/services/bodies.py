@@ -14,13 +14,13 @@ import pandas as pd
 from scoring import JSON
 
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
-#: It stands in bodies, and must stand in no answer.
+#: Request bodies contain this text, and no response may repeat it.
 SECRET = "secret-8f3a"
 Good = dict[str, tuple[bytes, str]]
 
 
 def frame_of(rng: np.random.Generator, data: pd.DataFrame, missing: bool) -> pd.DataFrame:
-    """Random rows: of the data, of other sizes, whole numbers, and missing values for models that take them."""
+    """Return random rows of `data`: scaled, rounded, reordered, and with NaN if `missing` is true."""
     rows = data.sample(int(rng.integers(1, 9)), random_state=int(rng.integers(2**31)))
     frame = rows.drop(columns=["Time", "Class"]).reset_index(drop=True)
     frame *= rng.choice([1, 1, 1e-9, 1e6])
@@ -36,7 +36,7 @@ def frame_of(rng: np.random.Generator, data: pd.DataFrame, missing: bool) -> pd.
 
 
 def cells(frame: pd.DataFrame, rng: np.random.Generator) -> list[list[Any]]:
-    """Rows as JSON has them: whole numbers sometimes without a point, missing ones as null."""
+    """Return the rows for JSON: NaN becomes null, and half of the calls write 1.0 as 1."""
     short = rng.random() < 0.5
     return [
         [None if math.isnan(cell) else int(cell) if short and cell.is_integer() else cell for cell in row]
@@ -90,14 +90,17 @@ FORMATS: dict[str, tuple[Callable[[pd.DataFrame, np.random.Generator], bytes], s
 }
 
 
-#: What stands where a number is expected.
+#: Values that replace a number in a body.
 ODD: list[Any] = [SECRET, "1.5", "", True, None, [], [1, 2], {}, {"a": SECRET}, 10**30, -(2**70), math.nan, math.inf]
 ODD += [1e39, -1e308, 2**53 + 1]
 LITERALS = [b"{}", b"[]", b'"secret-8f3a"', b"{" * 3000, b"[" * 200_000, b"NaN", b'{"inputs": 1e999}', b"\xff"]
 
 
 def malformed(rng: random.Random, good: Good) -> tuple[bytes, str]:
-    """Return a body with one thing wrong, or what may be taken for it, and its content type. good: of each format."""
+    """Return a body and its content type, after one random change that MLflow may reject.
+
+    good: a valid body of each format.
+    """
     form = rng.choice(sorted(good))
     body, kind = good[form]
     if rng.random() < 0.25:
@@ -110,7 +113,7 @@ def malformed(rng: random.Random, good: Good) -> tuple[bytes, str]:
 
 
 def any_bytes(rng: random.Random, body: bytes, kind: str) -> tuple[bytes, str]:
-    """Cut the body off, overwrite it, or give it another type."""
+    """Truncate the body, change its bytes, or return it with another content type."""
     at = rng.randrange(len(body))
     return rng.choice(
         [
@@ -125,7 +128,7 @@ def any_bytes(rng: random.Random, body: bytes, kind: str) -> tuple[bytes, str]:
 
 
 def odd_table(rng: random.Random, frame: pd.DataFrame, kind: str) -> tuple[bytes, str]:
-    """Change a column of a table, and write it."""
+    """Change one column of the table, and return the table as CSV or Parquet."""
     name = rng.choice(list(frame.columns))
     changed = rng.choice(
         [
@@ -143,7 +146,7 @@ def odd_table(rng: random.Random, frame: pd.DataFrame, kind: str) -> tuple[bytes
 
 
 def odd_outside(rng: random.Random, document: dict[str, Any]) -> Any:
-    """Change the document around its rows."""
+    """Change the outer keys of the document, and leave its rows."""
     [(key, value)] = document.items()
     other = rng.choice(["params", "signature_name", "instances", "inputs", "dataframe_split", SECRET])
     return rng.choice(
@@ -165,7 +168,7 @@ def odd_inside(rng: random.Random, document: dict[str, Any]) -> Any:
 
 
 def odd_split(rng: random.Random, value: Any, name: str) -> None:
-    """Change columns and rows."""
+    """Change a cell, a row, a column name or the index of a `dataframe_split` document."""
     at = value["columns"].index(name)
     row = rng.choice(value["data"])
     changes: list[Callable[[], Any]] = [
@@ -184,7 +187,7 @@ def odd_split(rng: random.Random, value: Any, name: str) -> None:
 
 
 def odd_inputs(rng: random.Random, value: Any, name: str) -> None:
-    """Change the list of a column."""
+    """Change the values or the name of one column of an `inputs` document."""
     column = value[name]
     changes: list[Callable[[], Any]] = [
         lambda: column.__setitem__(0, rng.choice(ODD)),
@@ -198,7 +201,7 @@ def odd_inputs(rng: random.Random, value: Any, name: str) -> None:
 
 
 def odd_records(rng: random.Random, value: Any, name: str) -> None:
-    """Change a row."""
+    """Change one row of a document of records."""
     row = rng.choice(value)
     changes: list[Callable[[], Any]] = [
         lambda: row.update({name: rng.choice(ODD)}),

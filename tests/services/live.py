@@ -1,6 +1,6 @@
-"""MLflow's server as server.py runs it, with forked workers, real sockets and a database of its own.
+"""Start MLflow's server with server.py, with forked workers, real sockets and its own database.
 
-A forkserver imports MLflow once: a server starts in a second instead of five.
+A forkserver imports MLflow once, so each server starts in one second instead of five.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CYCLE = "RequestResponseCycle"
 
 
 def remove(name: str) -> None:
-    """Remove `module:attribute`, so that the library is one without it."""
+    """Remove `module:attribute`, to simulate a version of the library without this attribute."""
     from trackbox_mlflow.patches import resolve
 
     module, _, attribute = name.partition(":")
     if attribute == CYCLE:
         original: Any = resolve(name)
-        # uvicorn needs it: here its own attributes are known to nobody.
+        # uvicorn needs this class, so replace it by a subclass whose __init__ does not name the attributes of DRAIN.
 
         class Cycle(original):  # type: ignore[misc]
             def __init__(self, **given: Any) -> None:
@@ -44,7 +44,7 @@ def remove(name: str) -> None:
 
 
 def run_server(removed: Sequence[str], environment: dict[str, str], sockets: list[socket.socket], log: str) -> None:
-    """Be the server; in a process of its own."""
+    """Run the server in the current process. `serving` starts this function in a new process."""
     with Path(log).open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -63,7 +63,7 @@ def run_server(removed: Sequence[str], environment: dict[str, str], sockets: lis
 
 @dataclass
 class Server:
-    """A running server. sockets: the common one, and those of the workers. log: what it printed."""
+    """A running server. common: the TCP socket of all workers. own: paths of the workers' sockets. log: its output."""
 
     process: Any
     common: socket.socket
@@ -86,7 +86,7 @@ class Server:
         return found
 
     def api(self, path: str, body: Any = None) -> Any:
-        """Call MLflow's REST API; return what it answers."""
+        """Call MLflow's REST API; return the decoded response."""
         status, _, text = self.ask(f"/api/2.0/mlflow/{path}", body)
         assert status == 200, text
         return json.loads(text)
@@ -94,7 +94,7 @@ class Server:
 
 @contextmanager
 def serving(settings: dict[str, str], folder: Path, *removed: str) -> Iterator[Server]:
-    """Run the server without the names `removed`, until the test has ended."""
+    """Run the server without the attributes `removed`, until the `with` block ends."""
     database = folder / "mlflow.db"
     shutil.copy(settings["EMPTY_DATABASE"], database)
     environment = {

@@ -19,14 +19,14 @@ Change = Callable[[Path], None]
 
 
 def regression(weight: float) -> LogisticRegression:
-    """Return a model whose scores grow with `a` by this weight: 0 at a = 1.5."""
+    """Return a logistic regression on the column `a`: its logit is weight * (a - 1.5)."""
     model = LogisticRegression().fit(ROWS.to_numpy(), [0, 0, 1, 1])
     model.coef_, model.intercept_ = np.array([[weight, 0.0]]), np.array([-1.5 * weight])
     return model
 
 
 def save(folder: Path, weight: float = 1, threshold: float | None = 0.5, **options: Any) -> None:
-    """Save a model of scikit-learn as `fraud` does."""
+    """Save a scikit-learn model with the same options as the package `fraud`."""
     model = regression(weight)
     given: dict[str, Any] = {
         "pyfunc_predict_fn": "predict_proba",
@@ -55,7 +55,7 @@ class Registry:
         self.client.create_registered_model(name)
 
     def add(self, change: Change | None = None, **options: Any) -> str:
-        """Log a model and register it; return its version. change: of its folder, before it is logged."""
+        """Log a model and register it; return its version. change: function that edits the folder before the upload."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")
             save(path, **options)
@@ -71,9 +71,9 @@ class Registry:
         return str(self.client.create_model_version(self.name, source, run.info.run_id).version)
 
     def point(self, version: str, alias: str = "champion") -> None:
-        """Let the alias name a version."""
+        """Point the alias at a version."""
         self.client.set_registered_model_alias(self.name, alias, version)
 
     def tag(self, version: str) -> str:
-        """Return what serving said of a version; empty where it said nothing."""
+        """Return the tag `serving` of a version, in which the follower reports; empty if there is no tag."""
         return str(self.client.get_model_version(self.name, version).tags.get("serving", ""))

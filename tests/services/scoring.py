@@ -1,4 +1,4 @@
-"""Real models of `fraud`, the scoring server on a Unix socket as systemd starts it, and MLflow's own for comparison."""
+"""Real models of `fraud`, the scoring server on a Unix socket like under systemd, and MLflow's server to compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "roles/serving/files"
 JSON = "application/json"
 VERSION = "7"
 THRESHOLD = 0.3
-#: Gives a program its socket as file 3, and says so in the environment; arguments: the socket's file, NAME, VERSION.
+#: A program that runs the worker with its socket as file descriptor 3 and LISTEN_PID, like systemd. Arguments: file
+#: descriptor of the socket, NAME, VERSION.
 LIKE_SYSTEMD = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -45,7 +46,7 @@ def data() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def state(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the server, with a model of each of `fraud`'s recipes."""
+    """The state folder of the server, with a model for each recipe of MODELS and an isolation forest."""
     from fraud.data.schema import FEATURES, LABEL
     from fraud.models.flavours import save
     from fraud.models.recipes import PROFILES
@@ -54,7 +55,7 @@ def state(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for recipe in PROFILES["default"]:
         if recipe.name in (*MODELS, "isolation-forest"):
-            # OpenMP's threads wait actively: on cores that others use, this takes 20 s instead of one.
+            # OpenMP's threads spin while they wait. On busy cores, several threads take 20 s instead of 1 s.
             with threadpool_limits(1):
                 estimator = recipe.build(0, 1).fit(data[FEATURES], data[LABEL])
             place = folder / "models" / recipe.name / VERSION
@@ -65,14 +66,14 @@ def state(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def describe(place: Path, name: str, **further: Any) -> None:
-    """Write about.json, as the follower does."""
+    """Write about.json, like the follower."""
     about = {"name": name, "version": VERSION, "run_id": "r1", "alias": "champion", "threshold": THRESHOLD}
     (place / "about.json").write_text(json.dumps(about | further))
 
 
 @dataclass
 class Reply:
-    """What a server answered."""
+    """The response of a server."""
 
     status: int
     body: bytes
@@ -80,13 +81,13 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The decoded JSON body."""
         return json.loads(self.body)
 
 
 @dataclass
 class Server:
-    """A running server. process: gunicorn's parent. ready: what it told systemd."""
+    """A running server. process: gunicorn's main process. ready: its notification to systemd."""
 
     process: subprocess.Popen[bytes]
     listening: socket.socket
@@ -101,7 +102,7 @@ class Server:
         return Path(self.listening.getsockname())
 
     def ask(self, path: str, body: bytes | None = None, kind: str = JSON, **headers: str) -> Reply:
-        """Send one request on a connection of its own."""
+        """Send one request on a new connection."""
         connection = Connection(self.path, 30)
         try:
             return send(connection, path, body, kind, **headers)
@@ -109,11 +110,11 @@ class Server:
             connection.close()
 
     def score(self, document: Any, path: str = "/invocations", **headers: str) -> Reply:
-        """Send a document of JSON."""
+        """Send a document as JSON."""
         return self.ask(path, json.dumps(document).encode(), **headers)
 
     def workers(self) -> list[int]:
-        """The processes that answer requests."""
+        """Return the process ids of the workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return sorted(map(int, children.split()))
 
@@ -123,7 +124,7 @@ class Server:
         return sorted((self.state / "log" / self.name / VERSION).glob("[!.]*.parquet"))
 
     def stop(self) -> int:
-        """Stop the server as systemd does; return its status."""
+        """Stop the server with SIGTERM, like systemd; return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
 
@@ -139,7 +140,7 @@ def send(connection: Connection, path: str, body: bytes | None, kind: str = JSON
 
 
 def listen(path: Path) -> socket.socket:
-    """Make a socket, as systemd does."""
+    """Create a listening Unix socket, like systemd."""
     made = socket.socket(socket.AF_UNIX)
     made.bind(str(path))
     made.listen(4096)
@@ -150,7 +151,7 @@ def listen(path: Path) -> socket.socket:
 def serving(
     state: Path, name: str, folder: Path, listening: socket.socket | None = None, **settings: Any
 ) -> Iterator[Server]:
-    """Run the server of a model on a socket that this process keeps open, like systemd. listening: an earlier one."""
+    """Run the server of a model on a socket that this process keeps open. listening: an existing socket to use."""
     folder.mkdir(exist_ok=True)
     notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listening = listening or listen(folder / "scoring.sock")
@@ -193,7 +194,7 @@ def serving(
 
 
 def ask_application(application: Any, path: str, body: bytes | None = None, kind: str = JSON, query: str = "") -> Reply:
-    """Send a request to an ASGI application, without a socket. An exception of the application is a status of 500."""
+    """Send a request to an ASGI application without a socket. If the application raises, return status 500."""
     messages = [{"type": "http.request", "body": body or b"", "more_body": False}]
     reply = Reply(0, b"")
 
@@ -259,7 +260,7 @@ def application(state: Path, name: str, **settings: Any) -> Any:
 
 
 def wait_until(condition: Any, seconds: float = 20) -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""Units of versions without systemd: real processes, which get their socket as a socket unit would give it to them."""
+"""A replacement for systemd: run the real process of each model version, and pass its socket like a socket unit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trackbox_serving.version import Version
 
 @dataclass
 class Process:
-    """A version's process and its socket. starts: how often it was started."""
+    """The process of a model version and its socket. starts: number of starts."""
 
     version: Version
     listening: socket.socket
@@ -32,7 +32,7 @@ class Process:
 
 @dataclass
 class Units:
-    """Starts and stops what wanted.json names, and starts again what ends. command: of a version's process."""
+    """Runs the units that wanted.json lists, and restarts a process that ends. command: starts a version's process."""
 
     settings: Settings
     command: Sequence[str]
@@ -42,7 +42,7 @@ class Units:
 
     def start(self, version: Version, listening: socket.socket) -> subprocess.Popen[bytes]:
         """Start a version's process with the socket as its file descriptor 3."""
-        # The shell says the number of the process that it becomes.
+        # `exec` keeps the process id of the shell, so $$ is the id of the worker.
         unit = str(Unit(version.name, version.version))
         command = ["bash", "-c", 'exec 3<&"$1"; shift; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"', "bash"]
         command += [str(listening.fileno()), *self.command, unit]
@@ -54,7 +54,7 @@ class Units:
         )
 
     def look(self) -> None:
-        """Make the processes those that are wanted."""
+        """Start and stop processes until they match wanted.json."""
         path = self.settings.state / "wanted.json"
         names = json.loads(path.read_text())["units"] if path.exists() else []
         for name in set(self.processes) - set(names):
@@ -85,7 +85,7 @@ class Units:
         each.listening.close()
 
     def run(self) -> None:
-        """Look until `stop` is set."""
+        """Call `look` every 0.05 s until `stop` is set."""
         while not self.stop.wait(0.05):
             self.look()
 

@@ -1,6 +1,6 @@
-"""A backup and its restore, whole: with a real MinIO, and a database and a restic that keep files.
+"""Complete backups and restores with a real MinIO. Fake programs stand in for MySQL and restic, and keep plain files.
 
-The scenario `backup` does it on a machine, with MySQL and restic.
+The Molecule scenario `backup` tests the same on a machine with the real MySQL and restic.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ INSERT INTO `alembic_version` VALUES ('abc');
 INSERT INTO `runs` VALUES ('r1','a'),('r2','b;(');
 -- Dump completed
 """
-# Both read DATABASE, a folder: dump.sql, and what MLflow's registry names.
+# Fake mysql and mysqldump. Both keep their data in the folder DATABASE: dump.sql, and the aliases of the registry.
 MYSQL = """\
 import os, pathlib, sys
 here = pathlib.Path(os.environ["DATABASE"])
@@ -111,7 +111,7 @@ elif command == "forget" and not any(word.startswith("--keep") for word in rest)
 
 @pytest.fixture
 def machine(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of a machine with two runs, and objects in several versions."""
+    """The backup settings of a machine whose database contains two runs and whose buckets contain object versions."""
     for name, text in (("mysql", MYSQL), ("mysqldump", MYSQLDUMP), ("restic", RESTIC)):
         (tmp_path / name).write_text(f"#!{sys.executable}\n{text}")
         (tmp_path / name).chmod(0o755)
@@ -148,7 +148,7 @@ def machine(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def fill(known: Settings) -> None:
-    """Put objects into the store: versions, a deleted one, metadata and tags."""
+    """Fill the buckets: an object with two versions, metadata and tags, and a deleted object."""
     sdk = Minio(endpoint=known.endpoint, access_key=known.root_user, secret_key=known.root_password, secure=False)
     store = Store(known)
     for bucket in ("mlflow", "datasets"):
@@ -170,7 +170,7 @@ def fill(known: Settings) -> None:
 
 
 def objects(known: Settings) -> list[dict[str, Any]]:
-    """Return every version with its metadata."""
+    """Return the metadata of every object version."""
     store, found = Store(known), []
     for bucket in store.buckets():
         for version in store.versions(bucket):
@@ -195,7 +195,7 @@ def test_what_was_backed_up_comes_back_and_is_proved(machine: Settings, tmp_path
     said = made(machine, tmp_path)
     assert "is whole and was read back: 3 rows and 4 versions of objects" in said
     assert (last(tmp_path)["error"], last(tmp_path)["missing"]) == ("", [])
-    # The machine loses everything.
+    # Simulate the loss of all data.
     (tmp_path / "dump.sql").unlink()
     for bucket in ("mlflow", "datasets"):
         Store(machine).empty(bucket)
@@ -232,7 +232,7 @@ def test_a_declared_file_is_packed_and_one_that_goes_meanwhile_is_passed_over(tm
     file.write_text("status")
 
     class Removing(io.BytesIO):
-        """Removes a file as soon as something is written, when the folder has been listed."""
+        """Removes a file at the first write, when the folder has been listed but not yet packed."""
 
         def write(self, data: Any) -> int:
             (folder / "then gone").unlink(missing_ok=True)
@@ -404,7 +404,7 @@ def test_objects_that_are_not_those_of_their_list_are_refused(machine: Settings,
 
 @pytest.fixture
 def command(machine: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run the program as a unit does."""
+    """Return a function that runs the program with arguments, like its systemd unit."""
     monkeypatch.setattr(settings, "load", lambda: machine)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""The parts of the backup's program that need no server: rows of a dump are counted, restic's errors get sentences."""
+"""Parts of the backup program that need no server: counting rows of a dump, and messages for restic's errors."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SAID = {
 
 
 def repository(folder: Path, target: str) -> Repository:
-    """A repository that is not used."""
+    """Return a repository object without creating the repository."""
     return Repository(Settings(**GIVEN, target=target, keep={}), folder)
 
 
@@ -83,7 +83,7 @@ def test_a_repository_is_made_only_where_there_is_none(tmp_path: Path) -> None:
 
 
 def patient_restic(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
-    """Put a restic in the way that says this, and tries on, when it is asked for the configuration."""
+    """Put a fake restic into PATH that prints an error and keeps retrying when `restic cat config` runs."""
     text = f"#!/bin/sh\necho \"$*\" >>{folder}/done\n[ $1 != cat ] || {{ echo 'error, {said}' >&2; exec sleep 30; }}\n"
     (folder / "restic").write_text(text)
     (folder / "restic").chmod(0o755)

@@ -1,4 +1,4 @@
-"""Changes that the disk cannot hold get 507, and what is behind a 500 is named."""
+"""Requests that need more space than the disk has get status 507. A status of 500 is replaced if its cause is known."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FULL_DATABASE = "is full, and nothing can be written"
 
 @pytest.fixture
 def space(tmp_path: Path) -> Disks:
-    """Two folders of one disk: the database's, which holds the spool too, and a missing one."""
+    """One folder for the database and the upload spool, and a missing folder for the artifact store."""
     return Disks({"TRACKBOX_DISK_RESERVE": "0", "TRACKBOX_DISKS": f"{tmp_path} {tmp_path} {tmp_path / 'missing'}"})
 
 
 def ask(
     application: Application, method: str, path: str, bodies: list[bytes] | None = None, **headers: str
 ) -> tuple[int, bytes]:
-    """Send a request; return status and body of the answer."""
+    """Send a request; return status and body of the response."""
     parts, sent = list(bodies or [b""]), []
 
     async def receive() -> Message:
@@ -48,7 +48,7 @@ def ask(
 
 
 def answering(status: int) -> Application:
-    """Return an application that reads the body, and answers; a client that has gone is an error."""
+    """Return an application that reads the body and responds with a status, or with 500 if the client disconnects."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         more, code = True, status
@@ -93,7 +93,7 @@ def test_an_upload_needs_its_size_on_each_disk_that_holds_it(space: Disks, monke
     assert ask(served, "PUT", ARTIFACT, content_length=str(60 * 2**20))[0] == 200
     status, body = ask(served, "PUT", ARTIFACT, content_length=str(101 * 2**20))
     assert (status, FULL_UPLOAD.encode() in body, b"needs 101 MB" in body) == (507, True, True)
-    # Spool and artifact store on one disk hold it twice.
+    # With spool and artifact store on one disk, an upload of 60 MB needs 120 MB.
     space.upload = [space.database, space.database]
     assert ask(served, "PUT", ARTIFACT, content_length=str(60 * 2**20))[0] == 507
 

@@ -1,4 +1,4 @@
-"""Connections that wait for a server that is down are closed, and those of a server that is up are left alone."""
+"""drop_waiting.py closes connections that wait for a server that is down, and keeps them open if the server is up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 def closed(client: socket.socket, seconds: float) -> bool:
-    """Whether the other side closes the connection within so many seconds."""
+    """Return whether the server closes the connection within the given seconds."""
     client.settimeout(seconds)
     try:
         return client.recv(1) == b""

@@ -1,4 +1,4 @@
-"""The follower with a real registry, and with real processes in place of systemd's units."""
+"""The follower with a real registry, and with real processes instead of systemd's units."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trackbox_serving.settings import ModelSetting
 from trackbox_serving.settings import Settings as Shared
 
 NUMBERS = itertools.count()
-# The files that a failure shows.
+# Status files, which the message of a failed wait contains.
 STATES: list[Path] = []
 EXAMPLE = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
 
@@ -48,7 +48,7 @@ def registry(tracking_uri: str) -> Registry:
 
 @pytest.fixture
 def settings(tracking_uri: str, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    # A socket's path has 107 bytes at the most.
+    # The path of a Unix socket is limited to 107 bytes, so it is in /tmp.
     folder = tmp_path_factory.mktemp("s")
     run = Path(f"/tmp/s{os.getpid()}-{next(NUMBERS)}")
     for path in (folder, run):
@@ -82,7 +82,7 @@ def following(settings: Settings) -> Iterator[ModelFollower]:
 
 
 def until(condition: Callable[[], Any], seconds: float = 150) -> None:
-    """Wait until something holds."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "\n".join(path.read_text() for path in STATES)
@@ -90,7 +90,7 @@ def until(condition: Callable[[], Any], seconds: float = 150) -> None:
 
 
 def answering(follower: ModelFollower, link: str = "champion.sock") -> str:
-    """Return the version that a client reaches; empty where none answers."""
+    """Return the version that responds to a client; empty if there is no response."""
     try:
         return ask(follower.links.folder / link, "/invocations", EXAMPLE, 5).version
     except OSError:
@@ -99,7 +99,7 @@ def answering(follower: ModelFollower, link: str = "champion.sock") -> str:
 
 @contextmanager
 def served_twice(settings: Settings, registry: Registry) -> Iterator[tuple[str, str, ModelFollower]]:
-    """Serve one version and then another; yield both and the follower, which ends with the block."""
+    """Serve a version, then a second one; yield both and the follower, which stops after the `with` block."""
     first, second = registry.add(), registry.add(weight=2)
     registry.point(first)
     with watching(settings.shared), following(settings) as follower:
@@ -110,7 +110,7 @@ def served_twice(settings: Settings, registry: Registry) -> Iterator[tuple[str, 
 
 
 def status(settings: Settings, registry: Registry) -> dict[str, Any]:
-    """Return what status.json says of the model."""
+    """Return the entry of the model in status.json."""
     found: dict[str, Any] = json.loads((settings.shared.state / "status.json").read_text())["models"][registry.name]
     return found
 
@@ -151,7 +151,7 @@ def test_a_moved_alias_switches_and_the_version_before_is_back_without_a_new_pro
         assert (process.process.pid, process.starts) == (number, 1)
         registry.point(third)
         until(lambda: answering(follower) == third)
-        # The second version is neither live nor previous: it stops, and its files go.
+        # The second version is now neither live nor previous, so its process must stop and its files must be deleted.
         until(lambda: len(units.processes) == 2 and not follower.version(second).folder.exists())
         assert not (follower.links.folder / f"by-number/{second}.sock").is_symlink()
 
@@ -193,7 +193,7 @@ def test_no_request_fails_while_the_alias_moves(settings: Settings, registry: Re
 
 
 def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
-    """Return a change of a model's file."""
+    """Return a function that replaces a text in a file of a model folder."""
 
     def change(folder: Path) -> None:
         text = (folder / name).read_text()
@@ -316,7 +316,7 @@ def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
     with following(settings):
         until(lambda: registry.tag(version))
         assert "allow_code" in registry.tag(version)
-    # Other settings are a reason to try again.
+    # After a change of the settings, the follower must try the refused version again.
     model = ModelSetting(registry.name, allow_code=True)
     with following(replace(settings, shared=replace(settings.shared, models=(model,)))) as follower:
         until(lambda: answering(follower) == version)
@@ -325,7 +325,7 @@ def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
 def test_what_was_served_is_served_again_without_mlflow(settings: Settings, registry: Registry) -> None:
     with served_twice(settings, registry) as (first, second, _):
         pass
-    # As after a reboot: /run is empty, and MLflow is down.
+    # Simulate a reboot while MLflow is down: /run is empty.
     shutil.rmtree(settings.shared.run)
     settings.shared.run.mkdir()
     nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")
@@ -347,7 +347,7 @@ def test_a_version_that_is_damaged_on_the_disk_is_not_served(settings: Settings,
     nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")
     with watching(settings.shared), following(replace(settings, shared=nowhere)) as follower:
         until(lambda: answering(follower) == first)
-    # With MLflow it is downloaded anew.
+    # If MLflow is available, the follower downloads the damaged version again.
     with watching(settings.shared), following(settings) as follower:
         until(lambda: answering(follower) == second)
     shutil.rmtree(settings.shared.run)
@@ -371,7 +371,7 @@ def test_decisions_that_change_on_logged_rows_are_counted(settings: Settings, re
             replay.remember(settings, log.parent.name, file)
         registry.point(second)
         until(lambda: answering(follower) == second)
-        # A score of 0.8 is at a = 1.5 + ln 4: 500 rows are above the first threshold, and 39 above the second.
+        # The score is 0.5 at a = 1.5, and 0.8 at a = 1.5 + ln 4. Between these values the decision changes.
         wanted = sum(1.5 <= value < 1.5 + 1.3862943611 for value in values)
         text = f"Of 1,000 real rows {wanted} decisions change from version {first} to version {second}."
         assert status(settings, registry)["comparison"] == text

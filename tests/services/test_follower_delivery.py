@@ -1,4 +1,4 @@
-"""Closed logs go to a real object store, each once; what a worker plants among them goes nowhere."""
+"""The follower delivers each closed log once to a real object store, and ignores other files that a worker creates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def settings(s3_endpoint: str, tmp_path: Path) -> Settings:
 
 
 def write(settings: Settings, name: str, user: str = "vera", rows: int = 10) -> Path:
-    """Write a closed log as a worker does."""
+    """Write a closed log file, like a worker."""
     columns = {"request_id": ["x"] * rows, "user": [user] * rows, "score": [0.5] * rows}
     table = pa.table({**columns, "a": [float(number) for number in range(rows)], "b": [0.0] * rows})
     path = settings.shared.state / "log/fraud/7" / name
@@ -55,7 +55,7 @@ def write(settings: Settings, name: str, user: str = "vera", rows: int = 10) -> 
 
 
 def keys(store: Minio) -> list[str]:
-    """Return the keys in the bucket."""
+    """Return the keys of all objects in the bucket."""
     return sorted(each.object_name for each in store.list_objects(bucket_name=BUCKET, recursive=True))
 
 
@@ -103,7 +103,7 @@ def test_logs_wait_while_the_store_is_away_and_the_oldest_go_beyond_the_bound(se
     back = delivery(settings)
     back.round()
     assert len(keys(store)) == 2
-    # What is counted outlives a restart of the follower.
+    # The counts must survive a restart of the follower.
     assert (back.status.log.dropped, back.status.log.delivered, back.status.log.problem) == (1, 2, "")
 
 

@@ -1,4 +1,4 @@
-"""Root starts exactly the units that the follower may ask for, and the page shows what the follower knows."""
+"""The root program starts only units that the follower may request. The page shows the state of the follower."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ else:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state whose systemctl writes down what it is told, and says that version 1 runs."""
+    """A state folder, with a fake systemctl that logs its arguments and reports that version 1 runs."""
     monkeypatch.setattr(start_units, "UNITS", tmp_path / "units")
     monkeypatch.setattr(start_units, "SYSTEMCTL", (sys.executable, "-c", RECORD, str(tmp_path / "told")))
     (tmp_path / "serving.json").write_text(json.dumps({"models": [{"name": "fraud"}, {"name": "a model"}]}))
@@ -36,7 +36,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def apply(state: Path, monkeypatch: pytest.MonkeyPatch, *units: str) -> int:
-    """Run the program on these units."""
+    """Request these units, and run the program; return its exit status."""
     for unit in units:
         (state / "log" / unit).mkdir(parents=True, exist_ok=True)
     (state / "wanted.json").write_text(json.dumps({"units": units}))
@@ -62,7 +62,7 @@ def test_each_version_has_a_user_of_its_own_until_it_stops(state: Path, monkeypa
     assert len(users) == len(set(users)) == 2
     assert all(len(user.partition("User=")[2].strip()) <= 31 for user in users)
     assert not old.exists()
-    # systemd reads its files again only where one is new.
+    # The program must reload systemd only if it has written a new unit file.
     assert apply(state, monkeypatch, "fraud/2", "fraud/3") == 0
     assert (state / "told").read_text().splitlines().count("daemon-reload") == 1
 

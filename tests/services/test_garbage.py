@@ -1,4 +1,4 @@
-"""Garbage of MLflow's stores, with a real object store: what was deleted long ago goes, and nothing else."""
+"""Garbage collection, with a real object store: it removes what was deleted long ago from MLflow, and nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORPHAN = f"7/{'0' * 32}/"
 def stores(
     s3_endpoint: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[SqlAlchemyStore, Any, dict[str, str]]:
-    """The store, the client of the bucket, and runs, models and an experiment by what became of them."""
+    """The tracking store, a function that lists the bucket, and the ids of live, freshly and long deleted entities."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     bucket = f"b{time.time_ns()}"
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -85,7 +85,7 @@ def stores(
 
 
 def files(s3: Any, bucket: str) -> set[str]:
-    """Return the folders of all objects."""
+    """Return the folder of each object, or its key if it is not an artifact."""
     found = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
     return {one["Key"].removeprefix("kept/").removesuffix("/artifacts/file") for one in found}
 

@@ -1,4 +1,4 @@
-"""Schema, collation and secrets: what maintenance does to MLflow's database. The tests of the machine use MySQL."""
+"""Maintenance of MLflow's database on SQLite: schema, collation and secrets. tests/machine tests it on MySQL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OLDEST = "bf29a5ff90ea"
 
 @pytest.fixture
 def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An empty database, in which MySQL's questions about collations have an answer."""
+    """An empty SQLite database with the function and the table that MySQL's queries about collations need."""
 
     def connect(connection: Any, _: Any) -> None:
         connection.create_function("DATABASE", 0, lambda: "mlflow")
@@ -48,7 +48,7 @@ def uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def revision() -> str:
-    """The head of the locked MLflow's migrations, as the role's defaults have it."""
+    """The newest schema revision of the locked MLflow, from the defaults of the role mlflow."""
     text = (Path(__file__).parents[2] / "roles/mlflow/defaults/main.yml").read_text()
     [line] = [line for line in text.splitlines() if line.startswith("mlflow_schema_revision: ")]
     return line.split()[1]
@@ -64,10 +64,10 @@ def say(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_schema_is_created_once_with_its_index(
     uri: str, revision: str, gone: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What an interrupted creation left behind.
+    # Simulate a creation that was interrupted after the first table.
     create_engine(uri).connect().exec_driver_sql("CREATE TABLE experiments (experiment_id INTEGER)")
     if gone:
-        # MLflow's own store needs the function that is missing under this name.
+        # Let the patch look for a name that does not exist. The real function stays, because MLflow's store needs it.
         monkeypatch.setattr(patches.CREATE_TABLES, "needs", ("mlflow.store.db.utils:_initialize_tables_of_old",))
     given = ("site.yml", uri, revision, OLDEST)
     assert say(capsys, *given) == "created utf8mb4_0900_bin"
@@ -113,7 +113,10 @@ def test_another_schema_with_data_is_refused_with_a_remedy(
 
 
 class MySQL:
-    """A connection that knows two tables and a foreign key, and takes the statements of `convert`."""
+    """A fake connection to a database with two tables and a foreign key, which records the statements of `convert`.
+
+    breaks: `table` if the conversion of tables has no effect, `key` if the foreign key is not added again.
+    """
 
     def __init__(self, breaks: str = "") -> None:
         self.breaks, self.ran, self.keys = breaks, list[str](), {"fk"}

@@ -1,4 +1,4 @@
-"""MLflow's own store with metrics inserted by the row and pages from the index gives what it gives without."""
+"""MLflow's store returns the same results with and without Trackbox's patches for metrics and search pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["empty_database"]
 
 @pytest.fixture
 def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Undo what `install` does, at the end; the list has the listeners."""
+    """Undo `install` after the test. The list contains the SQLAlchemy listeners that `install` added."""
     added: list[Any] = []
 
     def listen(*given: Any) -> None:
@@ -47,7 +47,7 @@ def store(empty_database: Path, tmp_path: Path) -> SqlAlchemyStore:
 
 
 def fill(store: SqlAlchemyStore, count: int) -> str:
-    """Make runs with a metric, many of them equal, some NaN, some missing; return the experiment."""
+    """Create runs whose metric m is often equal, sometimes NaN or missing; return the id of the experiment."""
     chance, experiment = random.Random(7), str(store.create_experiment("e"))
     for number in range(count):
         run = store.create_run(experiment, "u", number, [], f"r{number}").info.run_id
@@ -83,7 +83,7 @@ def test_pages_are_those_of_mlflow(filled: tuple[Path, str], stock: list[Any], o
     search.install()
     event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     assert pages() == expected
-    # The last of the best values was looked up, and bounds the page.
+    # For an order by metric, the patch selects only runs whose metric is among the best values.
     assert any(">= ?" in text or "<= ?" in text for text in statements) == ("metrics" in order)
 
 
@@ -110,7 +110,7 @@ def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemySto
     runs = []
     for name in ("before", "after"):
         runs.append(store.create_run(experiment, "u", 1, [], name).info.run_id)
-        # The second batch has metrics that are there already.
+        # The second batch repeats metrics that the database already contains.
         store.log_batch(runs[-1], batch, [Param("p", "1")], [])
         store.log_batch(runs[-1], [*batch, Metric("n", 2.0, 1, 0)], [], [])
         if name == "before":

@@ -1,4 +1,4 @@
-"""The registry of changes to libraries: each entry works with the locked versions, and says so where it does not."""
+"""Each patch works with the locked versions of the libraries. If a library lacks an attribute, one line is logged."""
 
 from __future__ import annotations
 

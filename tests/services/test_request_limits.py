@@ -1,4 +1,4 @@
-"""Compressed bodies of traces are limited by what they are once decompressed, and large requests come one at a time."""
+"""The size limit counts the decompressed body of a trace, and large requests are processed one at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REQUEST = 2**20
 
 
 def raw(data: bytes) -> bytes:
-    """Deflate without zlib's header."""
+    """Compress with raw deflate, without zlib's header."""
     stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return stream.compress(data) + stream.flush()
 
@@ -67,7 +67,7 @@ def ask(limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = 
 
 
 async def echo(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Answer with what came."""
+    """Respond with the request's body and headers."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -121,7 +121,7 @@ def test_large_requests_are_answered_one_at_a_time_and_a_slow_reader_holds_up_no
         await asyncio.sleep(0.01)
         running.append(-1)
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        # The client reads; the next one is being answered meanwhile.
+        # While this client reads its response, the next request is processed.
         await asyncio.sleep(0.05)
         await send({"type": "http.response.body", "body": b""})
 

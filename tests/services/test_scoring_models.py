@@ -1,4 +1,4 @@
-"""Which models are loaded, and what the server says about them: decisions, contributions, pages, the other protocol."""
+"""The models that the server loads or refuses, and its responses: decisions, contributions, the page, OIP requests."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["data", "state"]
 
 @pytest.fixture
 def frame(data: pd.DataFrame) -> pd.DataFrame:
-    """Some rows with the columns of the signature."""
+    """Six rows with the columns of the model's signature."""
     return data.drop(columns=["Time", "Class"]).head(6)
 
 
 def split(frame: pd.DataFrame) -> bytes:
-    """Rows as a body."""
+    """Return the rows as a JSON body."""
     return json.dumps({"dataframe_split": {"columns": list(frame), "data": frame.to_numpy().tolist()}}).encode()
 
 
 def copied(state: Path, name: str, tmp_path: Path) -> Path:
-    """A copy of a model's folder."""
+    """Copy a model's folder; return the path of the copy."""
     return Path(shutil.copytree(state / "models" / name / VERSION / "model", tmp_path / "model"))
 
 
 def edit(folder: Path, change: Callable[[Any], Any]) -> None:
-    """Change the flavours in MLmodel."""
+    """Change the flavors in the file MLmodel."""
     description = yaml.safe_load((folder / "MLmodel").read_text())
     change(description["flavors"])
     (folder / "MLmodel").write_text(yaml.safe_dump(description))
@@ -148,7 +148,7 @@ def test_contributions_add_up_to_the_score(state: Path, frame: pd.DataFrame, nam
     sizes = [abs(one["contribution"]) for one in found["explanation"]["contributions"][0]]
     assert sizes == sorted(sizes, reverse=True)
     assert few["explanation"]["contributions"][0] == found["explanation"]["contributions"][0][:3]
-    # MLflow's functions read text as numbers: they are explained, too.
+    # A CSV body is parsed by MLflow's functions, and must get the same explanation.
     text = ask_application(ours, "/invocations", frame.to_csv(index=False).encode(), "text/csv", "explain=3").json
     np.testing.assert_allclose(
         [one["contribution"] for row in text["explanation"]["contributions"] for one in row],
@@ -210,7 +210,7 @@ def test_malformed_requests_of_the_open_inference_protocol_are_the_callers_error
 
 
 class Page(HTMLParser):
-    """What a page loads, and its example."""
+    """Parses the page: its tags, and its example request. It fails if the page loads anything but style sheets."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -219,12 +219,12 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
+        """Store a tag, and check that it loads nothing."""
         self.tags.append(tag)
         assert tag == "link" or not {name for name, _ in attrs} & {"src", "href", "style", "onload"}
 
     def handle_data(self, data: str) -> None:
-        """Note the example."""
+        """Store the text of the example."""
         if self.tags[-1:] == ["pre"]:
             self.example += data
 

@@ -1,4 +1,4 @@
-"""Parts of the scoring server without a server: settings, decompression, the queue and the files of the request log."""
+"""Parts of the scoring server, without a server: settings, decompression, queue and files of the request log."""
 
 from __future__ import annotations
 
@@ -111,13 +111,13 @@ def test_the_fast_way_takes_numbers_alone(odd: Any) -> None:
 
 
 def entry(count: int, at: float, features: Any = None) -> Entry:
-    """A request of so many rows. at: seconds since 1970."""
+    """Return the log entry of a request with `count` rows. at: seconds since 1970."""
     rows = np.arange(count * 3.0).reshape(count, 3) if features is None else features
     return Entry("r", int(at * 1e9), "ann", 1.5, rows, np.linspace(0, 1, count), count)
 
 
 def dropped(reason: str) -> float:
-    """How many rows the log lacks for a reason."""
+    """Return the number of rows that are missing from the log for a reason."""
     found = REGISTRY.get_sample_value("trackbox_serving_dropped_log_rows_total", {"reason": reason})
     return found or 0.0
 
@@ -126,7 +126,7 @@ def test_rows_that_find_no_room_are_counted_and_delay_nobody(tmp_path: Path) -> 
     taken = Writer(tmp_path, Rows(COLUMNS, "7", 0.5), most=10)
     before = dropped("queue")
     now = time.time()
-    # The thread does not run yet: nothing leaves the queue.
+    # The writer thread has not started, so nothing leaves the queue.
     for count in (30, 5, 1):
         taken.add(entry(count, now))
     assert dropped("queue") - before == 6
@@ -149,7 +149,7 @@ def test_files_are_closed_in_time_by_rows_and_by_the_hour(tmp_path: Path, monkey
     monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.3)
     monkeypatch.setattr(writer, "CLOSE_ROWS", 20)
     taken = Writer(tmp_path, Rows(COLUMNS, "7", 0.5), most=1000)
-    hour = 1_795_982_400.0  # the beginning of one
+    hour = 1_795_982_400.0  # the beginning of an hour, in seconds since 1970
     taken.start()
     for count, at in ((5, hour - 1), (5, hour + 1), (20, hour + 2), (2, hour + 3)):
         taken.add(entry(count, at))

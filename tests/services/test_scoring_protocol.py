@@ -1,4 +1,4 @@
-"""Answers equal those of MLflow's own scoring server: to 1e-9 for rows, and in the class of the status for the rest."""
+"""Responses equal those of MLflow's own scoring server: scores to 1e-9, and errors in the class of the HTTP status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scoring import MODELS, VERSION, Reference, Reply, Server, data, serving, st
 
 __all__ = ["data", "state"]
 
-# Of each format, shared out among the models. `.ci/test --all` asks for 500.
+# The number of random bodies for each format, divided among the models. `.ci/test --all` sets 500.
 BODIES = int(os.environ.get("TRACKBOX_BODIES", "80"))
 STREAM, FILE = "application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"
 
@@ -28,7 +28,7 @@ Pair = tuple[str, Server, Reference]
 
 @pytest.fixture(scope="module", params=MODELS)
 def pair(request: Any, state: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """Both servers of a model."""
+    """Trackbox's scoring server and MLflow's own for one model."""
     name = request.param
     with serving(state, name, tmp_path_factory.mktemp("server")) as server:
         yield name, server, Reference(state / "models" / name / VERSION / "model")
@@ -40,7 +40,7 @@ def server(pair: Pair) -> Server:
 
 
 def check_same(ours: Reply, theirs: Reply, what: str) -> None:
-    """Compare the answers of both servers."""
+    """Check that both servers return 200 and the same predictions."""
     assert ours.status == theirs.status == 200, (what, ours, theirs)
     assert list(ours.json) == list(theirs.json) == ["predictions"], what
     np.testing.assert_allclose(ours.json["predictions"], theirs.json["predictions"], rtol=1e-9, atol=1e-9, err_msg=what)
@@ -56,12 +56,12 @@ def test_random_rows_get_the_scores_that_mlflow_gives(pair: Pair, data: pd.DataF
         body = write(frame_of(rng, data, name in ("xgboost", "histogram-boosting")), rng)
         check_same(server.ask("/invocations", body, kind), reference.ask(body, kind), body.decode("latin-1"))
     fast, slow = (after - old for after, old in zip(rows_by_way(server), before, strict=True))
-    # CSV has no fast way; of the others nearly all rows take it.
+    # MLflow's functions score all rows of CSV. In the other formats, the fast path scores nearly all rows.
     assert (fast, slow > 0) == (0, True) if form == "CSV" else fast > 0.95 * (fast + slow)
 
 
 def rows_by_way(server: Server) -> tuple[float, float]:
-    """How many rows were scored by the fast way, and by MLflow's functions."""
+    """Return the number of rows that the fast path scored, and the number that MLflow's functions scored."""
     text = server.ask("/metrics").body.decode()
     found = [line.split() for line in text.splitlines() if line.startswith("trackbox_serving_rows_total{")]
     ways = {name.partition('way="')[2].partition('"')[0]: float(value) for name, value in found}
@@ -100,7 +100,7 @@ def test_malformed_bodies_get_the_class_that_mlflow_gives_without_trace_or_data(
         if theirs.status == 200:
             check_same(ours, theirs, what)
             continue
-        # What MLflow fails at with 500 is the caller's error, too.
+        # A malformed body is an error of the client (4xx), even if MLflow's server fails with 500.
         assert ours.status // 100 == 4, what
         assert theirs.status // 100 in (4, 5), what
         refused += 1

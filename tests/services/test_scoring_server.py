@@ -1,4 +1,4 @@
-"""What the scoring server does under load, when processes die and at a restart; its log, its limits, its metrics."""
+"""The scoring server under load, after killed processes and during a restart; its log, limits and metrics."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ __all__ = ["data", "state"]
 
 @pytest.fixture
 def row(data: pd.DataFrame) -> dict[str, Any]:
-    """A document with one row."""
+    """A JSON document with one row."""
     frame = data.drop(columns=["Time", "Class"]).head(1)
     return {"dataframe_split": {"columns": list(frame.columns), "data": frame.to_numpy().tolist()}}
 
 
 @pytest.fixture
 def server(state: Path, tmp_path: Path) -> Iterator[Server]:
-    """Two processes of the XGBoost model, with a log."""
+    """A server of the XGBoost model with two processes and a request log."""
     with serving(state, "xgboost", tmp_path, processes=2, log="all") as running:
         yield running
     for path in running.logged:
@@ -50,7 +50,7 @@ def server(state: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 class Load(threading.Thread):
-    """Sends requests until it is told to end, on one connection as long as the server keeps it."""
+    """Sends requests until `ended` is set. It opens a new connection only if the server closes the old one."""
 
     def __init__(self, server: Server, document: Any, name: str) -> None:
         super().__init__()
@@ -78,12 +78,12 @@ class Load(threading.Thread):
 
 
 def logged(server: Server) -> pd.DataFrame:
-    """All rows of the request log."""
+    """Return all rows of the request log."""
     return pd.concat([pq.read_table(path).to_pandas() for path in server.logged], ignore_index=True)
 
 
 def metric(server: Server, name: str) -> float:
-    """The sum of a metric over its labels."""
+    """Return the sum of a metric over its labels."""
     lines = server.ask("/metrics").body.decode().splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
@@ -133,7 +133,7 @@ def test_the_log_has_what_was_asked_and_answered(server: Server, row: dict[str, 
     assert list(first.iloc[4:33]) == row["dataframe_split"]["data"][0]
     assert [first["score"]] == reply.json["predictions"]
     assert first["decision"] == int(first["score"] >= THRESHOLD)
-    # MLflow's functions read text as numbers; the log has them, too.
+    # MLflow's functions convert text to numbers, and the log must contain these numbers.
     assert list(found.loc["slow", "V3"]) == [2.0, 2.0]
     assert list(found.loc["slow", "score"]) == slow.json["predictions"]
 
@@ -147,7 +147,7 @@ def test_a_killed_process_loses_no_later_request_and_no_count_and_only_its_open_
     assert counted >= 20
     victim = server.workers()[0]
     os.kill(victim, signal.SIGKILL)
-    # At once: the other process, and the queue of the socket, take them.
+    # No wait here: the other process and the queue of the socket must accept the requests.
     for _ in range(20):
         assert server.score(row).status == 200
     wait_until(lambda: len(server.workers()) == 2 and victim not in server.workers())
@@ -156,7 +156,7 @@ def test_a_killed_process_loses_no_later_request_and_no_count_and_only_its_open_
     assert metric(server, "trackbox_serving_rows_total") == 40
     server.stop()
     rows = len(logged(server)) if server.logged else 0
-    # The killed process loses the rows of the file that it had not closed, and no others.
+    # The killed process loses only the rows of its open log file.
     assert 20 <= rows <= 40
     assert str(victim) not in {path.name.split("-")[1] for path in server.logged}
 
@@ -172,7 +172,7 @@ def test_rows_in_closed_files_survive_a_kill(state: Path, tmp_path: Path, row: d
         server.stop()
         found = logged(server)["request_id"].value_counts()
         assert found["closed"] == 10_000
-        # As the docstring of trackbox_serving.log says: the rows of the open file are lost.
+        # The rows of the open file are lost, as the docstring of trackbox_serving.log says.
         assert "open" not in found
         for path in server.logged:
             path.unlink()

@@ -1,4 +1,4 @@
-"""The server as a machine runs it: forked workers on given sockets, and MLflow as it is where a name is gone."""
+"""MLflow's server with forked workers on inherited sockets. It also runs if a library lacks an attribute of a patch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ ENTRIES = {name: entry for name, entry in patches.entries() if name in SERVER}
 
 
 def use(server: Server) -> tuple[list[float], int]:
-    """Log metrics, search runs by them, and ask for an artifact as NGINX does; return the values, and the status."""
+    """Log metrics, search runs by metric, and request the presigned address of an artifact like NGINX.
+
+    Return the metric values of the found runs, and the status of the last request.
+    """
     runs = []
     for value in (1.0, 3.0, 2.0):
         run = server.api("runs/create", {"experiment_id": "0", "start_time": 1})["run"]["info"]
@@ -96,7 +99,7 @@ def test_without_a_name_mlflow_serves_as_it_is_and_the_log_says_so_once(
 
 
 def removable(entry: patches.Patch) -> str:
-    """Return a name of the entry that nothing else of MLflow or SQLAlchemy needs."""
+    """Return an attribute that the patch needs, but MLflow and SQLAlchemy do not."""
     others = {
         "DRAIN": "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
         "METRIC_PAGE": "sqlalchemy.sql.selectable:GenerativeSelect._limit",

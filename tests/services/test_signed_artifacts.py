@@ -1,4 +1,4 @@
-"""The middleware `Artifacts` around MLflow's application: who gets an address, and by which routes."""
+"""The middleware `Artifacts` around MLflow's application: which requests get a presigned address, on which routes."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def run(application: Any) -> Any:
 
 
 def routes(run: dict[str, str], path: str) -> list[tuple[str, str]]:
-    """Path and query of each route that sends an artifact, but traces'."""
+    """Return path and query of each route that sends an artifact, without the routes of traces."""
     return [
         ("/get-artifact", f"run_id={run['run']}&path={path}"),
         ("/get-artifact", f"run_uuid={run['run']}&path={path}"),

@@ -1,4 +1,4 @@
-"""Addresses that NGINX fetches artifacts by."""
+"""Presigned addresses, from which NGINX fetches artifacts."""
 
 import ast
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_browser_saves_an_artifact_under_its_name(name: str) -> None:
 
 
 def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -> None:
-    """A route that gets a file in another way would spool it: look at it before a newer MLflow is taken."""
+    """If this test fails, a route of MLflow downloads files with another method, and spools them. Patch that method."""
     import mlflow.server
 
     called = set()
@@ -68,7 +68,7 @@ def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr.startswith("download"):
                 called.add(node.attr)
-    # The archive of traces is parsed, not sent, and off unless somebody turns it on.
+    # MLflow parses the archive of traces and does not send it. The archive is off by default.
     assert called - {"download_archived_trace_data"} == {
         name for name in vars(signing.signed_store(object, "")) if "download" in name
     }

@@ -1,4 +1,4 @@
-"""Certificate authorities, certificates and keys for tests, as good or as bad as a test wants them."""
+"""Certificate authorities, certificates and keys for tests, both valid and invalid ones."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Signed:
 
     @property
     def pem(self) -> str:
-        """The certificate."""
+        """The certificate in PEM."""
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
     def key(self, passphrase: str = "") -> str:
-        """The private key."""
+        """Return the private key in PEM, encrypted if there is a passphrase."""
         protection = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
         return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection).decode()
 
 
 def general(name: str) -> x509.GeneralName:
-    """Return a name or address as it stands in a certificate."""
+    """Return a host name or IP address as the type that a certificate contains."""
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
@@ -57,9 +57,9 @@ def sign(
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
     responder: str = "",
 ) -> Signed:
-    """Make a certificate: an authority's, or with `names` a server's. by: who signs it; without, itself.
+    """Create the certificate of a server, or of an authority if there are no `names`. by: issuer; None: self-signed.
 
-    days: from when to when, from today on. responder: the address of its OCSP responder.
+    days: start and end of the validity in days from today. responder: URL of the OCSP responder.
     """
     private = private or ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -102,7 +102,7 @@ def weak_key() -> Any:
 
 
 def write_mistakes(folder: Path, host: str) -> None:
-    """Write what somebody might name as the certificate of `host`: NAME.pem, its key NAME.key, and ca.crt."""
+    """Write a valid certificate of `host` and wrong ones, as users might supply them: NAME.pem, NAME.key and ca.crt."""
     root = sign("Example Root", days=(-1, 3650))
     between = sign("Example R3", root, days=(-1, 900))
     made = {

@@ -1,4 +1,4 @@
-"""Whatever YAML makes of what somebody types, each option answers with sentences: a filter never fails."""
+"""For any value that YAML can produce, each check of an option returns error messages and never raises an exception."""
 
 import datetime
 import re
@@ -16,7 +16,7 @@ from trackbox import account, secret, variable_problems
 
 ROLES = Path(__file__).parents[2] / "roles"
 
-# As they are typed without quotes.
+# Texts that YAML parses as another type if they are typed without quotes.
 TYPED = {
     "123456789012": "a number",
     "0123": "a number",
@@ -32,7 +32,7 @@ TYPED = {
     "2026-11-25 10:00:00": "a date",
     "!!binary aGVsbG8=": "binary data",
 }
-# What is none of them, and stays the text that was typed.
+# Texts that YAML leaves as text, although they resemble other types.
 TEXTS = ["1e5", "08", "1.2.3", "null and void", "nö", "n" * 12]
 OTHERS: list[Any] = [
     None,
@@ -50,7 +50,7 @@ OTHERS: list[Any] = [
 
 
 def leaves(spec: dict[str, Any], kind: str = "") -> Iterator[tuple[str, dict[str, Any], list[str | int]]]:
-    """Yield the type, the specification and the way to each value in an option that has no options of its own."""
+    """Yield type, specification and path of each value in an option that has no options of its own."""
     type_ = kind or spec.get("type", "str")
     if type_ == "list":
         yield from ((found, leaf, [0, *way]) for found, leaf, way in leaves(spec, spec["elements"]))
@@ -62,7 +62,7 @@ def leaves(spec: dict[str, Any], kind: str = "") -> Iterator[tuple[str, dict[str
 
 
 def built(spec: dict[str, Any], way: list[str | int], value: Any) -> Any:
-    """Return an option's value in which all that it requires is there, and at the end of this way the value."""
+    """Return a value of an option with all required parts, and with `value` at the end of the path `way`."""
     if not way:
         return value
     if way[0] == 0:
@@ -124,7 +124,7 @@ def test_any_value_of_any_option_gets_sentences(name: str) -> None:
 
 
 def any_users() -> Iterator[dict[str, Any]]:
-    """Yield users with a value of each kind in the place of each part."""
+    """Yield users in which one part is replaced by a value of each kind."""
     values = [*OTHERS, *map(yaml.safe_load, TYPED), *TEXTS, "", "\ud800", "\0", "é" * 36, "x" * 73, datetime.date.min]
     for part in ("name", "password", "secret", "role", "read"):
         yield from ({"name": "ada", "password": "x" * 12, "secret": "x" * 12, part: value} for value in values)

@@ -1,4 +1,4 @@
-"""Each role's specification says what its defaults say: the same names, types that fit, and a comment for each."""
+"""Each role's argument_specs.yml matches its defaults: the same names and fitting types. Each default has a comment."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +11,19 @@ from trackbox import fits
 ROOT = Path(__file__).parents[2]
 ROLES = {path.parents[1].name: path.parents[1] for path in ROOT.glob("roles/*/defaults/main.yml")}
 PREFIXES = {"wiring": "trackbox"}
-# Other roles need these of their roles, too.
+# Variables that the argument specs of other roles contain, too.
 SHARED = {
     *("nginx_tls", "nginx_http_port", "minio_data_dir", "serving_models", "serving_max_body_mb"),
     *("serving_requests_at_once", "serving_requests_per_second"),
 }
 SECRETS = ("password", "secret", "passphrase", "salt")
-PUBLIC = {"trackbox_secrets", "local_vm_secrets"}  # folders
+PUBLIC = {"trackbox_secrets", "local_vm_secrets"}  # paths of folders, which are not secret
 
 every_role = pytest.mark.parametrize("role", sorted(ROLES))
 
 
 def defaults(role: str) -> dict[str, Any]:
-    """Return the role's defaults as they are written, Jinja2 included."""
+    """Return the role's defaults without rendering their Jinja2 expressions."""
     loaded: dict[str, Any] = yaml.safe_load((ROLES[role] / "defaults/main.yml").read_text())
     return loaded
 
@@ -37,7 +37,7 @@ def specs(role: str) -> dict[str, dict[str, Any]]:
 
 
 def parts(options: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every option by name, those inside others too."""
+    """Yield name and specification of every option, including nested options."""
     for name, option in options.items():
         yield name, option
         yield from parts(option.get("options", {}))
@@ -104,7 +104,7 @@ def test_every_default_has_a_comment_above_it(role: str) -> None:
     for number, line in enumerate(lines):
         if line[:1].isalpha():
             above = number
-            # Neighbours without an empty line between them share a comment.
+            # Variables without an empty line between them share a comment.
             while above and lines[above - 1] and not lines[above - 1].startswith("#"):
                 above -= 1
             if not lines[above - 1].startswith("#"):

@@ -1,4 +1,4 @@
-"""The build of MinIO: uv and Go are scripts here where only their going or failing counts, a build takes minutes."""
+"""The build of MinIO, with fake uv and Go scripts, because a real build takes minutes."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ BINARY = b"what Go compiled"
 SHA256 = hashlib.sha256(BINARY).hexdigest()
 CLOSED = "http://127.0.0.1:9"
 
-# `uv pip install … --target FOLDER …` brings the toolchain: here, the script that stands beside it as `go`.
+# `uv pip install … --target FOLDER …` installs the Go toolchain. The fake uv copies the fake `go` beside it.
 UV = """#!/bin/sh
 while [ "$1" != --target ]; do shift; done
 mkdir -p "$2/go/bin" && cp "$(dirname "$0")/go" "$2/go/bin/go"
@@ -35,19 +35,19 @@ Build = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """Return the folder of the cache, which is not there yet."""
+    """Return the path of the cache folder, which does not exist yet."""
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """Return the file to which the script `go` writes how it was called."""
+    """Return the file to which the fake `go` appends its arguments."""
     return tmp_path / "calls"
 
 
 @pytest.fixture
 def build(tmp_path: Path, cache: Path, calls: Path) -> Build:
-    """Return what starts the build with the scripts."""
+    """Return a function that starts the build with the fake scripts."""
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     for name, text in (("uv", UV), ("go", GO)):
@@ -65,12 +65,12 @@ def build(tmp_path: Path, cache: Path, calls: Path) -> Build:
 
 
 def builds(calls: Path) -> int:
-    """Return how often Go compiled."""
+    """Return how often the fake Go compiled."""
     return calls.read_text().count("build -ldflags") if calls.exists() else 0
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Return how the build ended: its status and the last line that it printed."""
+    """Wait for the end of the build; return its exit status and the last line of its output."""
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     return process.returncode, (out + err).strip().rpartition("\n")[2]
@@ -194,7 +194,7 @@ def test_too_little_disk_is_refused_before_anything_is_fetched(cache: Path) -> N
 def test_without_a_network_it_says_so_at_once(
     cache: Path, options: list[str], variables: dict[str, str], tool: str
 ) -> None:
-    """The real uv, and the Go that it brings."""
+    """Runs the real uv, and the real Go that it installs."""
     if not shutil.which("uv", path=str(Path(sys.executable).parent)):
         pytest.skip("no uv beside this Python")
     command = [sys.executable, SCRIPT, "--arch=amd64", f"--sha256={SHA256}", f"--cache={cache}", *options]

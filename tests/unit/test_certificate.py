@@ -1,4 +1,4 @@
-"""The script that makes the installation's own certificate authority, with the real openssl."""
+"""The script that creates the installation's own certificate authority, with the real openssl."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return an empty folder for the keys, in one for what everyone may read."""
+    """Return an empty folder for keys. Its parent folder is for the files that everyone may read."""
     made = tmp_path / "nginx"
     made.mkdir()
     return made
@@ -31,17 +31,17 @@ def make(folder: Path, *names: str) -> str:
 
 
 def shown(certificate: Path, *options: str) -> str:
-    """Return what openssl shows of a certificate."""
+    """Return what `openssl x509` prints about a certificate."""
     command = ["openssl", "x509", "-noout", "-in", str(certificate), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def handshake(folder: Path, name: str, authority: Path | None = None) -> None:
-    """Let a client that trusts one authority, by default this one, meet the server; raises what the client does."""
+    """Connect a client that trusts `authority` (default: ca.crt) to the server; raise the client's TLS error."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(folder / "server.pem")
     client = ssl.create_default_context(cafile=str(authority or folder.parent / "ca.crt"))
-    # As Python 3.13 does by itself.
+    # Set VERIFY_X509_STRICT, which is the default of Python 3.13, and check the revocation list.
     client.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
     revoked = x509.load_der_x509_crl((folder.parent / "ca.crl").read_bytes())
     (folder.parent / "ca.crl.pem").write_bytes(revoked.public_bytes(Encoding.PEM))
@@ -80,7 +80,7 @@ def test_a_second_run_changes_nothing(folder: Path) -> None:
 
 
 def age(folder: Path, file: str, days: int) -> None:
-    """Let a certificate end within so many days; the authority's signs anew, the server's is signed anew."""
+    """Replace a certificate by a self-signed one with the same key that expires in `days` days."""
     key = folder / ("ca.key" if file == "ca.crt" else "server.pem")
     ending = ["openssl", "x509", "-in", str(folder / file), "-signkey", str(key), "-days", str(days)]
     made = subprocess.run(ending, check=True, capture_output=True, text=True).stdout
@@ -96,7 +96,7 @@ def test_another_name_gets_another_certificate_and_the_authority_keeps_its_key(f
     assert (folder / "ca.key").read_bytes() == key
     assert (folder / "server.pem").read_bytes() != first
     handshake(folder, "vm2.example.org")
-    # Who trusts the authority as it was may still come by the names that it was for, one by one.
+    # A client with the old authority certificate still accepts a server certificate that contains only the old names.
     make(folder, "vm.example.org")
     handshake(folder, "vm.example.org", before)
 

@@ -1,4 +1,4 @@
-"""What a certificate of the user's own lacks, and how that is said."""
+"""Problems of a certificate that the user supplies, and their error messages."""
 
 import shlex
 import subprocess
@@ -16,7 +16,7 @@ GOOD = sign(HOST, BETWEEN, names=[HOST, "10.1.2.3"])
 
 
 def problems(one: Signed = GOOD, *after: Signed, key: str = "", ca: str = ROOT.pem, host: str = HOST) -> list[str]:
-    """Return the problems of a certificate, with those after it, by default the one between it and its authority."""
+    """Return the problems of a certificate and its chain. after: the rest of the chain (default: the intermediate)."""
     chain = one.pem + "".join(other.pem for other in after or (BETWEEN,))
     return certificate_problems(chain, key or one.key(), ca, host)
 
@@ -118,7 +118,7 @@ def test_a_key_that_browsers_do_not_know_is_refused(private: ed25519.Ed25519Priv
 
 
 def test_sha1_is_refused_but_in_how_an_authority_signed_itself(tmp_path: Path) -> None:
-    """By openssl: the library signs nothing with SHA-1 any more."""
+    """Signs with openssl, because the Python library no longer signs with SHA-1."""
     (tmp_path / "ca.key").write_text(BETWEEN.key())
     (tmp_path / "ca.crt").write_text(BETWEEN.pem)
     (tmp_path / "old.key").write_text(GOOD.key())

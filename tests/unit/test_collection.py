@@ -1,4 +1,4 @@
-"""This repository as the collection trackbox.workbench: what its archive holds, and what ansible-doc shows."""
+"""This repository as the collection trackbox.workbench: content of its archive, and output of ansible-doc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from checkout import ROOT, build_collection, copy_checkout, install_collection, 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The collection's archive, built from a copy of this checkout that also has what must stay out of it."""
+    """Build the archive from a copy of this checkout that also contains files that must not be in the archive."""
     folder = tmp_path_factory.mktemp("checkout")
     copy_checkout(folder)
     for name in [

@@ -1,4 +1,4 @@
-"""What MinIO would refuse is refused before it is asked."""
+"""Checks of buckets and users find settings that MinIO would refuse, without a request to MinIO."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ ADA: dict[str, Any] = {"name": "ada", "secret": "12345678", "read": ["datasets"]
 def problems(
     buckets: list[dict[str, Any]] = BUCKETS, users: tuple[dict[str, Any], ...] = (ADA,), root: str = "x" * 8
 ) -> list[str]:
-    """Return what is wrong with good settings in which one was changed."""
+    """Return the problems of valid settings in which one setting was changed."""
     return content_problems(buckets, users, "root", root)
 
 

@@ -1,4 +1,4 @@
-"""The script `environment`, with an uv of the test's own."""
+"""The script `environment`, with a fake uv."""
 
 import subprocess
 import time
@@ -8,7 +8,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "roles/machine/files/environment"
 
-# Makes an environment that holds its lock, in half a second, and notes its calls; fails while there is a file `broken`.
+# A fake uv. It logs its calls, and creates an environment with the lock file in half a second. It fails while the file
+# `broken` exists.
 UV = """#!/bin/sh
 home=$(dirname "$0")
 echo "$1" >>"$home/called"
@@ -26,12 +27,12 @@ def uv(tmp_path: Path) -> Path:
     return tmp_path / "uv"
 
 
-# More than a pipe holds.
+# Larger than the buffer of a pipe (64 KB).
 LOCK = "a==1\n" * 50_000
 
 
 def run(uv: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Call it, with the test's folder in the place of /opt/trackbox."""
+    """Run the script, with the test's folder instead of /opt/trackbox."""
     text = SCRIPT.read_text().replace("/opt/trackbox", str(uv.parent))
     command = ["sh", "-c", text, "environment", str(uv.parent / "environment"), "done", str(uv), *options]
     return subprocess.run(command, input=LOCK, capture_output=True, text=True, timeout=30, check=False)

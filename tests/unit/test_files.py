@@ -17,7 +17,7 @@ ME = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
 
 
 def run(tmp_path: Path, files: list[dict[str, str]], *options: str) -> dict[str, Any]:
-    """What the module answers."""
+    """Run the module; return its result."""
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [{"files": {"files": [ME | file for file in files]}}]}
     (tmp_path / "play.yml").write_text(json.dumps([play]))
     told = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which folders minio_data_dir may name."""
+"""The check of the folder minio_data_dir."""
 
 import pytest
 from minio_checks import folder_problems

@@ -1,4 +1,4 @@
-"""trackbox_host: the machine's lock and a job's status; and the installation of our packages."""
+"""The package trackbox_host: the machine's lock and the status files of jobs; and the installation of our packages."""
 
 from __future__ import annotations
 

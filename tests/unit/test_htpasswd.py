@@ -1,4 +1,4 @@
-"""The users of the front door."""
+"""The password file of NGINX's users, and the check of nginx_users."""
 
 import bcrypt
 import pytest

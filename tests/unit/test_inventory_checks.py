@@ -1,4 +1,4 @@
-"""Where an inventory's secrets lie, how they are moved, which files Ansible passes over, and what is a host name."""
+"""Checks of an inventory: the folder of its secrets and their move, files that Ansible ignores, and host names."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_an_empty_folder_of_an_earlier_release_does_not_count(tmp_path: Path) ->
 
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    """A folder of secrets as an earlier release left it."""
+    """A folder of secrets in the layout of an earlier release."""
     write(tmp_path / "secrets/admin_password", "geheim").chmod(0o600)
     write(tmp_path / "secrets/env", f"export MLFLOW_TRACKING_SERVER_CERT_PATH={tmp_path}/secrets/ca.crt\n")
     write(tmp_path / "secrets/ca.crt")
@@ -47,7 +47,7 @@ def old(tmp_path: Path) -> Path:
 
 
 def moved(old: Path) -> bool:
-    """Whether all of it is in the new place, and `env` says so."""
+    """Return whether all secrets are in the new folder, and the paths in `env` are those of the new folder."""
     new = old.with_name(".secrets")
     env = f"export MLFLOW_TRACKING_SERVER_CERT_PATH={new}/ca.crt\n"
     files = {path.name: path.read_text() for path in new.iterdir()} if new.is_dir() else {}
@@ -99,7 +99,7 @@ def test_a_move_onto_other_secrets_fails_and_changes_neither(old: Path) -> None:
         (["group_vars/nginx.yaml", "group_vars/nginx.yml"], ["group_vars/nginx.yaml"]),
         (["host_vars/vm.json", "host_vars/vm/a.yml"], ["host_vars/vm.json"]),
         (["host_vars/a.b.example", "host_vars/a.b.example.yml"], ["host_vars/a.b.example.yml"]),
-        # Of a group that is not there.
+        # The inventory contains no group `old`.
         (["group_vars/old.yml", "group_vars/old/a.yml"], []),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_host_name_or_an_address_passes(host: str) -> None:
         ("a" * 64 + ".example", "it is no host name"),
         (".".join(["a" * 49] * 6), "it is no host name"),
         ("", "it is no host name"),
-        # IDNA 2003, which Python has, would make another name of it.
+        # Python's IDNA 2003 would encode this as strasse.example, which is another name.
         ("straße.example", "it is no host name"),
         ("10.1", "it is no address: write four numbers from 0 to 255"),
         (12, "it is no address"),

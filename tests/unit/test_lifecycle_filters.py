@@ -1,4 +1,4 @@
-"""What was there before an installation, and what came with it."""
+"""Filters that distinguish what was on a machine before the installation from what the installation added."""
 
 from lifecycle import packages_since, seen
 

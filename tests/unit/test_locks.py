@@ -1,4 +1,4 @@
-"""What verify.yml reads in a lock."""
+"""Filters with which verify.yml reads the lock files of Python environments."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""How promises are looked at: held, broken or off, and no secret in what is found."""
+"""The evaluation of promises (checks of verify.yml): held, broken or off, and no secret in the results."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_cannot_be_looked_at_is_broken() -> None:
 def test_no_secret_is_shown_whatever_is_found() -> None:
     each = found(raising(ValueError("geheim\n  and more")), "", "geheim")
     assert each["detail"] == "cannot be looked at: ValueError: *** and more"
-    # The longer one first, or its rest would be left.
+    # The longer secret must be replaced first. Otherwise its rest would remain.
     assert promises.hidden("long-secret", sorted(["long", "long-secret"], key=len, reverse=True)) == "***"
 
 

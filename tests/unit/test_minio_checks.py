@@ -1,4 +1,4 @@
-"""A binary that cannot be installed is refused, and an upgrade that would lead back."""
+"""Checks of MinIO refuse a binary that cannot be installed, and an upgrade to an older release."""
 
 from pathlib import Path
 from typing import Any

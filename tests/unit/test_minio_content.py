@@ -1,4 +1,4 @@
-"""The module `minio_content` against a real MinIO, the one that the build left in the cache."""
+"""The module `minio_content` with a real MinIO, whose binary is in the cache of the build."""
 
 import json
 import os
@@ -19,7 +19,8 @@ ROOT = {"root_user": "root", "root_password": "the password of root"}
 DATASETS = {"name": "datasets", "versioned": True}
 ADA: dict[str, Any] = {"name": "ada", "secret": "the secret of ada", "read": ["datasets"], "write": ["mlflow"]}
 
-# Reads calls, each a list of user, secret, method and bucket; prints what S3 says to each: `ok` or the error's code.
+# A program that reads a list of calls (user, secret, method, bucket). It prints the S3 result of each call: `ok` or an
+# error code.
 CLIENT = """
 import io, json, sys
 from minio import Minio
@@ -63,7 +64,7 @@ print(json.dumps([answer(*call) for call in json.load(sys.stdin)]))
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a Python with the SDK of the role's own lock, in an environment for these tests."""
+    """Create an environment with MinIO's SDK from the role's lock; return its Python."""
     folder = str(tmp_path_factory.mktemp("sdk"))
     uv = str(Path(sys.executable).with_name("uv"))
     try:
@@ -77,7 +78,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start MinIO on free ports of loopback, with nothing in it; stop it in the end."""
+    """Run an empty MinIO on free ports of loopback; yield its address."""
     binary = next(iter(sorted(CACHE.glob("minio/*/minio"))), None)
     if binary is None:
         pytest.skip("no MinIO in the cache yet: `make up` builds it")
@@ -110,7 +111,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def run(python: str, endpoint: str, *, check: bool = False, **options: Any) -> dict[str, Any]:
-    """Run the module as Ansible would, and return its answer."""
+    """Run the module as Ansible does; return its result."""
     given = {"endpoint": endpoint, "region": "us-east-1", **ROOT, "buckets": [], "users": [], **options}
     done = subprocess.run(
         [python, MODULE],
@@ -127,14 +128,14 @@ def run(python: str, endpoint: str, *, check: bool = False, **options: Any) -> d
 
 
 def ansible_path() -> str:
-    """Return where Ansible's Python package lies: the module's own environment has none."""
+    """Return the folder of Ansible's Python package, because the module's environment does not contain it."""
     import ansible
 
     return str(Path(ansible.__file__).parents[1])
 
 
 def said(python: str, endpoint: str, user: str, secret: str, *calls: str) -> list[str | None]:
-    """Return what S3 says to each of a user's calls, such as `read datasets`."""
+    """Return the S3 result of each of a user's calls, such as `read datasets`."""
     given = json.dumps([[user, secret, *call.split()] for call in calls])
     command = [python, "-c", CLIENT, endpoint]
     done = subprocess.run(command, check=True, input=given, capture_output=True, text=True, timeout=60)
@@ -203,7 +204,7 @@ def test_what_was_widened_by_hand_is_narrow_again(python: str, endpoint: str) ->
     run(python, endpoint, **wanted)
     assert said(python, endpoint, *ROOT.values(), "widen ada") == ["ok"]
     assert run(python, endpoint, **wanted)["changes"] == [
-        "set the key of the user ada",  # a disabled user's key is not taken
+        "set the key of the user ada",  # because MinIO refuses the key of a disabled user
         "attach the policy ada",
         "enable the user ada",
         "take the user ada out of the group everything",

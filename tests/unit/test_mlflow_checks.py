@@ -1,4 +1,4 @@
-"""Settings with which MLflow cannot work are refused, an upgrade that is not possible too, and webhooks' networks."""
+"""Checks of MLflow: invalid settings and impossible upgrades are refused. Also the filter for networks of webhooks."""
 
 from typing import Any
 
@@ -70,14 +70,14 @@ def test_a_private_target_is_told_from_a_public_one() -> None:
         ({"environment": ""}, "vm has no installation of Trackbox"),
         ({"size": None}, "The database of vm does not answer, and nothing was changed: ERROR 2002"),
         ({"environment": "3.17.10-0"}, "vm has MLflow 3.17.10, and this checkout pins 3.17.2: a downgrade of its"),
-        # A dump takes 120 MB and leaves 500; without an upgrade there is none.
+        # An upgrade makes a dump of 120 MB, and 500 MB must stay free. Without an upgrade there is no dump.
         ({"environment": "3.9.0-0", "free": "620000000"}, ""),
         (
             {"environment": "3.9.0-0", "free": "619999999"},
             "vm has 619 MB free under /var/lib, and the dump of MLflow's database may take 620 MB: make room",
         ),
         ({"free": "0"}, ""),
-        # A conversion copies each table.
+        # The conversion of a collation copies each table, so it needs more space.
         ({"collation": "utf8mb4_bin", "free": "719999999"}, "vm has 719 MB free under /var/lib, and the dump of"),
         ({"collation": "utf8mb4_bin", "free": "720000000"}, ""),
     ],

@@ -1,4 +1,4 @@
-"""Settings with which the database server cannot work are refused, and no upgrade skips a series."""
+"""Checks of MySQL and MariaDB: invalid settings are refused, and upgrades stay within a release series."""
 
 from typing import Any
 

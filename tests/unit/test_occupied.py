@@ -1,4 +1,4 @@
-"""What belongs to somebody else on a machine is refused in a sentence, and what is Trackbox's own is not."""
+"""Accounts, folders and servers of other people are refused with an error message, and Trackbox's own are accepted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def database(flavor: str, *lines: str) -> list[str]:
         "mlflow:1000:Mia:/home/mlflow:/bin/bash",
         "minio:998::/srv/objects:/bin/sh",
         "minio:1500::/srv/objects:/usr/sbin/nologin",
-        # What Debian's `adduser --system mlflow` makes.
+        # The account that Debian's `adduser --system mlflow` creates.
         "mlflow:101::/nonexistent:/usr/sbin/nologin",
         "mlflow-migrate:997::/opt/flow:/usr/sbin/nologin",
     ],
@@ -49,9 +49,9 @@ def test_an_account_of_somebody_else_is_refused(account: str) -> None:
     "lines",
     [
         ["account:minio:998:Trackbox:/srv/objects:/usr/sbin/nologin", "group:minio"],
-        # An earlier version's uninstallation left the objects, and who owns them.
+        # The uninstallation of an earlier version left the objects and the account that owns them.
         ["account:minio:998::/srv/objects:/usr/sbin/nologin", "group:minio"],
-        # Installed by an earlier version; the objects have moved since; an account that it took over works on.
+        # An earlier version is installed, and it used existing accounts, so they are accepted.
         [INSTALLED, "account:mlflow:998::/nonexistent:/usr/sbin/nologin"],
         ["path:/opt/trackbox/uv/16963d19594e", "account:minio:998::/var/lib/minio:/usr/sbin/nologin"],
         [INSTALLED, "account:minio:1500::/srv/objects:/usr/sbin/nologin"],
@@ -120,7 +120,7 @@ def test_a_server_without_a_package_is_refused() -> None:
 
 
 def test_the_script_prints_what_the_filters_read() -> None:
-    """The script itself, on this machine."""
+    """Runs the script on this machine."""
     done = subprocess.run(["sh", "-s"], input=LOOK.read_text(), capture_output=True, text=True, timeout=60, check=True)
     [root] = [line.split(":") for line in seen(done.stdout)["account"] if line.startswith("root:")]
     assert (root[1], len(root)) == ("0", 5)

@@ -1,4 +1,4 @@
-"""Settings of training and of the local VM, the reserve on disks, and what several roles' filters share."""
+"""Checks of the settings of training and of the local VM, the disk reserve, and helpers of several roles' filters."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is typed behind `-e` for a playbook is refused with a remedy where it makes no sense."""
+"""Invalid variables after `-e` on the command line of a playbook are refused with a remedy."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A restore is refused where there is no backup, or where it would replace data without a confirmation."""
+"""A restore is refused if there is no backup, or if it would replace data without a confirmation."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ FOUND = {"run": "20261124T023000Z", "host": "old", "lacks": "", "holds_data": Tr
 
 
 def looked(**changed: Any) -> dict[str, Any]:
-    """Return the result of a look at a backup, in which something was changed."""
+    """Return the result of the command that describes a backup, with some values changed."""
     found = {**FOUND, **{name: value for name, value in changed.items() if name in FOUND}}
     result = {"rc": 0, "stdout": json.dumps(found), "stderr_lines": []}
     return result | {name: value for name, value in changed.items() if name in result}

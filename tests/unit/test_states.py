@@ -1,4 +1,4 @@
-"""Who holds a machine's lock, what an interrupted playbook left, and where the objects are."""
+"""The state of a machine: the holder of its lock, traces of interrupted playbooks, and the folder of the objects."""
 
 import platform
 import subprocess
@@ -28,7 +28,7 @@ def description(process: int, machine: str = NODE, playbook: str = "upgrade.yml"
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[int]:
-    """The process of a program called ansible-playbook that goes on."""
+    """Run a program called ansible-playbook; yield its process id."""
     program = tmp_path / "ansible-playbook"
     program.write_text("input()")
     with subprocess.Popen([sys.executable, str(program), "site.yml"], stdin=subprocess.PIPE) as other:
@@ -37,14 +37,14 @@ def running(tmp_path: Path) -> Iterator[int]:
 
 
 def ended() -> int:
-    """The number of a process that has ended."""
+    """Return the process id of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as other:
         other.wait()
     return other.pid
 
 
 def states(**units: str) -> dict[str, Any]:
-    """What a machine shows where units run, named by what they are for, with these descriptions."""
+    """Return the state of a machine on which units run. units: description by purpose (lock, restore or backup)."""
     names = {"lock": "trackbox-lock", "restore": "trackbox-restore", "backup": "trackbox-backup"}
     blocks = [
         f"Id={names[name]}.service\nDescription={text}\nActiveState=active\nInactiveExitTimestamp=Mon 02:30"
@@ -142,7 +142,7 @@ def test_a_rotation_that_did_not_end_is_named_by_its_secrets() -> None:
     said = rotation_problem(states(), "vm", "site.yml", files)
     assert said.endswith("playbooks/rotate-secrets.yml -e rotate=admin_password,nginx_salt again.")
     assert rotation_problem(states(), "vm", "site.yml", []) == ""
-    # The machine was lost: what is new was nowhere set.
+    # On a new machine, an interrupted rotation is no problem, because no service uses the old secrets.
     assert rotation_problem(machine_states(""), "vm", "site.yml", files) == ""
 
 

@@ -1,4 +1,4 @@
-"""The rules of docs/architecture.md: a role is a room, and the list of services stands in one place."""
+"""The rules of docs/architecture.md: roles are independent of each other, and the list of services is in one file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import yaml
 ROOT = Path(__file__).parents[2]
 LIST = "roles/wiring/vars/main/services.yml"
 SERVICES: dict[str, str] = yaml.safe_load((ROOT / LIST).read_text())["wiring_services"]
-# What several roles share, and the variables of its helpers' roles that are offered to others.
+# Prefixes of the variables that every role may set: those that roles share, and parameters of the helper roles.
 SHARED = ("wiring_", "trackbox_", "machine_", "lifecycle_")
 
 
 def files(*patterns: str) -> dict[str, str]:
-    """Return the text of the repository's files that match, by path."""
+    """Return the text of the repository's files that match the patterns, by path."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
         cwd=ROOT,
@@ -80,7 +80,7 @@ def test_a_role_sets_its_own_variables_and_the_shared_ones(role: str) -> None:
 
 
 def test_the_list_of_services_stands_in_one_place() -> None:
-    """Two services in one YAML list or pattern of hosts are a list that somebody would have to edit."""
+    """Two services in one YAML list or host pattern are a second list, to which each new service must be added."""
     some = f"({'|'.join(SERVICES)})"
     lists = re.compile(rf"\b{some}'?\"?(,|:) ?'?\"?{some}\b")
     found = {

@@ -1,11 +1,11 @@
-"""Settings with which a mode of TLS cannot work, and how a failed ACME request is told."""
+"""Checks of the settings of each TLS mode, and the error message of a failed ACME request."""
 
 import pytest
 from tls import acme_reason, must_rebind, tls_problems
 
 DIRECTORY = "https://acme.example.org/directory"
 
-# What certbot 2 and 4 print.
+# The output of certbot 2 and 4 after a failed request.
 REFUSED = """Requesting a certificate for vm.example.org
 
 Certbot failed to authenticate some domains (authenticator: webroot). The Certificate Authority reported these problems:

@@ -1,4 +1,4 @@
-"""The module `units`, run by Ansible on this machine, with a systemctl of the test's own."""
+"""The module `units`, run by Ansible on this machine, with a fake systemctl."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 LIBRARY = Path(__file__).parents[2] / "plugins/modules"
 PYTHON = ["-e", f"ansible_python_interpreter={sys.executable}"]
 
-# Tells of the units that are asked for, from the file `state`, and notes what else it is called for.
+# A fake systemctl. It prints the state of units from the file `state`, and logs all other calls in the file `called`.
 SYSTEMCTL = """#!/bin/sh
 cd "$(dirname "$0")/.."
 verb=$1
@@ -32,7 +32,7 @@ NONE = "LoadState=not-found ActiveState=inactive UnitFileState="
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A machine with one unit that runs, two that are new, one that cannot be enabled, and one that is not there."""
+    """A folder with the fake systemctl: one running unit, two new units, one static unit and one missing unit."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/systemctl").write_text(SYSTEMCTL)
     (tmp_path / "bin/systemctl").chmod(0o755)
@@ -45,7 +45,7 @@ Units = list[dict[str, object]]
 
 
 def run(at: Path, units: Units, *options: str, reload: bool = False) -> tuple[dict[str, Any], list[str]]:
-    """What the module answers, and what it called systemctl for beside the look."""
+    """Run the module; return its result, and its calls of systemctl except the status query."""
     task = {"units": {"units": units, "daemon_reload": reload}}
     play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
     (at / "play.yml").write_text(json.dumps([play]))

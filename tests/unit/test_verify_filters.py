@@ -1,4 +1,4 @@
-"""What is sent to be looked at, and what the table says of it."""
+"""Filters of verify.yml: the modules and facts that are sent to the machine, and the table of results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def result(name: str, service: str = "nginx", state: str = "held", detail: str =
     return {"name": name, "service": service, "promise": f"It is {name}", "state": state, "detail": detail}
 
 
-# What the roles of an installation with every service say in tasks/verify.yml: here only what the names depend on.
+# The facts that roles declare in tasks/verify.yml, reduced to those on which the names of the promises depend.
 PROMISED: dict[str, dict[str, Any]] = {
     "mysql": {"inside": {"exposure": 3, "as_written": {}, "packaged": True}},
     "minio": {"inside": {"addresses": ["127.0.0.1:9000"], "data": "/srv"}, "outside": {}, "secrets": {"a key": SECRET}},

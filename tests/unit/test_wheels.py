@@ -1,4 +1,4 @@
-"""The filters that tell whether a package has to be built, and installed."""
+"""The filters that decide whether a package must be built and installed."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine that is backed up."""
+"""Import the fixtures of tests/machine for the machine that is backed up."""
 
 from machine import Machine, host, machine
 

@@ -1,6 +1,6 @@
-"""Print every object version in the bucket of data sets; with an argument, create some objects first.
+"""Print every object version in the bucket of data sets as JSON; with an argument, create some objects first.
 
-Runs on the machine, as MinIO's root user, in the environment of MinIO's library.
+The test runs it on the machine, in the environment of MinIO's library. It connects as MinIO's root user.
 """
 
 from __future__ import annotations

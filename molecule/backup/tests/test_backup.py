@@ -1,4 +1,4 @@
-"""The steps of docs/backup.md, in this order: a backup during writes, failing backups, the loss of the machine."""
+"""The steps of docs/backup.md in this order: a backup during writes, failing backups, a restore onto a new machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_
 OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 
 PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
-# Stores, or deletes, a manifest in the format of a later Trackbox.
+# A program that stores or deletes a manifest in the format of a later Trackbox.
 LATER = """
 import json, pathlib, sys, tempfile
 from trackbox_backup import backup, settings
@@ -41,7 +41,7 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
-# Counts the parts of interrupted backups.
+# A program that counts the snapshots of interrupted backups.
 PARTS = """
 import pathlib, tempfile
 from trackbox_backup import backup, repository, settings
@@ -53,7 +53,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def incomplete_parts(host: Host) -> int:
-    """Return how many snapshots belong to no complete backup."""
+    """Return the number of snapshots that belong to no complete backup."""
     return int(host.check_output(f"cd /opt/trackbox/backup && {PROGRAM} {shlex.quote(PARTS)}"))
 
 
@@ -65,7 +65,7 @@ def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
 
 
 def client(machine: Machine, *arguments: str, given: str = "") -> Any:
-    """Run the client to its end; return its JSON output."""
+    """Run client_steady.py until it ends; return the JSON in the last line of its output."""
     settings = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **machine.settings}
     command = [PYTHON, CLIENT, *arguments]
     done = subprocess.run(command, env=settings, input=given, capture_output=True, text=True, timeout=200, check=False)
@@ -128,7 +128,7 @@ def test_a_backup_is_made_while_clients_write(machine: Machine, host: Host, stor
         last(host),
     )
     assert min(len(story.acknowledged), len(during)) > 20
-    # The backup takes no lock: no pause of the writers is longer than a few seconds.
+    # The backup locks no tables, so no pause of the writers is longer than a few seconds.
     assert max(b - a for a, b in pairwise(during)) < 5
     assert last(host)["missing"] == []
 
@@ -188,7 +188,7 @@ def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playboo
 
 def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    # At this moment the database and the settings are stored.
+    # Wait until the backup stores the objects: then it has already stored the database and the settings.
     cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
     host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
     host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")
@@ -201,7 +201,8 @@ def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: 
     assert incomplete_parts(host) == 0
 
 
-# Flips a bit in the middle of every large pack, because parts of a single pack may be unused. A second run undoes it.
+# A program that flips a bit in the middle of every large pack file of restic. It changes all packs, because parts of a
+# single pack may be unused. A second run restores the packs.
 FLIP = """
 import pathlib
 for path in pathlib.Path("/srv/backup/data").glob("*/*"):
@@ -327,7 +328,7 @@ def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine:
     assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
-    # The state after a restore that failed in the database: no backup is made of it, and the restore can be repeated.
+    # Simulate a restore that failed in the database: backup.yml must refuse, and a second restore must succeed.
     host.check_output("mysql mlflow -Ne 'SELECT version_num FROM alembic_version' >/var/lib/trackbox/half-restored")
     host.check_output("mysql mlflow -e 'SET foreign_key_checks = 0; DROP TABLE runs'")
     assert "A restore onto this machine did not end" in says(machine, "backup", *NEW)

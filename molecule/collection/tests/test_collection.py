@@ -1,4 +1,4 @@
-"""The collection's archive, installed into an empty folder: one role alone, then all of Trackbox; in this order."""
+"""The collection's archive, installed into an empty folder, installs one role alone and then all of Trackbox."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PLAYBOOK = """\
     - role: trackbox.workbench.minio
       minio_buckets: [{name: models}]
 """
-# ansible-test would load pip from an address outside; Python brings one.
+# ansible-test would download pip from the Internet. This replacement installs the pip that Python contains.
 BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the installed collection, and with a playbook of ten lines."""
+    """A folder with the installed collection and a playbook of ten lines."""
     checkout, folder = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("a project")
     copy_checkout(checkout)
     install_collection(build_collection(checkout, tmp_path_factory.mktemp("archive")), folder)
@@ -36,7 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def inventory() -> str:
-    """Return an inventory with the machine of this scenario, which gets nothing but MinIO."""
+    """Return an inventory with the machine of this scenario, on which only MinIO is installed."""
     home = ROOT / ".trackbox"
     variables = {
         "ansible_host": "10.83.16.2",

@@ -1,4 +1,4 @@
-"""The clock of a single service jumps (libfaketime), because a container's clock is its host's and cannot be set."""
+"""Clock jumps of a single service, with libfaketime, because a container shares the clock of its host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AHEAD = Path("/run/ahead")  # by how much the clock is ahead, in the notation of
 
 
 def ask(machine: Machine, call: str, **body: str) -> dict[str, Any]:
-    """Call MLflow's API."""
+    """Call MLflow's API as admin; return the decoded response."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     answer = machine.ask(f"/api/2.0/mlflow/{call}", method="POST", body=body, **admin)
     assert answer.status == 200, answer.body
@@ -35,7 +35,7 @@ def servers_clock(machine: Machine) -> float:
 
 @contextmanager
 def own_clock(host: Host, unit: str, then: str) -> Iterator[None]:
-    """Run a service with the clock that the file AHEAD sets; `then`: the command that applies and removes it."""
+    """Run a service with the clock that the file AHEAD sets. then: command after adding and removing its settings."""
     host.check_output("apt-get install --quiet --yes --no-install-recommends libfaketime")
     [library] = host.check_output("ls /usr/lib/*/faketime/libfaketime.so.1").split()
     folder = f"/run/systemd/system/{unit}.service.d"

@@ -1,4 +1,4 @@
-"""A full disk: uploads leave a reserve for the database; with no free byte left, reads and logins still work."""
+"""A full disk: uploads leave a reserve for the database, and even without a free byte reads and logins work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RESERVE = 0.05
 
 
 class Door:
-    """The admin at the front door."""
+    """Requests of the admin to NGINX."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.password = machine, machine.secret("admin_password")
@@ -35,12 +35,12 @@ class Door:
         return self.ask("POST", f"{API}/runs/log-metric", body).status
 
     def read(self) -> list[int]:
-        """Return the statuses of a search, of a page and of an artifact."""
+        """Return the HTTP statuses of a search, a page and an artifact."""
         search = self.ask("POST", f"{API}/runs/search", {"experiment_ids": ["0"], "max_results": 1})
         return [search.status, self.ask("GET", "/").status, self.ask("GET", SMALL).status]
 
     def upload(self, chunks: Iterator[bytes], length: int = 0) -> http.client.HTTPResponse:
-        """Upload an artifact; without a length send chunks until the server answers."""
+        """Upload an artifact with Content-Length, or, without `length`, in chunks until the server responds."""
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         line = http.client.HTTPSConnection(self.machine.address, context=trust, timeout=60)
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()
@@ -56,7 +56,7 @@ class Door:
 
 @pytest.fixture
 def door(machine: Machine) -> Door:
-    """Return the front door, with a run and an artifact."""
+    """Create a run and an artifact; return an object that sends requests to NGINX."""
     door = Door(machine)
     door.run = door.ask("POST", f"{API}/runs/create", {"experiment_id": "0"}).body.decode().split('"run_id": "')[1][:32]
     assert door.ask("PUT", SMALL, "small").status == 200

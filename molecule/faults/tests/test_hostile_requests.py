@@ -1,4 +1,4 @@
-"""Fifty hostile requests at once, by a viewer and by an admin: memory, disk and other users' waits stay limited."""
+"""Fifty concurrent hostile requests, by a viewer and by an admin: memory, disk and latency for others stay limited."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from machine import Machine
 from testinfra.host import Host
 from vm_memory import memory_of
 
-# The memory that fifty requests may take above the machine's use at rest: three workers, and bodies in NGINX.
+# Memory in MB that fifty requests may take in addition to the idle machine's: for three workers and bodies in NGINX.
 MEMORY_MB = 1600
-# The disk space that their bodies may take: eight of 32 MB for each user and address, and files of artifacts.
+# Disk space in MB that the requests may take: eight bodies of 32 MB for each user and address, and artifact files.
 DISK_MB = 1024
-# The time within which every request must be answered.
+# Seconds within which every request must get a response.
 SECONDS = 240
 
 # A separate process, so that the attacker's threads do not delay the other user's measurements.
@@ -66,7 +66,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def hostile(experiment: str) -> Iterator[list[Any]]:
-    """Yield name, method, path, headers, a piece of the body in hex, how often it is sent, and the pause after each."""
+    """Yield per request: name, method, path, headers, part of the body in hex, number of parts, pause in seconds."""
 
     def request(
         name: str, path: str, body: bytes, count: int = 1, pause: float = 0, headers: dict[str, str] | None = None
@@ -99,7 +99,7 @@ def hostile(experiment: str) -> Iterator[list[Any]]:
 
 @pytest.fixture(scope="module")
 def experiment(machine: Machine) -> str:
-    """Return an experiment that the attacks can name."""
+    """Create an experiment for the attacks; return its id."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     name = f"hostile {time.time()}"
     made = machine.ask("/api/2.0/mlflow/experiments/create", method="POST", body={"name": name}, **admin)
@@ -108,7 +108,7 @@ def experiment(machine: Machine) -> str:
 
 
 def latencies(machine: Machine, until: threading.Event, least: int) -> list[float]:
-    """Return the seconds of another user's searches, until the event is set and there are at least `least`."""
+    """Return the latencies in seconds of another user's searches, until the event is set and `least` are measured."""
     user = {"user": "training", "password": machine.secret("training_password")}
     taken: list[float] = []
     while not until.is_set() or len(taken) < least:
@@ -127,7 +127,7 @@ def p95(taken: list[float]) -> float:
 
 @contextmanager
 def watched(host: Host) -> Iterator[dict[str, int]]:
-    """Yield `memory` and `disk`, set at the end: the machine's peak use above its use before, in MB."""
+    """Yield a dictionary. At the end, set `memory` and `disk` to the peak increase since the start, in MB."""
     script = """
     look() { awk '/^(Anonymous|AnonPages|Shmem):/ {sum += $2} END {print int(sum / 1024)}' /proc/meminfo; }
     pss() { cat $(printf '/proc/%s/smaps_rollup ' $(pgrep -u mlflow,www-data,minio,mysql)) 2>/dev/null |
@@ -182,7 +182,7 @@ def test_fifty_hostile_requests_do_not_disturb_other_users(
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)
     print(role, quiet, p95(taken), most, sorted(map(tuple, answers)))
-    # Each request gets an answer, an error or a result; only the copy of a folder larger than the disk may be cut off.
+    # Each request gets a response. Only the download of a folder that is larger than the disk may be cut off.
     bad = [answer for answer in answers if answer[1] in (0, 502) and answer[0] != "a folder"]
     assert bad == []
     for name in ("a huge list", "a bomb", "a deflated bomb"):

@@ -1,4 +1,4 @@
-"""A full journal deletes its oldest entries: no writer waits, and the disk does not fill."""
+"""A full journal deletes its oldest entries, so no writer waits and the disk does not fill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from machine import Machine
 from testinfra.host import Host
 from writers import acknowledged, check_stored, writing
 
-# Random text cannot be compressed to less than three quarters, so this exceeds system_journal_max_use (500M).
+# 800 MB of random data become about 1.07 GB of base64. Compression saves at most a quarter of it, so the rest exceeds
+# system_journal_max_use (500M).
 FLOOD = "head -c 800M /dev/urandom | base64 --wrap=40000 | systemd-cat --identifier=flood"
 
 
@@ -32,7 +33,7 @@ def test_clients_can_write_while_the_journal_overflows(machine: Machine, host: H
     assert [one for one in every if "error" in one] == []
     assert slowest < 30
     assert check_stored(machine, told)["lost"] == []
-    # A later entry is stored.
+    # The journal must still store a later entry.
     host.check_output("echo after the flood | systemd-cat --identifier=flood; journalctl --sync")
     assert "after the flood" in host.check_output("journalctl --quiet --identifier=flood --lines=1")
     # Free the space again.

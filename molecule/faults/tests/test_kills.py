@@ -1,4 +1,4 @@
-"""The services are killed while clients write: acknowledged writes are stored, waits are short, all services return."""
+"""Services are killed while clients write: all services restart, calls wait briefly, no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from machine import Machine
 from testinfra.host import Host
 from writers import acknowledged, check_stored, writing
 
-# Limits in seconds on a busy machine: for a call, and for a service's return. docs/reliability.md has measurements.
+# Limits in seconds on a busy machine: for a call, and for a service's restart. docs/reliability.md shows measurements.
 WAIT, BACK = 30, 60
-# The least number of metrics, and the limit in seconds for writing them on a busy machine.
+# The minimum number of metrics, and the limit in seconds for writing them on a busy machine.
 METRICS, LONG = 100_000, 800
 
 
 def written(told: Path) -> int:
-    """Return how many metrics were acknowledged so far."""
+    """Return the number of metrics acknowledged so far."""
     return sum(len(line.get("metrics", [])) for line in acknowledged(told))
 
 
@@ -52,7 +52,7 @@ def test_each_service_killed_three_times_under_100_000_metrics(machine: Machine,
 
 
 def lose_a_worker(host: Host) -> Iterator[None]:
-    """Kill a worker; yield until another one has replaced it."""
+    """Kill a worker of MLflow; yield repeatedly until a new worker has replaced it."""
     workers = "pgrep --parent $(systemctl show --property=MainPID --value mlflow)"
     before = host.check_output(workers).split()
     host.check_output(f"kill -KILL {before[0]}")
@@ -67,7 +67,7 @@ def test_a_killed_worker_is_replaced_while_the_other_worker_answers(machine: Mac
     statuses = set()
     for _ in lose_a_worker(host):
         statuses.add(machine.ask("/api/2.0/mlflow/experiments/search?max_results=1", **admin).status)
-    # Requests to the killed worker get 503, and may be repeated.
+    # Requests to the killed worker get 503, so clients may repeat them.
     assert statuses <= {200, 503}
 
 
@@ -79,7 +79,7 @@ def test_while_a_service_is_stopped_clients_get_503_at_once(machine: Machine, ho
         ("minio", artifact, "PUT"),
         ("mysql", "/api/2.0/mlflow/runs/log-metric", "POST"),
     ):
-        # Replace the workers: a new worker has no open connection to the database or to MinIO.
+        # Replace a worker, because a new worker has no open connection to the database or to MinIO.
         list(lose_a_worker(host))
         host.check_output(f"systemctl stop {unit}")
         try:

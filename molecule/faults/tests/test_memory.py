@@ -11,8 +11,8 @@ from testinfra.host import Host
 from vm_memory import memory_of
 
 UNITS = "mysql minio mlflow nginx"
-LIMIT = "3G"  # the services use 1 GB of it
-# Repeats the synthetic transactions until they do not fit into memory.
+LIMIT = "3G"  # The services use 1 GB of this memory.
+# A program that repeats the synthetic transactions until they do not fit into memory.
 MUCH = """
 import sys
 from fraud.data import synthetic
@@ -27,7 +27,7 @@ with open(sys.argv[1], "w") as file:
 
 @pytest.fixture
 def small(machine: Machine, power: Power) -> Iterator[None]:
-    """Boot the machine with less memory."""
+    """Boot the machine with LIMIT as its memory; afterwards boot it without a limit."""
     power.cut()
     power.on(memory=LIMIT)
     machine.wait_for_health(200, 60)

@@ -1,4 +1,4 @@
-"""The power is cut while clients write: data not yet on the disk are lost, but no acknowledged write is."""
+"""The power is cut while clients write: data not yet on the disk are lost, but no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from machine import Machine
 from power_cut import Power
 from writers import acknowledged, check_stored, writing
 
-# The number of cuts, and the limit in seconds for a restart on a busy machine; docs/reliability.md has measurements.
+# The number of cuts, and the limit in seconds for a restart on a busy machine. docs/reliability.md shows measurements.
 TIMES, BACK = 10, 180
 
 

@@ -1,4 +1,4 @@
-"""The machine is restarted while clients write: it returns by itself, in time, with every acknowledged write."""
+"""The machine is rebooted while clients write: its services start in time, and no acknowledged write is lost."""
 
 from __future__ import annotations
 

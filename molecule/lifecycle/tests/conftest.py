@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine whose secrets are rotated."""
+"""Import the fixtures of tests/machine for the machine whose secrets are rotated."""
 
 from machine import Machine, host, machine
 

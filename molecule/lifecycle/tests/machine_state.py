@@ -1,6 +1,6 @@
-"""Print the state of a machine as JSON: files, users, units, listeners, rules and mounts, each with its properties.
+"""Print the state of a machine as JSON: files, users, units, listeners, firewall rules and mounts, with properties.
 
-Runs on the machine, with Python alone.
+The tests run it on the machine. It needs only Python's standard library.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Garbage collection: objects deleted in MLflow before mlflow_gc_days are deleted permanently, and nothing else is."""
+"""Garbage collection permanently deletes what was deleted in MLflow more than mlflow_gc_days ago, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ def sql(host: Host, text: str) -> list[str]:
 
 
 def files(host: Host, ids: dict[str, str]) -> set[str]:
-    """Return the names whose files are in the artifact store."""
+    """Return the names of the ids that have files in the artifact store."""
     paths = host.check_output("find /var/lib/minio/mlflow -name xl.meta")
     return {name for name, value in ids.items() if f"/{value}/" in paths}
 
 
 def rows(host: Host, ids: dict[str, str]) -> set[str]:
-    """Return the names that are in the database."""
+    """Return the names of the ids that are in the database."""
     queries = ("run_uuid FROM runs", "model_id FROM logged_models", "experiment_id FROM experiments")
     known = {row for query in queries for row in sql(host, f"SELECT {query}")}
     return {name for name, value in ids.items() if value in known}
 
 
 def dry_run(machine: Machine) -> str:
-    """Run the playbook in check mode; return its output."""
+    """Run garbage.yml in check mode; return its output."""
     return machine.play("--check", playbook="playbooks/garbage.yml")
 
 
@@ -39,7 +39,7 @@ def dry_run(machine: Machine) -> str:
 def ids(machine: Machine, host: Host) -> dict[str, str]:
     """Run client_garbage.py; return the ids of what it created, by name.
 
-    All deletions but that of `fresh` are dated before the waiting time, and a model's row is deleted.
+    All deletions except that of `fresh` are dated back beyond the waiting time. The row of model `orphan` is deleted.
     """
     made: dict[str, str] = json.loads(machine.run_client("client_garbage.py").splitlines()[-1])
     earlier = f"UPDATE {{0}} SET {{1}} = {{1}} - {LONG} WHERE {{2}}"

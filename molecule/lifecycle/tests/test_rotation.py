@@ -1,4 +1,4 @@
-"""playbooks/rotate-secrets.yml: old secrets are refused afterwards; requests that use none of them do not fail."""
+"""playbooks/rotate-secrets.yml revokes the old secrets, and requests that use none of them do not fail meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LOAD = {"name": "load", "password": "the password of the load"}
 
 @pytest.fixture(scope="module")
 def settings(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a file of variables that add a user of the front door and one of S3, with secrets of their own."""
+    """Add a user of NGINX and a user of S3 with given secrets; yield the file of variables that defines them."""
     file = tmp_path_factory.mktemp("settings") / "users.json"
     admin = {"name": "admin", "password": "{{ trackbox_admin_password }}", "role": "admin"}
     s3 = {"name": LOAD["name"], "secret": LOAD["password"], "write": ["datasets"]}
@@ -45,7 +45,7 @@ def values(machine: Machine) -> dict[str, str]:
 
 
 def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
-    """Return the answers to logins with these secrets: the front door's two users, S3's training user, MinIO's root."""
+    """Log in with these secrets; return the results: two users of NGINX, two users of S3, and MinIO's root user."""
     found: list[object] = []
     for user, name in (("admin", "admin_password"), ("training", "training_password")):
         found.append(machine.ask("/version", user=user, password=secrets[name]).status)
@@ -61,7 +61,7 @@ def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
 def test_a_rotation_of_all_secrets_fails_no_request_and_revokes_the_old_ones(
     machine: Machine, host: Host, settings: Path, tmp_path: Path
 ) -> None:
-    # The credentials file of a second training package, as another training_command creates it.
+    # Create the credentials file of a second training package, like the role training with another training_command.
     host.check_output("cd /etc/trackbox/training; sed s/fraud/other/g fraud.env >other.env")
     before = values(machine)
     assert answers(machine, before) == [200, 200, "ok", "ok", "ok"]

@@ -1,6 +1,6 @@
-"""playbooks/uninstall.yml keeps packages and the data that it lists; site.yml uses these again; an option deletes them.
+"""playbooks/uninstall.yml keeps packages, and keeps and lists data, which site.yml reuses. An option deletes the data.
 
-The tests run in this order, after all others: the machine is bare afterwards.
+The tests run in this order and after all others, because afterwards nothing is installed on the machine.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from testinfra.host import Host
 UNINSTALL = "playbooks/uninstall.yml"
 WORK = "../upgrade/tests/client_data.py"
 
-# Data that stay unless uninstall_data is true.
+# Data that uninstall.yml keeps unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
-# Allowed differences in paths that belong to no package, by reason.
+# Regular expressions of paths that may differ although they belong to no package, by reason.
 EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 def machine_state(host: Host) -> dict[str, str]:
-    """Return the machine's current state, as machine_state.py prints it."""
+    """Run machine_state.py on the machine; return the state that it prints."""
     script = (ROOT / "molecule/lifecycle/tests/machine_state.py").read_text()
     found: dict[str, str] = json.loads(host.check_output("python3 -c %s", script))
     return found
@@ -64,13 +64,13 @@ def work(machine: Machine) -> str:
 
 @pytest.fixture(scope="module")
 def confirmed(machine: Machine) -> str:
-    """Return the option that the refusal names."""
+    """Run uninstall.yml without a confirmation; return the option that its error message asks for."""
     [option] = set(re.findall(r"uninstall_confirm=\w+", machine.play(playbook=UNINSTALL, status=2)))
     return f"--extra-vars={option}"
 
 
 def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
-    """Return the differences from the state before, except packages' files, EXPECTED, and paths that match `data`."""
+    """Return the differences from the state `bare`, except files of packages, EXPECTED, and paths that match `data`."""
     now, packaged = machine_state(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
     reasons = [re.compile(reason) for reason in (*EXPECTED.values(), data) if reason]
     differs = [thing if thing in now else f"gone {thing}" for thing in bare | now if bare.get(thing) != now.get(thing)]

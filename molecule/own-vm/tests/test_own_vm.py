@@ -19,8 +19,8 @@ CURL = f"curl --silent --max-time 30 --cacert {SECRETS}/ca.crt"
 LOGS = ["check", "install", "again"]
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # its successor is not in the lock for Python 3.11
-    "Create user up to this point in real play",  # check mode on a bare machine, which has no user `minio` yet
+    "community.mysql.mysql_",  # The lock for Python 3.11 does not contain this collection's successor.
+    "Create user up to this point in real play",  # In check mode on a bare machine, the user `minio` is missing.
     "Create group up to this point in real play",
 )
 
@@ -44,12 +44,12 @@ def log(host: Host, name: str) -> str:
 
 
 def status(host: Host, path: str, options: str = "") -> str:
-    """Return the status that curl gets for a path of the front door."""
+    """Return the HTTP status that curl gets from NGINX for a path."""
     return str(host.check_output(f"{CURL} {options} --output /dev/null --write-out '%{{http_code}}' {URL}{path}"))
 
 
 def mlflow(host: Host, admin: str, call: str) -> Any:
-    """Return the answer of MLflow's API."""
+    """Return the decoded response of MLflow's API."""
     return json.loads(host.check_output(f"{CURL} --fail {admin} {URL}/api/2.0/mlflow/{call}"))
 
 

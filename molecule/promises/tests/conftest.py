@@ -1,4 +1,4 @@
-"""The fixtures of tests/machine, for the machine whose promises are broken."""
+"""Import the fixtures of tests/machine for the machine whose promises are broken."""
 
 from machine import Machine, host, machine
 

@@ -1,4 +1,4 @@
-"""Each promise of playbooks/verify.yml is broken once on the machine, must be reported, and is repaired."""
+"""Each promise (a check of playbooks/verify.yml) is violated once on the machine, and verify.yml must report it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from machine import BREAKINGS, Machine
 from testinfra.host import Host
 
-# Groups that change no service; after all other groups the services are restarted.
+# Groups whose violations do not affect services. After each other group, the services are restarted.
 AT_REST = ["files", "settings"]
 
 SHELL = r"""
@@ -87,7 +87,7 @@ def test_a_broken_promise_is_reported(machine: Machine, broken: tuple[str, str],
     seen = {name for name, each in found.items() if each["state"] == "broken"}
     wanted = set(BREAKINGS[group])
     assert wanted - seen == set(), "broken, but not reported"
-    # A promise that cannot be looked at counts as broken too, but does not prove that the violation was found.
+    # A check that cannot run counts as broken, too. But it does not show that verify.yml found the violation.
     blind = {name: found[name]["detail"] for name in wanted if "cannot be looked at" in found[name]["detail"]}
     assert blind == {}, "broken, but not looked at"
     allowed = wanted | {name for each in BREAKINGS[group].values() for name in each.get("also", [])}

@@ -1,4 +1,4 @@
-"""Fixtures of the attacks: each attack is counted, and the numbers are printed at the end."""
+"""Fixtures for attacks. Tests count each attack in `attacks`, and pytest prints the totals at the end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ATTACKS: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def attacks() -> Counter[str]:
-    """Return the number of attacks: `network`, and `local` for those of a user on the machine."""
+    """Return the counter of attacks: `network`, and `local` for attacks by a user on the machine."""
     return ATTACKS
 
 
 @pytest.fixture(scope="session")
 def mallory(host: Host) -> Iterator[str]:
-    """Yield a user with a shell on the machine and no rights."""
+    """Create a user with a shell and no rights on the machine; yield the name."""
     host.check_output("id -u mallory >/dev/null 2>&1 || useradd --create-home --shell /bin/bash mallory")
     yield "mallory"
     host.check_output("userdel --force --remove mallory 2>/dev/null || true")

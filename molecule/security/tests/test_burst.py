@@ -44,7 +44,7 @@ print(statuses)
 
 
 def p95(machine: Machine, count: int, until: threading.Event | None = None) -> float:
-    """Return the 95th percentile of searches, in seconds: of `count` searches, or of all until the event is set."""
+    """Return the 95th percentile of search latencies in seconds, over `count` searches or until the event is set."""
     taken: list[float] = []
     user = {"user": "admin", "password": machine.secret("admin_password")}
     while len(taken) < count or (until is not None and not until.is_set()):

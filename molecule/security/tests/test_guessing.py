@@ -22,7 +22,8 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(machine: Machine, att
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     line = http.client.HTTPSConnection(machine.address, timeout=15, context=trust)
     for _ in range(ROUNDS):
-        # In turns, so that other load delays both alike, and below five failures a second, which are answered at once.
+        # Try both names alternately, so that other load delays them equally. Stay below five failures a second, because
+        # NGINX delays the responses to more of them.
         for kind, user in (("known", "training"), ("unknown", f"nobody{secrets.token_hex(2)}")):
             attacks["network"] += 1
             login = base64.b64encode(f"{user}:a wrong password".encode()).decode()
@@ -35,7 +36,7 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(machine: Machine, att
             time.sleep(0.22)
     line.close()
     known, unknown = statistics.median(taken["known"]), statistics.median(taken["unknown"])
-    # A hash takes some 1.5 ms, and more on a busy machine.
+    # Computing a password hash takes about 1.5 ms, so a skipped hash would show as a larger difference.
     assert abs(known - unknown) < max(0.0008, 0.02 * known), (known, unknown)
 
 
@@ -53,6 +54,6 @@ def test_a_source_that_tries_many_names_is_slowed_down(machine: Machine, attacks
             assert machine.ask("/version", **admin).status == 200
             assert time.monotonic() - asked < 2
         assert {guess.result().status for guess in guesses} == {401}
-    # Five answers a second.
+    # NGINX sends five responses a second.
     assert time.monotonic() - began > names / 5 - 2
     time.sleep(1)

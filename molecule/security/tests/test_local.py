@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 Run = Callable[[str], CommandResult]
 BUS = "busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager"
-# Folders of the product, and others where a secret could have been left.
+# Folders of Trackbox, and other folders that could contain a secret.
 PLACES = "/etc /opt/trackbox /var/lib /var/log /var/cache /run /tmp /var/tmp /root /home /usr/local"
 
 
@@ -180,7 +180,7 @@ def test_the_front_door_needs_a_password_on_loopback_too(run: Run) -> None:
 
 @pytest.fixture
 def trainer(host: Host, mallory: str) -> Iterator[None]:
-    """Make mallory one of `training_users` for these tests."""
+    """Add mallory to the group of `training_users`; remove mallory afterwards."""
     host.check_output("usermod --append --groups trackbox %s", mallory)
     yield
     host.check_output("gpasswd --delete %s trackbox", mallory)

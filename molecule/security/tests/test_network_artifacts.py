@@ -41,7 +41,7 @@ def admin(machine: Machine) -> dict[str, str]:
 
 
 def read(answer: bytes) -> list[bytes]:
-    """Return the parts of an answer that come from the server's own files."""
+    """Return the texts of SECRETS, from the server's own files, that a response contains."""
     return [secret for secret in SECRETS if secret in answer]
 
 
@@ -58,7 +58,7 @@ def test_no_artifact_path_leaves_the_store(machine: Machine, attacks: Counter[st
 
 
 def call(machine: Machine, attacks: Counter[str], admin: dict[str, str], path: str, /, **body: Any) -> dict[str, Any]:
-    """Make an API call; return its answer, or {} if it is refused."""
+    """Make an API call; return the decoded response, or {} if the call is refused."""
     attacks["network"] += 1
     answer = machine.ask(f"/api/2.0/mlflow/{path}", method="POST", body=body, **admin)
     assert read(answer.body) == []

@@ -1,4 +1,4 @@
-"""Accepted Host headers: the machine's names in any case, with HTTPS's port, with a final dot, and no others."""
+"""NGINX accepts only the machine's names in the Host header: in upper or lower case, with port 443 or a final dot."""
 
 from __future__ import annotations
 
@@ -88,5 +88,5 @@ def test_s3_refuses_loopback_names_as_host(machine: Machine, attacks: Counter[st
     [reply] = exchange(
         machine, f"GET /mlflow HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode(), port=9443
     )
-    # MinIO's own refusal would be XML: NGINX refuses without asking MinIO.
+    # MinIO's error message would be XML, so its absence shows that NGINX refused the request itself.
     assert (reply.status, re.search(rb"<Error>", reply.body)) == (403, None)

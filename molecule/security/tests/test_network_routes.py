@@ -1,4 +1,4 @@
-"""Requests without a password: every route of MLflow and of MinIO's console, every method, unusual spellings."""
+"""No route of MLflow or MinIO's console, no method and no spelling of a path is served without a password."""
 
 import json
 import re
@@ -14,7 +14,7 @@ ROUTES = Path(__file__).parents[3] / "tests/machine/list_routes.py"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "BREW"]
 MLFLOW = "/api/2.0/mlflow/experiments/search?max_results=1"
 
-# The console's list of its routes is in MinIO's binary.
+# MinIO's binary contains the list of the console's routes.
 CONSOLE = """
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ print(json.dumps(list(json.JSONDecoder().raw_decode(text)[0]["paths"])))
 
 @pytest.fixture(scope="module")
 def routes(host: Host) -> list[str]:
-    """Return every path of MLflow's route tables and of the console's, with values for the parameters."""
+    """Return every path of MLflow's and the console's route tables, with values for the parameters."""
     script = ROUTES.read_text()
     mlflow = json.loads(host.check_output("/opt/trackbox/mlflow/current/bin/python -c %s 2>/dev/null", script))
     pid = host.check_output("systemctl show --value --property MainPID minio")
@@ -51,7 +51,7 @@ def test_no_method_answers_without_a_password(machine: Machine, attacks: Counter
 
 
 def spellings(path: str) -> list[str]:
-    """Return other spellings of a path."""
+    """Return variants of a path that a server might normalize to it."""
     first, rest = path[1:].split("/", 1)
     joined = [f"/{first}{between}{rest}" for between in ("//", "/./", "/x/../", "%2f", "%2F", "/%2e/", "/x/%2e%2e/")]
     joined += [
@@ -82,7 +82,7 @@ def spellings(path: str) -> list[str]:
 def test_no_spelling_answers_without_a_password(machine: Machine, attacks: Counter[str], path: str) -> None:
     requests = [request(machine, "GET", other) for other in spellings(path)]
     passed = attack(machine, attacks, requests)
-    # Only /healthz may answer, without a body.
+    # Without a password, only /healthz may be served.
     assert [line for line in passed if not re.search(r"'GET /healthz[?#]", line)] == []
 
 

@@ -176,5 +176,5 @@ def test_no_spelling_reaches_the_administration(machine: Machine, attacks: Count
                 attacks["network"] += 1
                 assert reply.status >= 300, start + end
                 own = OWN_PAGE in reply.body or reply.body == b""
-                # Otherwise it is S3's own refusal, for an object of that name.
+                # If MinIO responds, the response must be an S3 error for an object of that name.
                 assert own or b"<Code>" in reply.body, (start + end, reply.body[:200])

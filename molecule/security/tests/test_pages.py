@@ -1,4 +1,4 @@
-"""In a browser a viewer opens every page of MLflow and downloads artifacts, and an admin uses MinIO's console."""
+"""In a browser, a viewer opens every page of MLflow and downloads artifacts, and an admin uses MinIO's console."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PAGES = {
     "models/pages/versions/1": ["pages", "Version 1"],
     "prompts": ["Prompts"],
 }
-# Expected errors: MLflow has no users here, the assistant is refused to everybody, a video of mlflow.org is not loaded.
+# Expected errors: MLflow's own user management is off, NGINX refuses the assistant, a video of mlflow.org is blocked.
 USUAL = "404 .*/mlflow/users/current|403 .*/mlflow/assistant/|Loading media from  'https://mlflow.org/"
 
 
@@ -81,7 +81,7 @@ def test_an_admin_finds_the_objects_in_the_console_of_minio(
         )
         admin.open(f"{machine.url}/minio/browser/mlflow", ["mlflow", pages["experiment"]])
         assert admin.complaints() == []
-        # The session cookie is for the console alone: MLflow's pages do not get it, and no script can read it.
+        # The browser sends the session cookie only to the console and not to MLflow. No script can read the cookie.
         [cookie] = admin.ask("Network.getCookies", urls=[f"{machine.url}/minio/"])["cookies"]
         shown = {name: cookie[name] for name in ("name", "path", "secure", "httpOnly", "sameSite")}
         assert shown == {"name": "token", "path": "/minio/", "secure": True, "httpOnly": True, "sameSite": "Strict"}

@@ -1,4 +1,4 @@
-"""Limits on the size of a request: NGINX and MLflow refuse larger requests in MLflow's form, and keep working."""
+"""NGINX and MLflow refuse requests above the size limit with an error in MLflow's JSON format, and keep working."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_pat
         statuses[size] = curl(
             machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
         )
-    # MLflow has read the zeros, and refuses them because they are no traces.
+    # The smaller body passes the limit: MLflow reads the zeros, and responds with 400 because they are no traces.
     assert (statuses[31][0], statuses[33][0]) == (400, 413)
     assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
 
@@ -51,12 +51,12 @@ def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine
     body.write_bytes(bytes(40 << 20))
     path = "/api/2.0/mlflow-artifacts/artifacts/hostile/artifact"
     assert curl(machine, path, body, method="PUT")[0] == 200
-    # NGINX has let the request pass: the console answers that its own login is missing.
+    # Any other status shows that NGINX passed the request on. The console refuses it because its own login is missing.
     assert curl(machine, "/minio/api/v1/buckets/mlflow/objects/upload?prefix=x", body)[0] != 413
 
 
 def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "POST") -> tuple[int, str]:
-    """Send a file as admin; return the answer's status and body."""
+    """Send a file as admin; return status and body of the response."""
     command = ["curl", "--silent", "--max-time", "60", "--cacert", f"{machine.secrets}/ca.crt", "--request", method]
     for header in ("x-mlflow-experiment-id: 0", *headers):
         command += ["--header", header]
@@ -69,7 +69,8 @@ def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "
 
 def test_a_worker_without_memory_answers_an_error_and_is_replaced(machine: Machine, host: Host, tmp_path: Path) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
-    # An earlier large request leaves free memory in a worker. The limit of each is what it has at its start, and a bit.
+    # Restart the workers, because earlier large requests leave free memory in a worker. Then limit each worker to the
+    # memory that it has at its start and 20 MB.
     host.check_output("systemctl restart mlflow")
     machine.wait_for_health(200, 60)
     host.check_output(

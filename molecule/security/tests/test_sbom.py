@@ -1,4 +1,4 @@
-"""The bill of materials is valid, reproducible, and complete."""
+"""The software bill of materials (SBOM) is valid, reproducible, and complete."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""testssl.sh, from Debian, reports no problem on ports 443 and 9443."""
+"""Debian's testssl.sh reports no problem on ports 443 and 9443."""
 
 import json
 import shutil
@@ -10,9 +10,9 @@ import pytest
 from machine import Machine
 
 IN_ORDER = {"OK", "INFO", "DEBUG"}
-# sessionresumption_ticket: Debian's testssl.sh closes after the handshake, but TLS 1.3 sends the session ticket later.
-# On a busy machine the scanner has no ticket to resume, and reports a connection problem. Tickets are no finding.
-# engine_problem: about the scanner's own OpenSSL.
+# sessionresumption_ticket: TLS 1.3 sends the session ticket after the handshake, but testssl.sh closes the connection
+# then. On a busy machine the scanner therefore gets no ticket, and reports a connection problem.
+# engine_problem: a problem of the scanner's own OpenSSL.
 NO_FINDING = {"sessionresumption_ticket", "engine_problem"}
 CHECKS = ["--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable"]
 

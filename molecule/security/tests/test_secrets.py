@@ -66,19 +66,19 @@ def test_no_secret_is_in_a_file_that_others_can_read(host: Host, secrets: dict[s
     )
     try:
         found = host.run(f"{others} | xargs -0 grep -laF -f /root/secrets-to-find 2>/dev/null").stdout.split()
-        # Check that the search finds a secret where there is one.
+        # Check that the search works: it must find the secrets in /etc/trackbox.
         there = host.run("grep -rlaF -f /root/secrets-to-find /etc/trackbox").stdout.split()
     finally:
         host.check_output("rm /root/secrets-to-find")
     assert "/etc/trackbox/training/fraud.env" in there
-    # A file in a folder that others may not enter cannot be read by them.
+    # Leave out files in folders that other users may not enter.
     reachable = [path for path in found if host.run("runuser -u nobody -- head -c 1 %s", path).rc == 0]
     assert reachable == []
 
 
 @pytest.fixture(scope="module")
 def output(machine: Machine, host: Host) -> Iterator[str]:
-    """Return Ansible's most verbose output of tasks that write every secret."""
+    """Damage the files of secrets, so that site.yml writes them again; yield Ansible's most verbose output."""
     host.check_output("mv /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/htpasswd.before")
     host.check_output("echo x > /etc/trackbox/mlflow/aws; echo x > /etc/trackbox/minio/root_password")
     host.check_output("echo x > /etc/trackbox/training/fraud.env")

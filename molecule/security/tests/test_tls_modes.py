@@ -1,7 +1,7 @@
-"""All four modes of TLS on one machine, one after the other, as a user changes them; then the first one again.
+"""The four TLS modes on one machine, one after the other, as a user changes them; then the first mode again.
 
-In each mode: the certificate for clients outside, unchanged clients with the settings of `secrets/env`, and training on
-the machine. In modes with renewal, certificates change while clients send requests, and no request fails.
+Each mode is tested with the certificate for clients outside, unchanged clients with the settings of `secrets/env`, and
+training on the machine. In modes with renewal, certificates change while clients send requests, and no request fails.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from public_view import NAME, NAMED, PublicView
 from testinfra.host import Host
 
 RENEW = "systemctl start trackbox-certificate"
-# The promises of the front door and of files; the results of the others do not depend on the mode.
+# The promises (checks of verify.yml) about NGINX and about files. The results of the others do not depend on the mode.
 PROMISES = [name for name in ALL_PROMISES if name.startswith(("nginx", "door", "tls", "http", "s3", "host", "ports"))]
 PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files", "minio_users"]
 NEEDS_TLS = ["http_redirects", "tls_versions", "tls_ciphers", "tls_certificate"]
@@ -33,13 +33,13 @@ ISSUER = "openssl s_client -connect {} </dev/null 2>/dev/null | openssl x509 -no
 
 @pytest.fixture(scope="module")
 def controller(host: Host) -> str:
-    """Return the controller's address, as the machine sees it."""
+    """Return the IP address from which the controller connects to the machine."""
     return host.check_output('echo "${SSH_CONNECTION%% *}"')
 
 
 @pytest.fixture(scope="module", autouse=True)
 def back_again(machine: Machine, host: Host) -> Iterator[None]:
-    """Restore the machine's settings afterwards, even after a failure."""
+    """Restore the machine's TLS settings after the tests, even after a failure."""
     before = host.check_output("cat /etc/nginx/nginx.conf")
     yield
     machine.play("--tags=tls")
@@ -47,9 +47,9 @@ def back_again(machine: Machine, host: Host) -> Iterator[None]:
 
 
 def check(machine: Machine, host: Host, seen: PublicView, mode: dict[str, Any]) -> None:
-    """Check what must hold in every mode; mode: its settings."""
+    """Check the promises, the training command and the clients in a TLS mode. mode: the variables of the mode."""
     settings = {**mode, "verify_only": ",".join(PROMISES)}
-    # In parallel, because each of them mostly waits for answers.
+    # Run both checks in parallel, because each of them mostly waits for responses.
     with ThreadPoolExecutor(2) as pool:
         looking = pool.submit(
             machine.promises, seen.hosts.parent, "--extra-vars", json.dumps(settings), within=[*NAMED, str(seen.hosts)]
@@ -68,7 +68,7 @@ def check(machine: Machine, host: Host, seen: PublicView, mode: dict[str, Any]) 
 
 
 def check_tls(seen: PublicView) -> None:
-    """Check what must hold if the machine itself does TLS."""
+    """Check ports, redirect and HSTS header in the modes in which NGINX terminates TLS."""
     assert seen.certificate(443) == seen.certificate(9443)
     assert f"Location: https://{seen.host}/a?b\r\n" in seen.ask("/a?b", port=80)
     assert "Strict-Transport-Security: max-age=" in seen.ask("/")
@@ -124,7 +124,7 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
     with seen.load():
         second = install()
     assert seen.certificate() == second.certificate != first.certificate
-    # For a certificate of a public authority, which the controller trusts anyway, there is no ca.crt among the secrets.
+    # Simulate a certificate of a public authority: the controller trusts it, so the secrets contain no ca.crt.
     (machine.secrets / "ca.crt").unlink()
     del variables["trackbox_ca_certificate"]
     options = ["--extra-vars", json.dumps({**variables, "verify_only": "tls_certificate"})]
@@ -165,7 +165,7 @@ def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> 
         check_tls(seen)
         assert "404 Not Found" in seen.ask("/.well-known/acme-challenge/", port=80)
         renew(seen, host, RENEW)
-    # Without the ACME server there is no new certificate, and the old one stays.
+    # The ACME server is stopped: a renewal must fail and keep the old certificate.
     serial = seen.certificate().serial_number
     assert host.run(RENEW).rc != 0
     host.check_output("systemctl reset-failed trackbox-certificate")

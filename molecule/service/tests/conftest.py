@@ -1,4 +1,4 @@
-"""The fixtures of tests/machine, for the machine that gets one more service."""
+"""Import the fixtures of tests/machine for the machine on which the service `hello` is added."""
 
 from machine import Machine, host, machine
 

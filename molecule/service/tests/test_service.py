@@ -1,4 +1,4 @@
-"""One more service costs its folder, its line in the list of services and its group; the test edits nothing else."""
+"""A new service needs only its role folder, a line in the list of services and an inventory group."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from machine import ROOT, Machine
 from testinfra.host import Host
 
 LIST = "roles/wiring/vars/main/services.yml"
-# Its user alone may read it.
+# A file that only the user of the service may read.
 FILE = "'/var/lib/hello/a näme'"
 LAST = "  firewall: workbench\n"
-# The machine that has the front door has the page, too.
+# The inventory: the machine with NGINX gets the service, too.
 GROUP: dict[str, Any] = {"all": {"children": {"workbench": {"children": {"hello": {"children": {"nginx": {}}}}}}}}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout with the service in it."""
+    """A copy of this checkout that contains the service."""
     folder = tmp_path_factory.mktemp("checkout")
     copy_checkout(folder)
     shutil.copytree(ROOT / "molecule/service/hello", folder / "roles/hello")
@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def play(machine: Machine, checkout: Path, playbook: str, *options: str, status: int = 0) -> str:
-    """Run a playbook of the copy on the machine; return what it printed."""
+    """Run a playbook of the copy on the machine; return its output."""
     command, environment = machine.ansible(playbook, *options)
     command.append(f"--inventory={checkout / 'more.json'}")
     environment |= {"ANSIBLE_CONFIG": str(checkout / "ansible.cfg")}
@@ -47,13 +47,13 @@ def play(machine: Machine, checkout: Path, playbook: str, *options: str, status:
 
 
 def page(machine: Machine, password: str = "") -> tuple[int, str]:
-    """Ask for the page as admin; return status and text."""
+    """Request the service's page as admin; return status and text."""
     answer = machine.ask("/hello/", user="admin", password=password or machine.secret("admin_password"))
     return answer.status, answer.body.decode()
 
 
 def inventory_name(host: Host) -> str:
-    """The machine's name in the inventory, as its backups know it."""
+    """Return the machine's name in the inventory, from its backup settings."""
     settings = host.check_output("cat /etc/trackbox/backup/settings")
     return str(json.loads(settings)["host"])
 

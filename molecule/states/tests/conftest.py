@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine whose playbooks are killed."""
+"""Import the fixtures of tests/machine for the machine whose playbooks are killed."""
 
 from machine import Machine, host, machine
 

@@ -1,4 +1,4 @@
-"""After a killed playbook each other playbook works, or names the playbook that must be typed first."""
+"""After a playbook was killed, each other playbook works, or refuses and names the playbook that must run first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from machine import Machine
 from testinfra.host import Host
 
 BEFORE = "/opt/trackbox/minio/minio.service.before"
-# For each playbook the command that succeeds at the moment of the kill.
+# For each playbook, the command on the machine whose success triggers the kill.
 MOMENTS = {
     "site.yml": "systemctl is-active --quiet trackbox-lock",
     "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",
-    # The restore's unit is stopped at that moment, and continued later.
+    # This command also stops the restore's unit with SIGSTOP; the test continues it later.
     "restore.yml": "[ -e /var/lib/trackbox/half-restored ] && systemctl kill --signal=STOP trackbox-restore",
     "upgrade.yml": "[ -e $OLD ] && ! cmp -s $OLD /etc/systemd/system/minio.service".replace("$OLD", BEFORE),
     "rotate-secrets.yml": "grep -q mlflow-next /etc/trackbox/mlflow/aws",
@@ -30,7 +30,7 @@ RESTORE = f"type ansible-playbook playbooks/restore.yml -e restore_confirm={HOST
 UPGRADE = "type ansible-playbook playbooks/upgrade.yml again"
 ROTATE = "type ansible-playbook playbooks/rotate-secrets.yml -e rotate=mlflow_s3_secret again"
 CHANGING = ["site.yml", "backup.yml", "rotate-secrets.yml", "uninstall.yml", "garbage.yml", "train.yml"]
-# For each killed playbook: the playbooks typed after it, with the refusal, or "" if they work.
+# For each killed playbook: the playbooks that run after it, with the expected error message, or "" if they work.
 AFTERWARDS: dict[str, dict[str, str]] = {
     "site.yml": {"backup.yml": "", "site.yml": ""},
     "backup.yml": {"site.yml": "", "garbage.yml": ""},
@@ -44,7 +44,7 @@ AFTERWARDS: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for files of settings."""
+    """Return a folder for the files that the options of playbooks name."""
     return tmp_path_factory.mktemp("states")
 
 
@@ -59,7 +59,7 @@ def work(machine: Machine, folder: Path) -> bytes:
 
 
 def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
-    """Check that a playbook is refused while the unit of a killed restore runs, with the unit's name and a remedy."""
+    """Check that a playbook refuses while the unit of a killed restore runs, and names the unit and a remedy."""
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
@@ -76,7 +76,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
         host.check_output("systemctl stop trackbox-restore")
     for playbook, sentence in AFTERWARDS[killed].items():
         if not sentence:
-            # A unit goes on without its playbook. It takes the lock only after it has started.
+            # The unit continues without its killed playbook. Wait until it has ended, because it holds the lock.
             host.check_output(f"timeout 300 sh -c 'while {WORKING}; do sleep 0.5; done'")
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2 if sentence else 0))
         if sentence:
@@ -87,7 +87,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
     machine.play(*given, playbook=path_of(killed))
     check_intact(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
     if killed == "upgrade.yml":
-        # Back to the inventory's binary, which is an upgrade, too.
+        # Return to the inventory's binary of MinIO. upgrade.yml does this, too.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
 
 
@@ -95,7 +95,8 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("rotate-secrets.yml", folder)
-    # At this moment MLflow uses the second user, whose key the controller has adopted: a new rotation makes another.
+    # Kill the playbook when MLflow uses the second S3 user and the controller has stored its key. The repeated rotation
+    # then creates a new key.
     started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")

@@ -1,4 +1,4 @@
-"""minio_data_dir names another folder: MinIO does not start without its objects, and the objects can be moved."""
+"""After a change of minio_data_dir, site.yml refuses to start MinIO on an empty folder until the objects are moved."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_old_variable_is_refused(machine: Machine) -> None:
 
 
 def move(host: Host, sentence: str) -> None:
-    """Run the commands of a refusal on the machine."""
+    """Run the commands that an error message names on the machine."""
     commands, *_ = re.findall(r"move them there first \(on \S+: (.*?)\) and type it again", sentence)
     host.check_output(commands.replace("{}", "'{}'"))
 
@@ -50,7 +50,7 @@ def test_objects_moved_by_the_printed_commands_are_served_backed_up_and_watched(
         assert machine.ask(f"{ARTIFACTS}/new.bin", method="PUT", body="after", **admin).status == 200
         assert host.run(f"find {NEW} -path '*new.bin*' -name xl.meta").stdout
         machine.play(MOVED, playbook="playbooks/backup.yml")
-        # The watermark checks the disk of the new folder.
+        # The unit minio-watermark must check the disk of the new folder.
         host.check_output("systemctl is-active minio-watermark")
         assert NEW in host.check_output("systemctl cat minio-watermark")
         found = machine.promises(tmp_path, MOVED)

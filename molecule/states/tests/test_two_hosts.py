@@ -1,4 +1,4 @@
-"""Two hosts keep their backups in one repository: neither deletes nor restores the other's backups by itself."""
+"""Two hosts share one backup repository, and neither deletes or restores backups of the other host."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import shlex
 
 from testinfra.host import Host
 
-# Makes small backups of two hosts that keep one backup each; prints the hosts of the remaining backups, and the host of
-# each host's newest backup.
+# A program that makes small backups of two hosts with a retention of one backup each. It prints the hosts of the
+# remaining backups, and for each host the host of the backup that a restore would use.
 PROGRAM = """
 import json, pathlib, sys, tempfile
 from dataclasses import replace

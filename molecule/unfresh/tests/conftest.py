@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine that is not fresh."""
+"""Import the fixtures of tests/machine for the machine that was used before."""
 
 from machine import Machine, host, machine
 

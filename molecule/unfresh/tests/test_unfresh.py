@@ -1,6 +1,6 @@
-"""On a machine that was used before, Trackbox works, or refuses with one sentence before it changes anything.
+"""On a machine that was used before, Trackbox works, or refuses with an error message before it changes anything.
 
-In this order: the installation is used, then removed, and then the machine gets accounts and servers of other people.
+The tests run in this order: they use the installation, remove it, and then add accounts and servers of other people.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REMOVE = (ROOT / "roles/machine/files/remove").read_text()
 
 
 def refused(machine: Machine, **variables: Any) -> str:
-    """Return the sentence by which site.yml refuses these variables; check that nothing was changed."""
+    """Run site.yml with variables that it must refuse; check that it changes nothing, and return its output."""
     said = machine.play("--extra-vars", json.dumps(variables), status=2)
     assert " changed=0 " in said
     assert "TASK [machine : Packages" not in said
@@ -130,7 +130,7 @@ def test_accounts_folders_and_servers_of_other_people_are_refused(
 
 
 def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
-    """The three accounts: a person's that an earlier version used, one from before Trackbox, one that Trackbox made."""
+    """Only mlflow-migrate is Trackbox's own. minio is a person's account, and mlflow is older than Trackbox."""
     host.check_output(
         "useradd --uid 1500 --home-dir /var/lib/minio --shell /usr/sbin/nologin minio && useradd --system mlflow &&"
         " useradd --system --comment Trackbox mlflow-migrate && groupadd trackbox && mkdir -p /var/lib/trackbox &&"
@@ -148,7 +148,7 @@ def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
-    """Yield another project, which uses the collection of this checkout."""
+    """Create another project that uses the collection of this checkout; yield its folder."""
     variables = {
         "ansible_host": machine.address,
         "ansible_user": "ops",

@@ -1,4 +1,4 @@
-"""Write a sample of a year's data, or read it: print every name and value, and every artifact's SHA-256, as JSON.
+"""Write sample data as of a year of work, or read them: print all names, values and SHA-256 of artifacts as JSON.
 
 client_data.py write|read
 """

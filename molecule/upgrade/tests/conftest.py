@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine that is upgraded."""
+"""Import the fixtures of tests/machine for the machine that is upgraded."""
 
 from machine import Machine, host, machine
 

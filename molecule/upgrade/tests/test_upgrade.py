@@ -1,4 +1,4 @@
-"""playbooks/upgrade.yml on a machine with a year-old MLflow: it ends with the new or the old version, and all data.
+"""playbooks/upgrade.yml on a machine with a year-old MLflow ends with the new or the old version, and keeps all data.
 
 The tests run in this order: each leaves the old MLflow running, until one of them upgrades it.
 """
@@ -34,7 +34,7 @@ def client_data(machine: Machine, what: str = "read") -> str:
 
 
 def state(host: Host) -> tuple[str, str, str]:
-    """Return the current environment, the schema's revision, and the files that an upgrade could change."""
+    """Return MLflow's current environment, the schema revision, and a list of files and tables that upgrades change."""
     revision = host.check_output("mysql -Ne 'SELECT version_num FROM mlflow.alembic_version'")
     files = host.check_output(
         "cd /; ls -d opt/trackbox/mlflow/* var/lib/trackbox/dumps/* 2>/dev/null; "
@@ -80,7 +80,7 @@ def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
 
 @contextmanager
 def probing(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
-    """Send requests to MLflow all the time; yield a list of the time, status and seconds of each answer."""
+    """Send requests to MLflow until the block ends; yield the list of start time, status and duration of each."""
     answers: list[tuple[float, int, float]] = []
     ended = threading.Event()
 
@@ -107,7 +107,7 @@ def probing(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
 
 
 def longest_gap(answers: list[tuple[float, int, float]]) -> float:
-    """Return the longest time without a successful answer, in seconds."""
+    """Return the longest time without a successful response, in seconds."""
     good = [start + took for start, status, took in answers if status == 200]
     return max(later - sooner for sooner, later in pairwise(good))
 
@@ -191,7 +191,7 @@ def test_a_failed_migration_restores_the_old_version_with_all_data(machine: Mach
         [dump] = set(re.findall(r"its dump is in (/var/lib/trackbox/dumps/\w+)", output))
         assert host.file(dump).mode == 0o700
         assert "-- Dump completed" in host.check_output(f"zcat {dump}/mlflow.sql.gz | tail -n 1")
-        # New files: the folder of the dump, and the environment, which is kept for the next try.
+        # The upgrade may add files: the folder of the dump, and the new environment, which it keeps for the next try.
         now = state(host)
         assert now[:2] == was[:2]
         assert set(was[2].splitlines()) <= set(now[2].splitlines())
@@ -201,7 +201,7 @@ def test_a_failed_migration_restores_the_old_version_with_all_data(machine: Mach
 
 
 def test_a_failed_conversion_restores_the_old_version_with_all_data(machine: Machine, host: Host, before: str) -> None:
-    # This key is too long for utf8mb4, and the table is converted after all of MLflow's.
+    # The key of this table is too long for utf8mb4, so its conversion fails. By name, it comes after MLflow's tables.
     host.check_output("mysql mlflow -e 'CREATE TABLE zz (x VARCHAR(1000), KEY (x)) CHARACTER SET latin1'")
     keys = "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = 'mlflow'"
     try:
@@ -231,7 +231,7 @@ def test_an_upgrade_interrupted_in_the_migration_restores_the_old_version_first(
             os.killpg(play.pid, signal.SIGKILL)
     host.run("systemctl stop trackbox-migration")
     assert not host.service("mlflow").is_running
-    # Repeat it with the old version as the target: MLflow 3.6.0 does not know a half-migrated schema.
+    # Repeat the upgrade with the old version as the target. upgrade.yml must first restore the schema of MLflow 3.6.0.
     assert "MLflow 3.6.0" in said(machine.play(OLD, playbook=UPGRADE))
     current, revision, _ = state(host)
     assert current.startswith("3.6.0")
@@ -240,7 +240,7 @@ def test_an_upgrade_interrupted_in_the_migration_restores_the_old_version_first(
 
 
 def test_data_written_after_an_interruption_stay(machine: Machine, host: Host, before: str) -> None:
-    # State after a power cut between dump and migration: the server started by itself, and clients wrote to it.
+    # Simulate a power cut between dump and migration: the server started at boot, and clients wrote data.
     dump = host.check_output("ls -t /var/lib/trackbox/dumps | grep -v unfinished | head -1")
     host.check_output(f"ln -sfn {dump} /var/lib/trackbox/dumps/unfinished")
     host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")
@@ -255,7 +255,7 @@ def test_data_written_after_an_interruption_stay(machine: Machine, host: Host, b
 
 
 def binary(folder: Path, says: str) -> tuple[str, ...]:
-    """Create a program that prints this release of MinIO and does not serve; return the options that upgrade to it."""
+    """Create a fake MinIO that prints this release but does not start; return the options that upgrade to it."""
     path = folder / "minio"
     path.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "minio version RELEASE.{says} (x)" && exit 0\nexit 1\n')
     path.chmod(0o755)
@@ -294,7 +294,8 @@ def test_a_newer_minio_is_installed(machine: Machine, host: Host, before: str, t
     assert client_data(machine) == before
 
 
-# Builds the same server with the version number of a later release of its series, in a source with the used one's name.
+# A script that repacks the same server with a later version number of its series, and adds it as an apt source. The
+# source has the same release name, so that the pin of the role applies to it.
 NEWER = """
 set -e
 mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
@@ -330,7 +331,7 @@ def test_the_upgrade_keeps_all_data(machine: Machine, host: Host, before: str) -
     seen = longest_gap(answers)
     print(f"unavailable for {away} s by upgrade.yml, {seen:.1f} s by a client; slowest answer: {slowest:.1f} s")
     assert seen < 120
-    # While MLflow is stopped, requests are refused at once. Only requests during its start wait, as at any restart.
+    # While MLflow is stopped, requests are refused at once. Requests wait only while MLflow starts.
     refused = [took for _, status, took in answers if status >= 500]
     assert refused
     assert max(refused) < 5
@@ -362,7 +363,7 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
     back = f"/var/lib/trackbox/dumps/{dumps[-1]}/back"
-    # The site.yml that was refused in the test above still holds the lock.
+    # The site.yml of an earlier test, which ended with an error, still holds the lock.
     refused = host.run(back)
     assert refused.rc == 1
     assert re.match(r"Nothing was changed: site.yml of \S+ process \d+ holds the lock of this machine.", refused.stderr)
@@ -373,5 +374,5 @@ def test_back_restores_the_old_version_later(machine: Machine, host: Host, befor
     assert revision == OLD_REVISION
     assert collations(host) == {OLD_COLLATION}
     assert client_data(machine) == before
-    # The data that it removed are saved in a dump.
+    # The command `back` must save the data that it removed in a dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")

@@ -1,4 +1,4 @@
-"""A minimal training package: it trains nothing, and logs one run to the experiment and server of the environment."""
+"""A minimal training package: it logs one run to the server and experiment that the environment variables name."""
 
 import sys
 
