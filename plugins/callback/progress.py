@@ -107,24 +107,24 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
                 self._changed.notify()
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_ok(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_skipped(result)
         if self._named_early == result.task._uuid and not self.get_option("display_skipped_hosts"):
             self._display.display(f"skipping: [{result.host.get_name()}]", color=C.COLOR_SKIP)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_unreachable(result)
 

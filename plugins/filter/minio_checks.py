@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 SHA256 = re.compile("[0-9a-f]{64}")
-# Absolute paths without spaces and characters that are special for systemd or a shell.
+# Absolute paths without spaces or characters that are special for systemd or a shell.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
 # Folders of the system. The role makes MinIO's folder private, so other programs could not reach these any more.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
@@ -20,7 +20,7 @@ CLOSED = (
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
     *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),
 )
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # as S3 has it
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # S3's rule for names of buckets
 USER = re.compile(r"[A-Za-z0-9._-]{3,}")
 MODULE = Path(__file__).parents[1] / "modules/minio_content.py"
 
@@ -51,7 +51,7 @@ def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]
 
 
 def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return an error message for each bad setting, except those of buckets and users. Arguments: as above."""
+    """Return an error message for each bad setting, except those of buckets and users. Arguments as source_problems."""
     problems, days = source_problems(settings, architecture), settings["minio_old_versions_days"]
     if int(days) < 0:
         problems.append(f"minio_old_versions_days is {days}: it must be 0, which keeps all, or more.")

@@ -52,7 +52,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
 
 
 def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
-    """Return an error message for each group that Trackbox did not make: its members could read credentials."""
+    """Return an error message for each group that Trackbox did not make, because its members could read credentials."""
     return [
         f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
         f"training package: rename the group by groupmod --new-name NEW {name}."

@@ -31,7 +31,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
     Ansible's own validator accepts the text `a,b` as a list, and a list as text; the roles do not.
     """
     if "choices" in spec:
-        # YAML reads the word off as false.
+        # YAML reads an unquoted `off` as false.
         return ("off" if value is False else str(value)) in map(str, spec["choices"])
     match spec.get("type", "str"):
         case "dict":
@@ -43,7 +43,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
         case "int":
             return bool(re.fullmatch(r"-?[0-9]+", str(value)))
         case other:
-            # Raw is text or a number, such as a size.
+            # The type raw is text or a number, such as a size.
             return isinstance(value, (str, int, float) if other == "raw" else str) and not isinstance(value, bool)
 
 

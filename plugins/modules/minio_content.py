@@ -235,7 +235,7 @@ class Store:
                 self.admin.group_remove(group_name=group, members=[name])
 
     def others(self, names: list[str]) -> None:
-        """Remove every user but these, with the access keys that it made itself, and the policy of the same name."""
+        """Remove every user except these, with the access keys that the user made, and the policy of the same name."""
         for name in json.loads(self.admin.user_list()):
             if name not in names and self.change(f"remove the user {name}"):
                 self.admin.user_remove(access_key=name)

@@ -67,7 +67,7 @@ def firewall_drops(its: Facts) -> Iterator[str]:
     shown = output("nft", "list", "chain", "inet", "trackbox", "input")
     if "policy drop" not in shown:
         yield "what no rule names is let in"
-    # One port, a range, or several in braces.
+    # A rule names one port, a range, or several in braces.
     opened = re.findall(r"[\d-]+", " ".join(re.findall(r"tcp dport (\S+|{[^}]*}) accept", shown)))
     yield from (f"port {port} is open" for port in opened if port not in map(str, its["ports"]))
 

@@ -201,7 +201,7 @@ class Backup:
             STATUS.record(str(refused))
             if isinstance(refused, Full):
                 with suppress(Refused):
-                    self.forget()  # it prunes what was stored of the part that failed
+                    self.forget()  # prunes the data of the part that failed
             raise
         except BaseException as error:
             STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())

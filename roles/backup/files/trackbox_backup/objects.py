@@ -43,7 +43,7 @@ class Hashing:
         return data
 
     def write(self, data: bytes) -> int:
-        """Write."""
+        """Write data; return its length."""
         self.file.write(self.pass_on(bytes(data)))
         return len(data)
 
@@ -57,7 +57,7 @@ def sha256(file: Any) -> str:
 
 
 class Packed:
-    """What was packed: versions and bytes by bucket, folders, and how many versions were deleted before their turn."""
+    """The packed objects: versions and bytes by bucket, folders, and versions deleted before they were read."""
 
     def __init__(self) -> None:
         """Begin empty."""

@@ -43,7 +43,7 @@ class Version:
 
 
 class Store:
-    """MinIO's S3 and administration APIs."""
+    """A client of MinIO's S3 and administration APIs."""
 
     def __init__(self, settings: Settings) -> None:
         """Create the clients."""

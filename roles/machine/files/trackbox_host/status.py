@@ -38,7 +38,10 @@ class Status:
     metrics: Mapping[str, tuple[str, str]]
 
     def record(self, error: str, **facts: Any) -> None:
-        """Add a job's result to the status. error: empty after a success. facts: further keys; of metrics, numbers."""
+        """Add a job's result to the status.
+
+        error: empty after a success. facts: further keys and values. The value of a metric's key must be a number.
+        """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
         known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}

@@ -1,7 +1,7 @@
 """Build MinIO's server once, from pinned source, into the controller's cache.
 
 Prints the path of the binary. Several callers may run at once: one builds, the others wait for it. With --detach the
-build goes on in the background, and --wait prints its progress.
+build continues in the background, and --wait prints its progress.
 Only the binary stays. Each build removes the files that an interrupted one left.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 SOURCE = Path(__file__).resolve().parent
-GOES_ON = 75  # the exit code of --wait while the build goes on: EX_TEMPFAIL
+GOES_ON = 75  # the exit code of --wait while the build runs: EX_TEMPFAIL
 DISK_GIB = 4  # modules 1.2 GB, build cache 1 GB, toolchain 0.3 GB, and room to spare
 
 
@@ -121,7 +121,7 @@ def wait(target: Path, lock: IO[str], log: Path, seconds: float) -> None:
 
 
 def detach(log: Path) -> None:
-    """Go on in a child process, which keeps the lock and writes to `log`. This process ends, so no caller waits."""
+    """Continue in a child process, which keeps the lock and writes to `log`. This process ends, so no caller waits."""
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -131,7 +131,7 @@ def detach(log: Path) -> None:
 
 
 def build(target: Path, arch: str, sha256_wanted: str, log: Path | None) -> None:
-    """Build the binary at `target`. If there is a log, go on in the background once the sources were reached.
+    """Build the binary at `target`. If there is a log, continue in the background once the sources were reached.
 
     Exits with an error message if the build fails, and leaves no files.
     """
