@@ -45,16 +45,16 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
     CALLBACK_NAME = "progress"
 
     def __init__(self) -> None:
-        """Set up an idle reporter: the options are not known yet."""
+        """Set up the state. The reporter starts later, because the options are not known yet."""
         super().__init__()
         self._changed = threading.Condition(threading.RLock())
         self._reporter: threading.Thread | None = None
         self._task: Any = None
         self._began = 0.0
-        # The last task whose name came before its result.
+        # The last task whose name was printed before its result.
         self._named_early: Any = None
         self._next_line = 0.0
-        # Hosts whose result of the task is outstanding.
+        # The number of hosts whose result of the task is outstanding.
         self._pending = 0
 
     def _report(self) -> None:
@@ -85,7 +85,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
                 super()._print_task_banner(task)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Hand the task to the reporter. The strategy `free` runs several at a time: there is no report of them."""
+        """Pass the task to the reporter. Nothing is reported with the strategy `free`, which runs several at a time."""
         with self._changed:
             super()._task_start(task, prefix)
             self._task, self._pending, self._began = task, 0, time.monotonic()
@@ -107,29 +107,29 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
                 self._changed.notify()
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_ok(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_failed(result, ignore_errors)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_skipped(result)
         if self._named_early == result.task._uuid and not self.get_option("display_skipped_hosts"):
             self._display.display(f"skipping: [{result.host.get_name()}]", color=C.COLOR_SKIP)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Show the result, which is not outstanding any more."""
+        """Count the host as done, and show its result."""
         self._host_ended()
         super().v2_runner_on_unreachable(result)
 
     def v2_runner_retry(self, result: Any) -> None:
-        """Say that the task is tried again, with the last line of its output."""
+        """Print that the task is tried again, with the last line of its output."""
         self._print_task_banner(result.task)
         left = result.result["retries"] - result.result["attempts"]
         said = str(result.result.get("stdout") or "").splitlines() or [f"not yet, {left} more tries"]

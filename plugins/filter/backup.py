@@ -1,4 +1,4 @@
-"""Filters about backups: bad settings, and a restore that is refused."""
+"""Filters about backups: checks of the settings, and the message that refuses a restore."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PLACES = ["mysql", "minio", "mlflow"]
 
 
 def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[str]:
-    """Return a sentence for each setting that no backup could be made with.
+    """Return an error message for each setting that would prevent backups.
 
-    settings: the role's variables. groups: those of the host.
+    settings: the role's variables. groups: the host's groups.
     """
     target = str(settings["backup_target"])
     if not target:
@@ -63,9 +63,9 @@ def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[
 
 
 def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mode: bool) -> str:
-    """Return the sentence by which a restore is refused, or nothing.
+    """Return the error message that refuses a restore; empty if it is allowed.
 
-    looked: the result of `trackbox_backup look`, skipped where it is not installed. confirm: restore_confirm.
+    looked: the result of `trackbox_backup look`, skipped if it is not installed. confirm: restore_confirm.
     """
     if looked["stdout"].startswith("skipped"):
         return f"{host} knows of no backups: run site.yml with this backup_target first."

@@ -1,4 +1,4 @@
-"""Filters that say what a certificate lacks before it goes to a machine, and which responder it names."""
+"""Filters that check a certificate before it is copied to a machine, and that return its OCSP responder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
-# ansible-core depends on it, but ansible-test loads the filters without it.
+# ansible-core depends on cryptography, but ansible-test loads the filters without it.
 with contextlib.suppress(ImportError):
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -27,7 +27,7 @@ IN_PEM = "is no file with a certificate in PEM: name one that begins with -----B
 
 
 def loaded(pem: str | None) -> Chain:
-    """Return the certificates of a PEM text: none where there are none, or where one cannot be read."""
+    """Return the certificates in a PEM text; an empty list if it contains none, or one that cannot be parsed."""
     try:
         return x509.load_pem_x509_certificates((pem or "").encode())
     except ValueError:
@@ -36,10 +36,10 @@ def loaded(pem: str | None) -> Chain:
 
 @cache
 def public_authorities() -> Chain:
-    """Return the authorities that this controller trusts: none where its Python does not know them, as on a Mac."""
+    """Return the authorities that this controller trusts; an empty list if Python does not know them, as on a Mac."""
     found = []
     with warnings.catch_warnings():
-        # Some authorities break rules that are newer than they are, and the library warns about them.
+        # Suppress warnings about old authorities, whose certificates violate newer rules.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         for der in ssl.create_default_context().get_ca_certs(binary_form=True):
             with contextlib.suppress(ValueError):
@@ -62,7 +62,7 @@ def signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     except (InvalidSignature, TypeError):
         return False
     except (UnsupportedAlgorithm, ValueError):
-        # The library cannot check so old a signature: `weaknesses` reports it.
+        # The library does not support this old signature algorithm. `weaknesses` reports it.
         return True
     return True
 
@@ -76,7 +76,7 @@ def extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
 
 
 def covers(name: str, host: str) -> bool:
-    """Return whether a certificate's name is the host's; a star stands for its first label."""
+    """Return whether a certificate's name matches the host. A wildcard `*` matches the host's first label."""
     try:
         return ip_address(name) == ip_address(host)
     except ValueError:
@@ -85,7 +85,7 @@ def covers(name: str, host: str) -> bool:
 
 
 def key_problem(pem: str, chain: Chain) -> str:
-    """Return what is wrong with the private key, which is never quoted."""
+    """Return the error message about the private key, without quoting the key; empty if it fits the chain."""
     der = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
         key = load_pem_private_key(pem.encode(), None).public_key().public_bytes(*der)
@@ -114,7 +114,7 @@ def key_problem(pem: str, chain: Chain) -> str:
 
 
 def chain_problem(chain: Chain, private: Chain) -> str:
-    """Return why a client would not get from the server's certificate to an authority that it trusts."""
+    """Return why clients could not verify the chain up to a trusted authority; empty if they can."""
     for certificate, after in itertools.pairwise(chain):
         if not signed(certificate, after):
             wrong = "in the wrong order" if any(signed(certificate, other) for other in chain) else "incomplete"
@@ -135,7 +135,7 @@ def chain_problem(chain: Chain, private: Chain) -> str:
 
 
 def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    """Yield why clients would refuse the certificate by itself: its key, its signature, its dates."""
+    """Yield why clients would refuse this certificate, whatever the chain: its key, signature or dates."""
     key, who = certificate.public_key(), f"nginx_certificate: {title(certificate.subject)}"
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
         yield f"{who} has an RSA key of {key.key_size} bits, which clients refuse: {BETTER}"
@@ -155,10 +155,10 @@ def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
 
 
 def certificate_problems(pem: str | None, key: str | None, authority: str | None, host: str) -> list[str]:
-    """Return a sentence for each reason why clients or NGINX would not take the certificate.
+    """Return an error message for each reason why clients or NGINX would not accept the certificate.
 
-    pem: the server's certificate and those between it and its authority. key: its private key. authority: a private
-    one's own certificate, or empty. host: the name or address by which clients come. All but host are PEM texts.
+    pem: the server's certificate and the intermediate ones. key: its private key. authority: the certificate of a
+    private authority, or empty. host: the name or address that clients use. All except host are PEM texts.
     """
     chain, private = loaded(pem), loaded(authority)
     if not chain:
@@ -183,14 +183,14 @@ def certificate_problems(pem: str | None, key: str | None, authority: str | None
 
 
 def authority_problems(pem: str | None, variable: str) -> list[str]:
-    """Return why a variable's text, None where there is no such file, is no authority that clients can be given."""
+    """Return why a variable's text is no authority's certificate for clients. pem: None if there is no such file."""
     if "PRIVATE KEY" in (pem or ""):
         return [f"{variable} holds a private key, which clients must not get: name the certificate alone."]
     return [] if loaded(pem) else [f"{variable} {IN_PEM}"]
 
 
 def ocsp_responder(pem: str | None) -> str:
-    """Return the address of the OCSP responder that the server's certificate names, or nothing."""
+    """Return the URL of the OCSP responder that the server's certificate names; empty if it names none."""
     chain = loaded(pem)
     access = extension(chain[0], x509.AuthorityInformationAccess) if chain else None
     found = [one for one in access or () if one.access_method == AuthorityInformationAccessOID.OCSP]

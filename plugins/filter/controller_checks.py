@@ -26,9 +26,9 @@ def is_upper_address(text: str) -> bool:
 
 
 def local_vm_problems(settings: Mapping[str, Any], system: str, user: str) -> list[str]:
-    """Return a sentence for each reason why no VM could be made.
+    """Return an error message for each reason why no VM can be made.
 
-    settings: the role's variables. system, user: the controller's, such as Linux and root.
+    settings: the role's variables. system, user: the controller's operating system and user, such as Linux and root.
     """
     name, address, memory = (str(settings[f"local_vm_{part}"]) for part in ("name", "address", "memory"))
     checks = {
@@ -46,9 +46,9 @@ def local_vm_problems(settings: Mapping[str, Any], system: str, user: str) -> li
 
 
 def data_file_problem(name: str) -> str:
-    """Return a sentence that says what is wrong with the file, or nothing; `fraud data push` looks at every row.
+    """Return an error message if the file's header or first row is wrong; `fraud data push` checks every row.
 
-    name: a CSV, gzipped CSV or Parquet file; empty where there is none to check.
+    name: the path of a CSV, gzipped CSV or Parquet file; empty if there is no file to check.
     """
     path = Path(name).expanduser()
     if not name or (path.suffix == ".parquet" and path.is_file()):

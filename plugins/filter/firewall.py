@@ -1,4 +1,4 @@
-"""The filter `firewall_problems`: bad ports in `firewall_allowed_tcp`."""
+"""The filter `firewall_problems`, which checks `firewall_allowed_tcp`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[str]:
-    """Return a sentence for each value that is no port, and one if SSH's port is missing.
+    """Return an error message for each value that is no port, and one if a port of SSH is missing.
 
-    allowed: firewall_allowed_tcp. ssh_ports: the ports on which SSH is reached.
+    allowed: firewall_allowed_tcp. ssh_ports: the ports that SSH uses.
     """
     problems = [
         f"firewall_allowed_tcp has {port!r}: a port is a number from 1 to 65535."

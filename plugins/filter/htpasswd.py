@@ -1,4 +1,4 @@
-"""Filters about logins at the front door: their hashes, what is wrong with them, and how they are sent."""
+"""Filters about NGINX's logins: hashes for htpasswd, checks, and the strings that must stay secret."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-# A hash is computed on every request and blocks the worker: 1,218 requests a second at 5, 42 at 10.
+# The cost of bcrypt. NGINX computes a hash on every request, and blocks its worker meanwhile. It serves 1,218 requests
+# a second at cost 5, and 42 at cost 10.
 COST = 5
 
 
 def salt(seed: str, name: str) -> bytes:
-    """Return the user's salt, in bcrypt's own spelling: 22 characters, of which the last carries two bits only."""
+    """Return the user's bcrypt salt: 22 characters of its base64, of which the last one encodes only two bits."""
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     letters = base64.b64encode(digest, b"./")[:21].decode()
     return f"$2b${COST:02}${letters}O".encode()
@@ -25,7 +26,7 @@ def salt(seed: str, name: str) -> bytes:
 def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
     """Return the text of an htpasswd file, a line `name:hash` for each user.
 
-    users: each with `name` and `password`, of 72 bytes at the most. seed: what the salts are made of, a secret.
+    users: each with `name` and `password`, of 72 bytes at the most. seed: the secret from which salts are derived.
     """
     try:
         import bcrypt
@@ -36,15 +37,14 @@ def htpasswd(users: Sequence[Mapping[str, str]], seed: str) -> str:
 
 
 def fits(password: str) -> bool:
-    """Return whether the password is short enough for bcrypt, 72 bytes, and too long to be guessed."""
+    """Return whether the password has 12 bytes or more, against guessing, and not more than bcrypt's 72 bytes."""
     return 12 <= len(password.encode()) <= 72
 
 
 def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Mapping[str, str]] = ()) -> list[str]:
-    """Return a sentence for each user who could not log in, and one if nobody could change anything.
+    """Return an error message for each user who could not log in, and one if there is no admin. Quotes no password.
 
-    programs: the accounts of Trackbox's own programs, with `name`, `password` and its `variable`. A password is never
-    quoted.
+    programs: the accounts of Trackbox's own programs, each with `name`, `password` and the `variable` of the password.
     """
     theirs = {program["name"] for program in programs}
     problems = []
@@ -75,7 +75,7 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Map
 
 
 def login_secrets(users: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the secrets of logins, by what they are called: each password, and the login as HTTP's Basic sends it."""
+    """Return the secrets of the logins, by a description: each password, and each login as HTTP Basic encodes it."""
     pairs = [(user["name"], user["password"]) for user in users]
     return {f"the password of {name}": password for name, password in pairs} | {
         f"the login of {name}": base64.b64encode(f"{name}:{password}".encode()).decode() for name, password in pairs

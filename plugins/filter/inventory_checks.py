@@ -1,4 +1,4 @@
-"""Filters about the inventory: where its secrets are kept, whether a host name is one, and the room on disks."""
+"""Filters about the inventory: the folder of its secrets, and checks of trackbox_host and trackbox_disk_reserve."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 def secrets_folder(inventory: str) -> str:
     """Return the folder of an inventory's generated secrets: `.secrets`, or `secrets` until it has been moved there.
 
-    An inventory's own `secrets` comes from a release before November 2026. The passwords in it must never be generated
-    again, so it counts as long as `.secrets` is missing or empty.
+    Releases before November 2026 used `secrets`. Its passwords must not be generated anew, so it is used as long as
+    `.secrets` is missing or empty.
     """
     new, old = Path(inventory, ".secrets"), Path(inventory, "secrets")
 
@@ -26,9 +26,10 @@ def secrets_folder(inventory: str) -> str:
 
 
 def is_host_name(name: str) -> bool:
-    """Return whether this is a host name (RFC 1123), or an IPv4 address in four numbers."""
+    """Return whether this is a host name (RFC 1123), or an IPv4 address of four numbers."""
     labels = name.split(".")
-    # Browsers and curl take a name that ends in a number for an address (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    # Browsers and curl read a name that ends in a number as an IPv4 address
+    # (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     if re.fullmatch(r"[0-9]+|0[xX][0-9A-Fa-f]*", labels[-1]):
         try:
             return bool(ipaddress.IPv4Address(name))
@@ -38,17 +39,17 @@ def is_host_name(name: str) -> bool:
 
 
 def in_ascii(name: str) -> str:
-    """Return how certificates and clients write an international name, without a dot at its end; or nothing."""
+    """Return the ASCII form (IDNA) of an international name, without a dot at its end; empty if there is none."""
     try:
         spelled = name.removesuffix(".").encode("idna").decode()
-        # The codec turns some letters into others, such as the German sharp s.
+        # The codec replaces some letters, such as the German sharp s: refuse a name that does not decode to itself.
         return spelled if spelled.encode().decode("idna") == name.removesuffix(".").lower() else ""
     except UnicodeError:
         return ""
 
 
 def host_problems(host: object) -> list[str]:
-    """Return a sentence if trackbox_host is no name or address by which clients reach a machine."""
+    """Return an error message if trackbox_host is neither a host name nor an address that clients accept."""
     name = str(host)
     if is_host_name(name):
         return []
@@ -67,7 +68,7 @@ def host_problems(host: object) -> list[str]:
 
 
 def reserve_problems(reserve: object) -> list[str]:
-    """Return a sentence if trackbox_disk_reserve is neither a share of the disk, such as 5%, nor a size."""
+    """Return an error message if trackbox_disk_reserve is neither a share of the disk, such as 5%, nor a size."""
     if re.fullmatch(r"[1-9]?[0-9]([.][0-9]+)?%|[0-9]+[KMGT]?", str(reserve)):
         return []
     return [f"trackbox_disk_reserve is {reserve}: give it a share of the disk such as 5%, or a size such as 10G."]

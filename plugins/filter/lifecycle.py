@@ -1,4 +1,4 @@
-"""Filters about what a machine has: packages, users and files, and the packages that came with Trackbox."""
+"""Filters about a machine's packages, users and files, and about the packages that came with Trackbox."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[str]]:
-    """Return the packages that came, and a line for each whose version changed, since an installation.
+    """Return the packages that were added since an installation, and a line for each whose version changed.
 
-    before, now: lines `installed:NAME:VERSION`, as tasks/look.yml asks dpkg-query for them; others are passed over.
+    before, now: lines `installed:NAME:VERSION` of tasks/look.yml's output; other lines are skipped.
     """
 
     def versions(lines: Sequence[str]) -> dict[str, str]:
@@ -22,7 +22,7 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
 
 
 def seen(text: str) -> dict[str, list[str]]:
-    """Return what tasks/look.yml printed, by the kinds in files/look; for an installed package, its name."""
+    """Return the output of tasks/look.yml as a list for each kind in files/look; of an installed package, its name."""
     kinds = ["installed", "user", "account", "group", "path", "own", "database", "listens", "site"]
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for kind, _colon, rest in (line.partition(":") for line in text.splitlines()):

@@ -1,4 +1,4 @@
-"""Filters about MinIO: bad settings, users' policies, and what an upgrade may not do."""
+"""Filters about MinIO: checks of the settings and of upgrades, and the users' policies."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from types import ModuleType
 from typing import Any
 
 SHA256 = re.compile("[0-9a-f]{64}")
-# No character that has a meaning for systemd or a shell, and no space.
+# Absolute paths without spaces or characters that are special for systemd or a shell.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-# Folders of the system itself: as MinIO's folder they would become private.
+# Folders of the system. The role makes MinIO's folder private, so other programs could not reach these any more.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
-# Folders of others, folders that the unit's sandbox hides, and folders that are empty after a reboot.
+# Folders that belong to other services, that the unit's sandbox hides, or that are empty after a reboot.
 CLOSED = (
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
     *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),
 )
-BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # as S3 has it
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # S3's rule for names of buckets
 USER = re.compile(r"[A-Za-z0-9._-]{3,}")
 MODULE = Path(__file__).parents[1] / "modules/minio_content.py"
 
 
 def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return a sentence for each setting with which no binary could be installed.
+    """Return an error message for each setting that would prevent the installation of the binary.
 
-    settings: the role's variables. architecture: the machine's, such as amd64.
+    settings: the role's variables. architecture: the machine's architecture, such as amd64.
     """
     source, file, archive = settings["minio_source"], settings["minio_file"], settings["minio_archive"]
     if source == "file":
@@ -51,7 +51,7 @@ def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]
 
 
 def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return a sentence for each setting, but for buckets and users, with which MinIO cannot work; see above."""
+    """Return an error message for each bad setting, except those of buckets and users. Arguments as source_problems."""
     problems, days = source_problems(settings, architecture), settings["minio_old_versions_days"]
     if int(days) < 0:
         problems.append(f"minio_old_versions_days is {days}: it must be 0, which keeps all, or more.")
@@ -59,19 +59,19 @@ def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
 
 
 def minio_version(output: str) -> str:
-    """Return the version in what `minio --version` printed: its third word; empty where there is none."""
+    """Return the version, the third word in the output of `minio --version`; empty if there is none."""
     return " ".join(output.split()[2:3])
 
 
 def released(version: str) -> str:
-    """Return when a version was released, which sorts: RELEASE.2025-10-15T17-29-55Z has the time after its dot."""
+    """Return a version's time of release, which sorts: of RELEASE.2025-10-15T17-29-55Z the part after the dot."""
     return re.sub("^[A-Z]+.", "", version)
 
 
 def minio_pending(found: Mapping[str, str], folder: str) -> list[str]:
-    """Return a line that says from what to what an upgrade leads; none where nothing is behind or interrupted.
+    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
 
-    found: what files/installed printed. folder: that of the binary of this checkout.
+    found: the output of files/installed. folder: the folder of this checkout's binary.
     """
     if found["binary"] == f"{folder}/minio" and "interrupted" not in found:
         return []
@@ -80,9 +80,9 @@ def minio_pending(found: Mapping[str, str], folder: str) -> list[str]:
 
 
 def minio_upgrade_problem(ran: Mapping[str, Any], host: str, before: str) -> str:
-    """Return the sentence by which a new binary is refused, or nothing.
+    """Return the error message that refuses a new binary; empty if it is accepted.
 
-    ran: the result of `minio --version`. before: the version of the old one.
+    ran: the result of the new binary's `minio --version`. before: the old binary's version.
     """
     if ran["rc"] != 0:
         return f"The new MinIO does not run on {host}, and the old one goes on: {ran.get('msg') or ran['stderr']}"
@@ -96,7 +96,7 @@ def minio_upgrade_problem(ran: Mapping[str, Any], host: str, before: str) -> str
 
 
 def folder_problems(folder: str) -> list[str]:
-    """Return the sentence by which a folder for the objects is refused, or an empty list.
+    """Return the error message that refuses a folder for the objects; an empty list if it is accepted.
 
     folder: minio_data_dir.
     """
@@ -116,9 +116,9 @@ def folder_problems(folder: str) -> list[str]:
 def content_problems(
     buckets: Sequence[Mapping[str, Any]], users: Sequence[Mapping[str, Any]], root_user: str, root_password: str
 ) -> list[str]:
-    """Return a sentence for each bucket or user that MinIO would refuse; secrets are not quoted.
+    """Return an error message for each bucket or user that MinIO would refuse, without quoting secrets.
 
-    buckets, users: minio_buckets and minio_users, whose types are checked already.
+    buckets, users: minio_buckets and minio_users, with types that were checked before.
     """
     names = [bucket["name"] for bucket in buckets]
     problems = [
@@ -151,7 +151,7 @@ def content_problems(
 
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the policy of each of `minio_users`, by name, as the module minio_content makes it."""
+    """Return the policy of each of `minio_users`, by the user's name, made by the module minio_content."""
     loader = SourceFileLoader("minio_content", str(MODULE))
     module = ModuleType(loader.name)
     loader.exec_module(module)

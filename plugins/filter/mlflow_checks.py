@@ -1,4 +1,4 @@
-"""Filters about MLflow: bad settings, what an upgrade may not do, and the networks that webhooks may reach."""
+"""Filters about MLflow: checks of the settings and of upgrades, and the networks that webhooks may reach."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 from ansible.module_utils.compat.version import LooseVersion
 
-# Bytes of a dump, by bytes of the schema. A conversion of the collation copies each table.
+# The disk space of an upgrade, as multiples of the schema's size: the dump, and the conversion of the collation, which
+# copies each table.
 DUMP_SHARE, CONVERSION_SHARE = 1.2, 1.0
 
 
 def target_problems(targets: Sequence[str]) -> list[str]:
-    """Return a sentence for each target that is neither an address nor a network."""
+    """Return an error message for each target that is neither an address nor a network."""
     problems = []
     for target in targets:
         try:
@@ -26,12 +27,12 @@ def target_problems(targets: Sequence[str]) -> list[str]:
 
 
 def private_networks(targets: Sequence[str]) -> list[str]:
-    """Return the targets that are not public, to which MLflow lets no webhook go by itself."""
+    """Return the targets that are not public: MLflow sends webhooks to those only if it is allowed to."""
     return [target for target in targets if not ip_network(target, strict=False).is_global]
 
 
 def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each setting with which MLflow cannot work. settings: the role's variables."""
+    """Return an error message for each setting with which MLflow cannot work. settings: the role's variables."""
     workers, memory, days, version = (
         settings[f"mlflow_{name}"] for name in ("workers", "worker_memory_mb", "gc_days", "version")
     )
@@ -52,17 +53,17 @@ def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def mlflow_version(found: Mapping[str, str]) -> str:
-    """Return the version of the environment that files/installed found, VERSION-DIGEST; empty where there is none."""
+    """Return the version in the environment's name, VERSION-DIGEST, that files/installed found; empty if none."""
     return found.get("environment", "").partition("-")[0]
 
 
 def mlflow_upgrade_problem(
     found: Mapping[str, str], host: str, wanted: Mapping[str, str], reserve_mb: int, error: str
 ) -> str:
-    """Return the sentence by which an upgrade of MLflow is refused, or nothing.
+    """Return the error message that refuses an upgrade of MLflow; empty if it is allowed.
 
-    found: what files/installed printed. wanted: the version and the collation of this checkout. reserve_mb: room that a
-    dump must leave on the disk. error: the last line of the database client's error.
+    found: the output of files/installed. wanted: this checkout's version and collation. reserve_mb: the disk space in
+    MB that a dump must leave free. error: the last line of the database client's error.
     """
     version, free = mlflow_version(found), int(found.get("free", 0))
     if not version:
@@ -85,9 +86,9 @@ def mlflow_upgrade_problem(
 
 
 def mlflow_pending(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Return a line that says from what to what an upgrade leads; none where nothing is behind or interrupted.
+    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
 
-    found: what files/installed printed. wanted: the environment, version, revision and collation of this checkout.
+    found: the output of files/installed. wanted: this checkout's environment, version, revision and collation.
     """
     same = all(found.get(part) == wanted[part] for part in ("environment", "revision", "collation"))
     if same and "unfinished" not in found:

@@ -1,4 +1,4 @@
-"""Filters about the database server: bad settings, and which upgrade its source has."""
+"""Filters about the database server: checks of the settings, and the upgrade that its APT source offers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def pool_fits(size: object, limit_mb: int) -> bool:
 
 
 def mysql_problems(settings: Mapping[str, Any], host: str, memory_mb: int, distribution: str) -> list[str]:
-    """Return a sentence for each setting with which the server cannot be installed or work.
+    """Return an error message for each setting with which the server cannot be installed or work.
 
-    settings: the role's variables. memory_mb: what the machine has for everything. distribution: such as Debian.
+    settings: the role's variables. memory_mb: the machine's whole memory. distribution: its name, such as Debian.
     """
     problems, half, repository = [], memory_mb // 2, settings["mysql_repository"]
     if not pool_fits(settings["mysql_innodb_buffer_pool_size"], half):
@@ -46,16 +46,16 @@ def mysql_problems(settings: Mapping[str, Any], host: str, memory_mb: int, distr
 
 
 def apt_policy(text: str) -> dict[str, str]:
-    """Return what `apt-cache policy` prints of one package: the versions `installed` and `candidate`, or (none)."""
+    """Return a package's `installed` and `candidate` version, or (none), from the output of `apt-cache policy`."""
     found = {name: re.search(rf"{name}: (\S+)", text) for name in ("Installed", "Candidate")}
     return {name.lower(): match[1] if match else NONE for name, match in found.items()}
 
 
 def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package: str) -> list[str]:
-    """Return a line that says from what to what an upgrade leads; none where nothing is newer, or too new.
+    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
 
-    versions: of apt_policy. audit: what `dpkg --audit` printed, which names packages left unconfigured. Of the steps
-    from one series to another only that of MySQL from 8.4 to 9.7 is made.
+    versions: the result of apt_policy. audit: the output of `dpkg --audit`, which names unconfigured packages. The only
+    upgrade from one series to another is that of MySQL from 8.4 to 9.7.
     """
     before, after = versions["installed"], versions["candidate"]
     if package in audit:

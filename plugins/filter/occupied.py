@@ -1,4 +1,4 @@
-"""Filters of the preflight: a sentence for each account, group, file or server that Trackbox did not make."""
+"""Filters of the preflight: an error message for each account, group, file or server that Trackbox did not make."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 Seen = Mapping[str, Sequence[str]]
 
-# A package that brings a database server, such as mysql-server-core-8.0 or percona-xtradb-cluster-server.
+# A package of a database server, such as mysql-server-core-8.0 or percona-xtradb-cluster-server.
 SERVER = re.compile(r"(mysql|mariadb|percona)(-[a-z]+)*-server(-core)?(-[0-9.]+)?")
 TITLES = {"mysql": "MySQL", "mariadb": "MariaDB"}
-# The comment of accounts that Trackbox made, and the highest number of a system account.
+# The comment field of accounts that Trackbox made, and the highest UID of a system account.
 MARK, LAST_SYSTEM_ID = "Trackbox", 999
 
 
@@ -21,11 +21,11 @@ def installed(seen: Seen) -> bool:
 
 
 def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each account, and each group, that Trackbox needs and somebody else has.
+    """Return an error message for each account or group that has a name of Trackbox's and that Trackbox did not make.
 
-    seen: what tasks/look.yml saw. accounts: by its name, the home that Trackbox gives it. A system account that nobody
-    can log in to counts as Trackbox's if Trackbox is installed, or if the object store lives in it: an uninstallation
-    by an earlier version left it unmarked.
+    seen: the result of tasks/look.yml. accounts: by account, the home that Trackbox gives it. A system account without
+    a login shell counts as Trackbox's if Trackbox is installed, or if its home is that of the object store: earlier
+    versions left accounts unmarked.
     """
     problems, named = [], set()
     for name, uid, comment, home, shell in (line.split(":") for line in seen["account"]):
@@ -34,7 +34,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
         named.add(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
         kept = home == accounts[name] != "/nonexistent"
-        # An earlier version may have taken the account over. It works, and uninstall.yml leaves the account.
+        # Accept an account that an earlier version took over: it works, and uninstall.yml keeps the account.
         taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
         if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
             problems.append(
@@ -52,7 +52,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
 
 
 def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
-    """Return a sentence for each group that somebody else made, and whose members would read Trackbox's credentials."""
+    """Return an error message for each group that Trackbox did not make, because its members could read credentials."""
     return [
         f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
         f"training package: rename the group by groupmod --new-name NEW {name}."
@@ -62,9 +62,9 @@ def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
 
 
 def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> list[str]:
-    """Return a sentence for what lies where Trackbox puts its own files; the dumps of upgrades are Trackbox's.
+    """Return an error message if foreign files are where Trackbox puts its own; dumps of upgrades are not foreign.
 
-    files: those of the services outside of Trackbox's folders, such as their units.
+    files: the services' files outside of Trackbox's folders, such as their units.
     """
     if installed(seen):
         return []
@@ -77,7 +77,7 @@ def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> l
 
 
 def site_problems(seen: Seen, host: str) -> list[str]:
-    """Return a sentence for the sites of an NGINX from before Trackbox, which would no longer be served."""
+    """Return an error message if NGINX has sites from before Trackbox, which it would no longer serve."""
     return [
         f"{host} has an NGINX with sites of its own ({', '.join(seen['site'])}), which would be served no longer: "
         "Trackbox replaces /etc/nginx/nginx.conf. Move the sites to another machine, or remove these files."
@@ -85,9 +85,9 @@ def site_problems(seen: Seen, host: str) -> list[str]:
 
 
 def database_problems(seen: Seen, host: str, flavor: str, socket: str) -> list[str]:
-    """Return a sentence for a database server, or the data of one, that is not of the flavor `mysql` or `mariadb`.
+    """Return an error message if the machine has a database server, or data, of another flavor than the wanted one.
 
-    The same flavor is welcome: it keeps its databases.
+    A server of the same flavor is accepted, and keeps its databases. flavor: `mysql` or `mariadb`.
     """
     servers = [name for name in seen["installed"] if SERVER.fullmatch(name)]
     others = [name for name in servers if not name.startswith(flavor)]

@@ -1,4 +1,4 @@
-"""Filters about what is typed behind `-e` for a playbook."""
+"""Filters that check the variables which a user gives a playbook by `-e`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ BACKUP = re.compile("latest|[0-9]{8}T[0-9]{6}Z")
 
 
 def unknown_variables(names: Iterable[str], playbook: str, known: Sequence[str]) -> list[str]:
-    """Return a sentence if some of these names are none of the playbook's two variables."""
+    """Return an error message if some of these names are not among the playbook's two variables."""
     unknown = ", ".join(name for name in names if name not in known)
     return [f"{playbook} has no variable {unknown}: it has {' and '.join(known)}."] * bool(unknown)
 
 
 def truth_problems(variable: str, value: object) -> list[str]:
-    """Return a sentence if this is neither true nor false."""
+    """Return an error message if the value is neither true nor false."""
     return [f"{variable} is {value}: say true or false."] * (str(value).lower() not in ("true", "false"))
 
 
 def restore_problems(names: Iterable[str], backup: object) -> list[str]:
-    """Return a sentence for each mistake in what is typed for restore.yml.
+    """Return an error message for each wrong variable of restore.yml.
 
     names: the variables whose names begin with restore_. backup: restore_backup.
     """
@@ -32,7 +32,7 @@ def restore_problems(names: Iterable[str], backup: object) -> list[str]:
 
 
 def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -> list[str]:
-    """Return a sentence for each mistake in what is typed for upgrade.yml.
+    """Return an error message for each wrong variable of upgrade.yml.
 
     names: the variables whose names begin with upgrade_. backup, reserve_mb: upgrade_backup, upgrade_reserve_mb.
     """
@@ -44,7 +44,7 @@ def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -
 
 
 def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: str, check_mode: bool) -> list[str]:
-    """Return the sentence by which uninstall.yml is refused, or an empty list.
+    """Return the error message that refuses uninstall.yml; an empty list if it may run.
 
     names: the variables whose names begin with uninstall_. confirm, data: uninstall_confirm, uninstall_data. hosts: the
     names that have to be confirmed, separated by commas.
@@ -61,10 +61,10 @@ def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: 
 
 
 def rotate_problem(rotate: str, rotated: Sequence[str], rotatable: Mapping[str, str], own: Collection[str]) -> str:
-    """Return the sentence by which a rotation is refused, or nothing.
+    """Return the error message that refuses a rotation; empty if it is allowed.
 
-    rotate: what was typed, and rotated: the names in it. rotatable: each secret that can be rotated, and the variable
-    that would supply it. own: those that this controller generated.
+    rotate: the variable as it was given. rotated: the names in it. rotatable: by each secret that can be rotated, the
+    variable that would supply it. own: the secrets that this controller generated.
     """
     if any(name not in rotatable for name in rotated):
         return (

@@ -1,4 +1,4 @@
-"""Filters about Python on the machines: this repository's packages, and the locks of environments."""
+"""Filters about Python on the machines: this repository's packages, and the requirements locks of environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASE = "machine/files/trackbox_host"
 
 
 def python_modules(package: str, role: str) -> dict[str, str]:
-    """Return the text of each module of a role's package and of the shared one, by its path from their folder."""
+    """Return the text of each module of a role's package and of the shared package, by its relative path."""
     found: dict[str, str] = {}
     for folder in (ROLES / role / "files" / package, ROLES / BASE):
         found |= {str(path.relative_to(folder.parent)): path.read_text() for path in sorted(folder.rglob("*.py"))}
@@ -23,15 +23,16 @@ def python_modules(package: str, role: str) -> dict[str, str]:
 
 
 def program_id(package: str, role: str) -> str:
-    """Return 12 hexadecimal digits that change with any module of the package."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of the package's modules."""
     return hashlib.sha256(json.dumps(python_modules(package, role)).encode()).hexdigest()[:12]
 
 
 def locked(text: str) -> Mapping[str, Any]:
-    """Return what a requirements lock says.
+    """Return the contents of a requirements lock.
 
-    lock: name and version of each package, some of them twice: for one Python and for another. needs: the names that
-    every Python and system wants. mark: the file that tasks/environment.yml leaves in an environment made from it.
+    lock: name and version of each package; a package can occur twice, for different versions of Python. needs: the
+    names without a marker, which every Python and system needs. mark: the name of the file by which
+    tasks/environment.yml marks an environment made from this lock.
     """
     lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;\\]+)[ \t]*(;?)", text, re.MULTILINE)
     pairs = [(re.sub(r"[-_.]+", "-", name).lower(), version, marker) for name, version, marker in lines]

@@ -1,4 +1,4 @@
-"""Filters over the list of services: which are on a machine, which have a file such as an entry point."""
+"""Filters on the list of services: those on a machine, and those whose role contains a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def offering(services: Iterable[str], path: str) -> list[str]:
 
 
 def role_files(services: Iterable[str], path: str) -> list[str]:
-    """Return the absolute path of this file in each role of the services that has it."""
+    """Return the absolute path of this file in the role of each service whose role contains it."""
     return [str(ROLES / name / path) for name in offering(services, path)]
 
 

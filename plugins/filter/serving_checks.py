@@ -1,4 +1,4 @@
-"""Filters about served models: the list with its defaults, and a sentence for each setting that cannot be."""
+"""Filters about served models: the list with its defaults, and an error message for each wrong setting."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 ALIAS = re.compile(r"[\w.-]{1,255}")
-# Of a Unix socket's path: 107 bytes, of which /run/trackbox-serving/NAME/VERSION.sock and its temporary name take some.
+# The maximum length in bytes of a model's name. The path of a Unix socket is limited to 107 bytes, and
+# /run/trackbox-serving/NAME/VERSION.sock contains the name, as does its temporary name.
 LONGEST = 60
-# The least that a setting may be. A process takes 250 MB before it has a model.
+# The minimum of each setting. A process takes 250 MB before it has loaded a model.
 LEAST = {
     "serving_drain_seconds": 1,
     "serving_load_seconds": 1,
@@ -31,7 +32,7 @@ LEAST = {
 
 
 def served_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return `serving_models` with what is not said: the alias `champion`, and no code of the model's own."""
+    """Return `serving_models` with its defaults: the alias `champion`, and no code of the model's own."""
     return [
         {
             "name": str(model["name"]),
@@ -43,7 +44,7 @@ def served_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def served_models_problems(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each of `serving_models` that cannot be served."""
+    """Return an error message for each of `serving_models` that cannot be served."""
     problems = []
     for model in served_models(models):
         name = model["name"]
@@ -68,9 +69,9 @@ def served_models_problems(models: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def serving_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each setting with which models cannot be served.
+    """Return an error message for each setting with which models cannot be served.
 
-    settings: the role's variables, and those that it shares with the front door.
+    settings: the role's variables, and those that it shares with NGINX.
     """
     problems = served_models_problems(settings["serving_models"])
     return problems + [

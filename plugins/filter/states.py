@@ -20,12 +20,12 @@ OWNER = re.compile(r"(?P<playbook>\S+\.yml) of (?P<controller>\S+) process (?P<p
 
 
 def is_ansible(arguments: str) -> bool:
-    """Return whether these arguments are those of ansible-playbook: as the program, or as an interpreter's script."""
+    """Return whether this command line runs ansible-playbook, either directly or as a script of an interpreter."""
     return any(Path(word).name == "ansible-playbook" for word in arguments.split()[:2])
 
 
 def ancestors(pid: int) -> list[tuple[int, str]]:
-    """Return number and command of this process and of those that it comes from, itself first."""
+    """Return PID and command line of this process and of its ancestors, the process itself first."""
     table = subprocess.run(["ps", "-wwAo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
     rows = {int(line.split(None, 2)[0]): line.split(None, 2)[1:] for line in table.splitlines()}
     found = []
@@ -36,13 +36,13 @@ def ancestors(pid: int) -> list[tuple[int, str]]:
 
 
 def lock_owner(purpose: str) -> str:
-    """Return what a unit's description says: the playbook, this controller, the process of its ansible-playbook."""
+    """Return the description of a unit: the playbook, this controller, and the PID of its ansible-playbook."""
     mine = [pid for pid, command in ancestors(os.getpid()) if is_ansible(command)]
     return f"{purpose} of {platform.node()} process {mine[-1] if mine else os.getpid()}"
 
 
 def lock_is_stale(description: str) -> bool:
-    """Return whether its owner is a process of this controller that has ended, or is this one."""
+    """Return whether the unit's owner is a process of this controller that has ended, or this process itself."""
     owner = OWNER.fullmatch(description)
     if not owner or owner["controller"] != platform.node():
         return False
@@ -53,11 +53,11 @@ def lock_is_stale(description: str) -> bool:
 
 
 def machine_states(text: str) -> dict[str, Any]:
-    """Return what files/states printed.
+    """Return the output of files/states as a mapping.
 
-    held, installed, unfinished: whether the lock is held, Trackbox was installed, and a site.yml did not end. left:
-    files that say which other playbook did not end. objects: the folder where objects are, or "". wanted: what is in
-    the folder that the inventory names. units: properties of the services that run, by name.
+    held, installed, unfinished: whether the lock is held, Trackbox was installed, and a site.yml was interrupted. left:
+    the files that an interrupted restore or upgrade left. objects: the folder that holds objects, or "". wanted: the
+    contents of the folder in the inventory: objects, files or "". units: the properties of each running service.
     """
     found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
     found |= {"objects": "", "wanted": ""}
@@ -77,9 +77,9 @@ def machine_states(text: str) -> dict[str, Any]:
 
 
 def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_nothing: bool = False) -> str:
-    """Return the sentence by which a playbook is refused while another one works on the host; nothing if none does.
+    """Return the error message that refuses a playbook while another one works on the host; empty if none does.
 
-    A lock whose playbook has ended holds up nobody, unless a unit that this playbook started still runs.
+    A lock whose playbook has ended blocks no playbook, unless a unit that the ended playbook started still runs.
     changes_nothing: whether the playbook may run beside a backup and the garbage collection.
     """
     found = work_in_the_way(states["units"]) or lock_in_the_way(states, changes_nothing)
@@ -87,7 +87,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return who runs a unit that a playbook started beside the lock, and what to do about it; nothing if none runs."""
+    """Return who runs a unit that a playbook started, except the lock's, and what to do; empty if none runs."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
@@ -106,7 +106,7 @@ def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def lock_in_the_way(states: Mapping[str, Any], changes_nothing: bool) -> str:
-    """Return who holds the lock, and what to do about it; nothing if it is free, or its playbook has ended."""
+    """Return who holds the lock, and what to do about it; empty if it is free, or its playbook has ended."""
     units: Mapping[str, Mapping[str, str]] = states["units"]
     if LOCK in units:
         unit = units[LOCK]
@@ -128,9 +128,10 @@ def lock_in_the_way(states: Mapping[str, Any], changes_nothing: bool) -> str:
 
 
 def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_data: bool = False) -> str:
-    """Return the sentence by which a playbook is refused where another one did not end; nothing if all have.
+    """Return the error message that refuses a playbook after an interrupted restore or upgrade; empty if it may run.
 
-    playbook: the one that asks; the one that did not end may go on. replaces_data: whether it removes all data anyway.
+    playbook: the playbook that begins; the interrupted one may run again. replaces_data: whether the playbook removes
+    all data, and so may always run.
     """
     if replaces_data:
         return ""
@@ -148,9 +149,9 @@ def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_d
 
 
 def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files: Sequence[str]) -> str:
-    """Return the sentence by which a playbook is refused where a rotation did not end; nothing if none is left.
+    """Return the error message that refuses a playbook after an interrupted rotation; empty if there is none.
 
-    files: the new secrets on the controller, NAME.new, that have not taken the old ones' place.
+    files: the new secrets on the controller, NAME.new, that have not replaced the old ones yet.
     """
     if not files or not states["installed"]:
         return ""
@@ -162,7 +163,7 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
 
 
 def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
-    """Return the sentence by which a folder is refused while the objects are elsewhere; nothing if it may be used.
+    """Return the error message that refuses a folder while the objects are in another one; empty if it may be used.
 
     folder: minio_data_dir.
     """

@@ -1,4 +1,4 @@
-"""Filters about NGINX's TLS: bad settings, why there is no certificate, and when NGINX has to restart."""
+"""Filters about NGINX's TLS: checks of the settings, why certbot failed, and whether NGINX has to restart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def acme_problems(host: str, directory: str, email: str) -> Iterator[str]:
 
 
 def proxy_problems(proxies: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each proxy that is no address, or that would be everybody."""
+    """Yield an error message for each proxy that is no address or network, or that covers all addresses."""
     for proxy in proxies:
         try:
             network = ip_network(proxy, strict=False)
@@ -38,9 +38,9 @@ def proxy_problems(proxies: Sequence[str]) -> Iterator[str]:
 
 
 def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequence[str]) -> list[str]:
-    """Return a sentence for each setting with which the mode, nginx_tls, cannot work.
+    """Return an error message for each setting with which the mode, nginx_tls, cannot work.
 
-    host: trackbox_host. directory, email: of the ACME server. proxies: addresses and networks.
+    host: trackbox_host. directory, email: nginx_acme_directory and nginx_acme_email. proxies: nginx_trusted_proxies.
     """
     problems = list(proxy_problems(proxies))
     if mode == "acme":
@@ -54,7 +54,7 @@ def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequ
 
 
 def acme_reason(journal: str) -> str:
-    """Return why certbot got no certificate, of all that it said: what the ACME server told it, or the error itself."""
+    """Return why certbot got no certificate: from its journal, the ACME server's reason or else certbot's error."""
     lines = [line.strip() for line in journal.splitlines() if line.strip()]
     details = [line.partition("Detail:")[2].strip() for line in lines if "Detail:" in line]
     errors = [after for line, after in pairwise(lines) if line.endswith("error occurred:")]
@@ -62,9 +62,10 @@ def acme_reason(journal: str) -> str:
 
 
 def must_rebind(listening: Sequence[Mapping[str, Any]], port: int, mode: str) -> bool:
-    """Return whether NGINX has to restart, since it opens a port at loopback, or at all addresses, at a start only.
+    """Return whether NGINX has to restart: a reload cannot move a port from loopback to all addresses, or back.
 
-    listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls, of which `off` leaves it loopback.
+    listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls; with `off` NGINX opens the port at
+    loopback only, otherwise at all addresses.
     """
     found = {entry["address"] for entry in listening if (entry["name"], entry["port"]) == ("nginx", port)}
     return found & {"0.0.0.0", "127.0.0.1"} == {"0.0.0.0" if mode == "off" else "127.0.0.1"}

@@ -1,4 +1,4 @@
-"""Filters that several roles use: checks of variables and ports, the first admin, lines of programs, and patterns."""
+"""Filters that several roles use: checks of variables and ports, the first admin, programs' output, and patterns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
 # Types that YAML makes of text without quotes. The text itself is lost: 0123 has become 83, and 1.10 has become 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
-# They offered what no service can use yet: a store on another machine.
+# Variables that were removed, and why. They named a store on another machine, which no service can use yet.
 REMOVED = dict.fromkeys(
     ("mlflow_database_uri", "mlflow_artifacts_destination", "mlflow_s3_endpoint"),
     "MLflow keeps its data in the MySQL and the MinIO of its own machine",
@@ -26,12 +26,12 @@ REMOVED = dict.fromkeys(
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
-    """Return whether the value is of the option's type: text counts where `-e name=value` could say it no other way.
+    """Return whether the value has the option's type. The texts `5` and `true` count, as `-e name=value` gives text.
 
-    Ansible's own validator would take the text `a,b` for a list, and a list for text; the roles do not.
+    Ansible's own validator accepts the text `a,b` as a list, and a list as text; the roles do not.
     """
     if "choices" in spec:
-        # YAML reads the word off as false.
+        # YAML reads an unquoted `off` as false.
         return ("off" if value is False else str(value)) in map(str, spec["choices"])
     match spec.get("type", "str"):
         case "dict":
@@ -43,38 +43,38 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
         case "int":
             return bool(re.fullmatch(r"-?[0-9]+", str(value)))
         case other:
-            # Raw is text or a number, such as a size.
+            # The type raw is text or a number, such as a size.
             return isinstance(value, (str, int, float) if other == "raw" else str) and not isinstance(value, bool)
 
 
 def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
-    """Return the type that YAML made of a text without quotes; or nothing."""
+    """Return the type that YAML made of a text without quotes; empty if it stayed text."""
     if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
         return ""
     return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
 
 
 def unprintable(value: Any) -> bool:
-    """Return whether a text that is no key in PEM has a line break, or a character that no client can send."""
+    """Return whether a text, unless it is a PEM file, contains a line break or a character that no client can send."""
     text = value if isinstance(value, str) else ""
     return "-----BEGIN" not in text and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
 
 def secret(spec: Mapping[str, Any]) -> bool:
-    """Return whether the option, or a part of it, may not be shown."""
+    """Return whether the option, or a part of it, is a secret (no_log)."""
     return bool(spec.get("no_log")) or any(map(secret, spec.get("options", {}).values()))
 
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return the question whether the nearest known name was meant, or another remedy."""
+    """Return "did you mean NAME?" for the most similar known name; if there is none, `otherwise`."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else otherwise
 
 
 def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) -> list[str]:
-    """Return a sentence for each part of the value that does not fit its specification; a secret is never quoted.
+    """Return an error message for each part of the value that does not fit its specification, without quoting secrets.
 
-    name: how the part is reached, such as nginx_users[0].password. remedy: how each sentence ends.
+    name: the path of the part, such as nginx_users[0].password. remedy: the end of each message.
     """
     if not fits(value, spec):
         shown = "does not fit" if secret(spec) else f"is {str(value)[:100]!r}"
@@ -112,10 +112,10 @@ def specifications(roles: str) -> dict[str, tuple[str, dict[str, Any]]]:
 
 
 def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
-    """Return a sentence for each variable that no role knows or that has the wrong type.
+    """Return an error message for each variable that no role declares, or that has the wrong type.
 
-    variables: the host's variables that begin with a role's name. roles: the folder of the roles; their
-    meta/argument_specs.yml say what is known. A value with `no_log` in its specification is never quoted.
+    variables: the host's variables that begin with a role's name. roles: the folder of the roles, whose
+    meta/argument_specs.yml declare variables. A value with `no_log` in its specification is never quoted.
     """
     specs = specifications(roles)
     problems = []
@@ -135,29 +135,29 @@ def variable_problems(variables: Mapping[str, Any], roles: str) -> list[str]:
 
 
 def least_problems(value: object, variable: str, least: int) -> list[str]:
-    """Return a sentence if a variable's whole number is too small."""
+    """Return an error message if a variable's whole number is below the minimum."""
     return [f"{variable} is {value}: it must be {least} or more."] * (int(str(value)) < least)
 
 
 def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """Return the user of this name; without one, the first who may do everything.
+    """Return the user of this name; if there is none, the first admin.
 
-    users: as nginx_users, one of them with the role admin at least.
+    users: as nginx_users, at least one of them with the role admin.
     """
     return next((user for user in users if user["name"] == name), None) or next(
         user for user in users if user.get("role", "admin") == "admin"
     )
 
 
-# Programs that hold ports as root, so that their user does not identify them. A MinIO that root runs is not Trackbox's.
+# Programs that listen as root, and so are identified by their name. A MinIO that root runs is not Trackbox's.
 ROOT_PROGRAMS = {"nginx", "systemd"}
 
 
 def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
-    """Return a sentence for each port that is none, that two want, or that somebody else holds.
+    """Return an error message for each port that is invalid, that two variables name, or that another program uses.
 
-    listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that moves it, a
-    port or an address that ends in one. owners: the users, or the programs among ROOT_PROGRAMS, that may hold them.
+    listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that sets it, a
+    port or an address that ends in one. owners: the users, or the programs among ROOT_PROGRAMS, that may use them.
     """
     problems = []
     seen: dict[str, str] = {}
@@ -179,7 +179,7 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *ow
 
 
 def fields(text: str) -> dict[str, str]:
-    """Return what a program printed: lines of a name, a tab and a value."""
+    """Return a program's output, lines of a name, a tab and a value, as a mapping."""
     return dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
 
 

@@ -1,4 +1,4 @@
-"""Filters about the training package: bad settings, and whether it has to be built or installed."""
+"""Filters about the training package: checks of the settings, and whether it has to be built or installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMAND = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def training_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each setting with which the package cannot be installed. settings: the role's variables."""
+    """Return an error message for each setting that prevents the installation. settings: the role's variables."""
     package, command = Path(settings["training_package"]), settings["training_command"]
     problems = []
     if not package.is_file() and not (package / "pyproject.toml").is_file():
@@ -30,9 +30,9 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def folder_state(folder: str) -> str:
-    """Return a checksum of what a folder holds: path, size, mode and time of each file.
+    """Return a checksum of a folder's contents: path, size, mode and time of each file.
 
-    Left out are hidden folders, Python's caches, what a build leaves behind and environments: no wheel has them.
+    Hidden folders, Python's caches, outputs of builds and environments are left out, because no wheel contains them.
     """
     found = hashlib.sha256()
     for parent, folders, files in os.walk(folder):
@@ -52,7 +52,7 @@ def folder_state(folder: str) -> str:
 
 
 def file_sha1(path: str) -> str:
-    """Return the file's checksum, as Ansible's own modules name it."""
+    """Return the file's SHA-1, which Ansible's modules return as `checksum`."""
     return hashlib.sha1(Path(path).read_bytes(), usedforsecurity=False).hexdigest()
 
 

@@ -20,7 +20,7 @@ FILES = ROLES / "verify/files"
 MARKS = {"held": "✔", "broken": "✘", "off": "–"}
 # The first modules of both sides, in the order in which they import one another.
 FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
-# Shorter secrets are not searched for: they would be found by chance.
+# The minimum length of secrets that are searched for. Shorter ones would be found by chance.
 SHORT = 8
 NAME, WIDTH = 28, 120
 
@@ -39,7 +39,7 @@ def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
 
 
 def flat(promised: Promised, *keys: str) -> list[Any]:
-    """Return what the services have under a key, or under a key within another, in one list."""
+    """Return the values of all services under a key, or under nested keys, in one list."""
     found: list[Any] = []
     for each in promised.values():
         value: Any = each
@@ -50,16 +50,16 @@ def flat(promised: Promised, *keys: str) -> list[Any]:
 
 
 def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
-    """Return the ports at which programs may listen for the network."""
+    """Return the ports on which programs may listen for connections from the network."""
     addresses = [str(address).rpartition(":") for address in flat(promised, "inside", "addresses")]
     outer = [int(port) for address, _colon, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
     return [*settings["ports"], *flat(promised, "inside", "ports"), *outer]
 
 
 def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of the promises inside the machine, by service, with `host` for the machine itself.
+    """Return the facts for promises that are checked inside the machine, by service, and `host` for the machine itself.
 
-    promised: what roles/verify/vars/main.yml describes. settings: those of the role, with the services' titles.
+    promised: see roles/verify/vars/main.yml. settings: the role's settings, with the services' titles.
     """
     known: dict[str, str] = {}
     members: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of the promises outside the machine, as inside_facts does; they hold secrets."""
+    """Return the facts for promises that are checked from the controller, like inside_facts. They contain secrets."""
     inner = [int(str(address).rpartition(":")[2]) for address in flat(promised, "inside", "addresses")]
     facts: dict[str, Any] = {
         "host": {"address": settings["address"], "ports": ports(promised, settings), "inner": inner},
@@ -90,7 +90,7 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # These facts of the machine also serve promises at the front door.
+            # Promises that are checked from the controller need these facts, too.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts
@@ -116,7 +116,7 @@ def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
 
 
 def promise_names(texts: Iterable[str]) -> list[str]:
-    """Return the names of all promises. texts: what files/load.py reads of each side."""
+    """Return the names of all promises. texts: the input of files/load.py for each side."""
     names: list[str] = []
     for text in texts:
         question = json.dumps({**json.loads(text), "names": True})
@@ -127,7 +127,7 @@ def promise_names(texts: Iterable[str]) -> list[str]:
 
 
 def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each name that is no promise's. given: by side, what files/load.py reads."""
+    """Return an error message for each name that no promise has. given: by side, the input of files/load.py."""
     if not wanted(only):
         return []
     problems, names = [], promise_names(given.values())
@@ -140,9 +140,9 @@ def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
 
 
 def promise_results(variables: Mapping[str, Any]) -> list[Result]:
-    """Return what was found on a host: first inside, then outside; one broken promise where it could not be reached.
+    """Return a host's results, sorted by service. A side that could not be checked gives one broken promise.
 
-    variables: the host's.
+    variables: the host's variables.
     """
     found: list[Result] = []
     for side in ("inside", "outside"):
@@ -160,13 +160,13 @@ def promise_results(variables: Mapping[str, Any]) -> list[Result]:
 
 
 def named(results: Mapping[str, Sequence[Result]]) -> Iterator[tuple[str, Result]]:
-    """Yield each result with the name of its host, which stays empty where there is only one."""
+    """Yield each result with the name of its host, or with an empty name if there is only one host."""
     for host, lines in results.items():
         yield from ((host if len(results) > 1 else "", line) for line in lines)
 
 
 def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
-    """Return the table of promises, by host a list of results: one line for each, and below it what was found."""
+    """Return the table of promises: a line for each, and below it the details. results: a list for each host."""
     text, before = [], ""
     for host, line in named(results):
         title = f"{host} {line['service']}".strip()
@@ -183,7 +183,7 @@ def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
 
 
 def broken_promises(results: Mapping[str, Sequence[Result]]) -> list[str]:
-    """Return the names of the broken promises, with their host where there are several."""
+    """Return the names of the broken promises, with their host if there are several hosts."""
     return [
         f"{line['name']} {host and f'on {host}'}".strip() for host, line in named(results) if line["state"] == "broken"
     ]

@@ -42,14 +42,14 @@ ROLES = Path(__file__).parents[2] / "roles"
 
 @cache
 def declaration(service: str) -> Mapping[str, Any]:
-    """Return what a role declares, with its templates as they are written."""
+    """Return the contents of a role's meta/wiring.yml, with templates that are not resolved."""
     path = ROLES / service / "meta/wiring.yml"
     found: Mapping[str, Any] = yaml.safe_load(path.read_text())[service] if path.is_file() else {}
     return found
 
 
 def trusted(value: Any) -> Any:
-    """Return the value with its texts marked as templates: they come from a role's own file."""
+    """Return the value with its texts marked as templates. They come from a role's own file, so they are trusted."""
     if isinstance(value, str):
         return trust_as_template(value)
     if isinstance(value, Mapping):

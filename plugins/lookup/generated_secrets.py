@@ -6,7 +6,7 @@ DOCUMENTATION = """
 name: generated_secrets
 author: Trackbox (!UNKNOWN)
 short_description: Which secrets this controller generated
-description: Return the names of those secrets whose file is there, and whose variable does not say otherwise.
+description: Return the names of those secrets whose file exists, and whose variable has no other value.
 options:
   _terms:
     description: The folder of the secrets, and by the name of each file the variable that would supply the secret.
@@ -33,7 +33,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """The lookup of this file, for Ansible."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any], **_: Any) -> list[str]:
-        """Return the names. terms: the folder, and the variables by file."""
+        """Return the names of the secrets. terms: the folder, and by the name of each file its variable."""
         folder, known = terms
         found = []
         for name, variable in known.items():

@@ -6,7 +6,7 @@ DOCUMENTATION = """
 name: inventory_problems
 author: Trackbox (!UNKNOWN)
 short_description: What Ansible does not read of the inventory, or cannot resolve
-description: Return a sentence for each file of variables that is not read, and each variable whose template fails.
+description: Return an error message for each variables file that is not read, and each variable whose template fails.
 options:
   _terms:
     description: The names of the variables.
@@ -28,7 +28,7 @@ REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 def hidden_files(sources: Iterable[str], names: Collection[str]) -> list[str]:
-    """Return a sentence for each file of variables that Ansible passes over because of another one.
+    """Return an error message for each file of variables that Ansible does not read because of another one.
 
     sources: inventories, each a folder or a file, and folders of playbooks. names: the groups and hosts.
     """
@@ -66,7 +66,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                     yield name
 
     def run(self, terms: list[str], variables: Mapping[str, Any], **_: Any) -> list[str]:
-        """Return the sentences."""
+        """Return the error messages."""
         sources = [*context.CLIARGS.get("inventory", ()), variables["playbook_dir"]]
         problems = hidden_files(sources, {*variables["groups"], *variables["groups"]["all"]})
         names = dict.fromkeys(place for name in terms for place in self.unresolved(name, variables[name], variables))

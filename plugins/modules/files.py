@@ -64,7 +64,7 @@ def make_folder(path: Path) -> None:
 
 
 def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> None:
-    """Replace a file by one that was validated first."""
+    """Replace a file, after the new one was validated."""
     descriptor, name = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -77,7 +77,7 @@ def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> N
 
 
 def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, str]]:
-    """Bring one folder or file into its wanted state; return whether it was changed, and how."""
+    """Bring one folder or file into its wanted state; return whether it was changed, and the diff."""
     path, folder = Path(item["path"]), item["path"].endswith("/")
     there = path.is_dir() if folder else path.is_file()
     before = b"" if folder or not there else path.read_bytes()

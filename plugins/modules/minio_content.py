@@ -68,7 +68,7 @@ try:
 except ImportError as error:
     MISSING = str(error)
 
-# The rule's name in a bucket's lifecycle.
+# The names of Trackbox's rules in a bucket's lifecycle.
 OLD_VERSIONS = "trackbox-old-versions"
 OLD_OBJECTS = "trackbox-old-objects"
 
@@ -96,7 +96,7 @@ def policy(read: list[str], write: list[str]) -> dict[str, Any]:
 
 
 def canonical(document: Any) -> Any:
-    """Return a policy with its lists in order: MinIO gives actions back in an order of its own."""
+    """Return a policy with sorted lists, because MinIO returns actions in an order of its own."""
     if isinstance(document, dict):
         return {key: canonical(value) for key, value in document.items()}
     if isinstance(document, list):
@@ -105,13 +105,13 @@ def canonical(document: Any) -> Any:
 
 
 class Store:
-    """A MinIO server, what was changed in it, and whether changing is allowed."""
+    """A MinIO server, and the list of changes to it."""
 
     def __init__(self, module: AnsibleModule) -> None:
         """Connect as root."""
         p = module.params
         self.module, self.changes = module, list[str]()
-        # The SDK's own default is to retry for minutes.
+        # Limit retries, because the SDK would retry for minutes.
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=urllib3.Retry(2, backoff_factor=0.5))
         self.s3 = self.client(p["root_user"], p["root_password"])
         root = StaticProvider(p["root_user"], p["root_password"])
@@ -130,12 +130,12 @@ class Store:
         )
 
     def change(self, what: str) -> bool:
-        """Note a change; return whether to make it."""
+        """Record a change; return whether to make it, which is false in check mode."""
         self.changes.append(what)
         return not self.module.check_mode
 
     def wait(self, seconds: float) -> None:
-        """Wait until the server answers: right after its start it says that it is not initialized."""
+        """Wait until the server responds without an error; right after its start it is not initialized."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -159,7 +159,7 @@ class Store:
             self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(SUSPENDED))
 
     def old_versions(self, name: str, days: int) -> None:
-        """Remove overwritten and deleted objects of a bucket after so many days, 0 for never; other rules stay."""
+        """Set the lifecycle rule that deletes old versions after so many days, 0 for never. Other rules stay."""
         rules = self.rules(name)
         mine = rules.pop(OLD_VERSIONS, None)
         has = (mine.noncurrent_version_expiration.noncurrent_days if mine else 0) or 0
@@ -170,14 +170,14 @@ class Store:
                 status="Enabled",
                 rule_filter=Filter(prefix=""),
                 rule_id=OLD_VERSIONS,
-                # The marker of a deletion is removed when no version is left.
+                # Remove a delete marker when no version is left.
                 expiration=Expiration(expired_object_delete_marker=True),
                 noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
             )
         self.set_rules(name, rules)
 
     def old_objects(self, name: str, days: int) -> None:
-        """Let a bucket drop objects so many days after they came, or none; other rules stay."""
+        """Set the lifecycle rule that deletes objects so many days after upload, 0 for never. Other rules stay."""
         rules = self.rules(name)
         mine = rules.pop(OLD_OBJECTS, None)
         has = (mine.expiration.days if mine else 0) or 0
@@ -235,7 +235,7 @@ class Store:
                 self.admin.group_remove(group_name=group, members=[name])
 
     def others(self, names: list[str]) -> None:
-        """Remove every user but these, with the access keys that it made itself, and the policy of the same name."""
+        """Remove every user except these, with the access keys that the user made, and the policy of the same name."""
         for name in json.loads(self.admin.user_list()):
             if name not in names and self.change(f"remove the user {name}"):
                 self.admin.user_remove(access_key=name)
@@ -243,7 +243,7 @@ class Store:
                     self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
-        """Return whether the server accepts this user's secret key. It never returns keys, so this is tried."""
+        """Return whether the server accepts this user's secret key. It never returns keys, so the key is tried."""
         try:
             self.client(name, secret).list_buckets()
         except S3Error as error:

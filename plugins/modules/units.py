@@ -63,9 +63,9 @@ def parsed(told: str) -> list[dict[str, str]]:
 
 
 def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
-    """Return what systemctl has to do with a unit, in this order.
+    """Return the commands of systemctl that a unit needs, in their order.
 
-    now: its properties LoadState, ActiveState and UnitFileState.
+    now: the unit's properties LoadState, ActiveState and UnitFileState.
     """
     found = []
     runs = now["ActiveState"] in ("active", "activating", "reloading")

@@ -1,4 +1,4 @@
-"""Backups: they are made, and the last one can be read."""
+"""The promises (checks of verify.yml) about backups: they are scheduled, and the last one is recent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools import show
 
 
 def wanted(its: Facts) -> None:
-    """See that there shall be backups at all."""
+    """Raise Off if backups are disabled."""
     if not its["target"]:
         raise Off("backup_target is empty")
 

@@ -1,4 +1,4 @@
-"""What comes in, and who reaches the services from the machine itself."""
+"""The promises (checks of verify.yml) about the firewall: open ports, and users who may connect on loopback."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from promises import Facts, Off, promise
 from tools import output, sha256, show
 
-# Connects as somebody who is no service of ours; says whether that was let through.
+# A program that connects as a user of no service. It fails if the connection is rejected.
 KNOCK = "import os, socket, sys; os.setgid({gid}); os.setuid({uid}); socket.create_connection(('127.0.0.1', {port}), 3)"
 
 
 def on(its: Facts) -> None:
-    """Raise Off where there shall be no firewall."""
+    """Raise Off if the firewall is disabled."""
     if not its["enabled"]:
         raise Off("firewall_enabled is false")
 
@@ -42,18 +42,18 @@ def firewall_as_written(its: Facts) -> Iterator[str]:
 
 
 def loaded() -> list[Any]:
-    """Return the rules of our table, without what changes from one loading to the next."""
+    """Return the rules of Trackbox's table in the kernel."""
     return rules(output("nft", "--json", "list", "table", "inet", "trackbox"))
 
 
 def wanted(path: str) -> list[Any]:
-    """Return the rules that the file would load: nft tells them, in a network of its own that nothing else uses."""
+    """Return the rules that the file would load: nft loads and lists them in a temporary network namespace."""
     script = 'nft --file "$1" && nft --json list table inet trackbox'
     return rules(output("unshare", "--net", "sh", "-c", script, "sh", path))
 
 
 def rules(text: str) -> list[Any]:
-    """Return what nft lists, without handles, in its order."""
+    """Return the rules in nft's JSON output, without handles, which change with each loading."""
     plain: list[Any] = json.loads(text, object_hook=lambda part: {k: v for k, v in part.items() if k != "handle"})[
         "nftables"
     ]
@@ -67,7 +67,7 @@ def firewall_drops(its: Facts) -> Iterator[str]:
     shown = output("nft", "list", "chain", "inet", "trackbox", "input")
     if "policy drop" not in shown:
         yield "what no rule names is let in"
-    # One port, a range, or several in braces.
+    # A rule names one port, a range, or several in braces.
     opened = re.findall(r"[\d-]+", " ".join(re.findall(r"tcp dport (\S+|{[^}]*}) accept", shown)))
     yield from (f"port {port} is open" for port in opened if port not in map(str, its["ports"]))
 

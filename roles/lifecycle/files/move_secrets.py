@@ -1,6 +1,6 @@
 """Move a folder of secrets, and the paths in `env` and `summary.txt` with it: move_secrets.py FROM TO.
 
-An interrupted move is repeated: the paths are written before the folder gets its new name, which is one step.
+An interrupted move can be repeated, because the folder is renamed last, and in one step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def rewrite(file: Path, before: str, after: str) -> None:
 
 
 def move(old: Path, new: Path) -> None:
-    """Move the folder; another process may have done so meanwhile. Raises OSError where `new` has files already."""
+    """Move the folder, unless another process did so meanwhile. Raises OSError if `new` contains files already."""
     try:
         for file in (old / "env", old / "summary.txt"):
             if file.is_file():

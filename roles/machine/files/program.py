@@ -1,6 +1,7 @@
-"""Install Python packages of ours: program.py FOLDER MARK, with the modules' texts by their paths, as JSON.
+"""Install Trackbox's Python packages: program.py FOLDER MARK; the input is JSON with each module's text by its path.
 
-FOLDER is replaced whole, so that no module of an earlier version stays, and has bytecode: services may not write there.
+FOLDER is replaced whole, so that no module of an earlier version stays. It contains bytecode, because services may not
+write there.
 """
 
 import compileall

@@ -10,7 +10,7 @@ from pathlib import Path
 
 folder, reserve, flag = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 while True:
-    if Path(folder).is_dir():  # it is missing while an admin moves it
+    if Path(folder).is_dir():  # the folder is missing while an admin moves it
         disk = os.statvfs(folder)
         wanted = disk.f_blocks * float(reserve[:-1]) / 100 if reserve.endswith("%") else float(reserve) / disk.f_frsize
         if disk.f_bavail < wanted:

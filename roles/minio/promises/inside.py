@@ -1,4 +1,4 @@
-"""The object store: users, policies and buckets, as MinIO's administration has them."""
+"""The promises (checks of verify.yml) about the object store: its binary, users, policies, buckets and data."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BUILT_IN = {"consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"}
 
 @cache
 def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
-    """Return an S3 client and one of the administration, with the root user's password from the disk."""
-    # Before Debian's own packages: with certbot comes another version of half of them.
+    """Return a client of the S3 API and one of the administration API, as the root user."""
+    # Prefer these packages to Debian's own, because certbot installs other versions of many of them.
     sys.path[:0] = glob.glob("/opt/trackbox/minio/sdk/lib/python3*/site-packages")
     import urllib3
     from minio import Minio, MinioAdmin
@@ -40,7 +40,7 @@ def store(its: Facts) -> tuple[Any, Any]:
 
 
 def canonical(document: Any) -> Any:
-    """Return a policy with its lists in order."""
+    """Return a policy with sorted lists."""
     if isinstance(document, dict):
         return {key: canonical(value) for key, value in document.items()}
     if isinstance(document, list):

@@ -1,4 +1,4 @@
-"""Who passes the door of the object store."""
+"""The promises (checks of verify.yml) about access to the object store through NGINX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from network import ask, signed
 from promises import Facts, promise
 
-# Also of other versions: what MinIO serves beside S3.
+# Paths that MinIO serves beside S3, in this version or in others, and other spellings of such a path.
 ADMINISTRATION = [
     "/minio/admin/v3/info",
     "/minio/health/live",

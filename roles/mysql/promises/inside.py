@@ -1,4 +1,4 @@
-"""The database: a socket, system users, no password, and no right too many."""
+"""The promises (checks of verify.yml) about the database: no TCP port, no passwords, its settings and privileges."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from promises import Facts, Off, promise
 from tools import output
 
-# Accounts that the servers bring along.
+# Accounts that the database servers create themselves.
 OWN = {"root", "debian-sys-maint", "mysql.infoschema", "mysql.session", "mysql.sys", "mariadb.sys", "mysql"}
 Grants = dict[str, set[str]]
 
 
 def ask(its: Facts, statement: str) -> list[list[str]]:
-    """Return the rows of an answer."""
+    """Return the rows of a statement's result."""
     command = ["mysql", f"--socket={its['socket']}", "--batch", "--skip-column-names", "-e", statement]
-    # Not by splitlines(): the salt of a hash can have other characters that end a line.
+    # Do not use splitlines(), because the salt of a hash can contain other characters that end a line.
     return [line.split("\t") for line in output(*command).split("\n") if line]
 
 
 def settings(its: Facts, wanted: dict[str, str]) -> Iterator[str]:
-    """Yield the settings that the server runs with and that are not as wanted; one that it does not have is none."""
+    """Yield each setting that has another value in the server than the wanted one, or that the server does not have."""
     names = ",".join(f"'{name}'" for name in wanted)
     found = dict(ask(its, f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})"))
     for name, value in wanted.items():
@@ -33,7 +33,7 @@ def settings(its: Facts, wanted: dict[str, str]) -> Iterator[str]:
 def mysql_no_tcp(its: Facts) -> Iterator[str]:
     """The database has no TCP port."""
     yield from settings(its, {"skip_networking": "ON"})
-    # MariaDB has no X Protocol.
+    # MariaDB has no X Protocol, and returns no row.
     if ask(its, "SELECT plugin_status FROM information_schema.plugins WHERE plugin_name = 'mysqlx'") == [["ACTIVE"]]:
         yield "the X Protocol is on"
     for line in output("ss", "-Hltnp").splitlines():
@@ -63,14 +63,14 @@ def mysql_no_password(its: Facts) -> Iterator[str]:
     """The database lets nobody in by a password: the socket knows the system user."""
     for user, host in ask(its, "SELECT user, host FROM mysql.user"):
         [[account]] = ask(its, f"SHOW CREATE USER '{user}'@'{host}'")
-        # A hash that no password gives, or, with `auth_socket`, the name of the system user.
+        # Ignore `invalid`, which is no password's hash, and `root`, which names the system user for `auth_socket`.
         kept = set(re.findall(r"(?:USING|AS) '([^']*)'", account)) - {"invalid"} - ({"root"} if user in OWN else set())
         if "ACCOUNT LOCK" not in account and ("_socket" not in account or kept):
             yield f"{user}@{host} comes in by something else"
 
 
 def granted(lines: list[str]) -> Grants:
-    """Return what the lines of SHOW GRANTS grant: rights by `schema.table`; what is no right on one stands under ``."""
+    """Return the privileges in lines of SHOW GRANTS, by `schema.table`. Other lines are under the empty key."""
     found: Grants = {}
     for line in lines:
         match = re.match(r"GRANT (.+) ON (\S+) TO (.*)", line)
@@ -85,7 +85,7 @@ def granted(lines: list[str]) -> Grants:
 
 
 def wished(privileges: str) -> Grants:
-    """Return what a privilege string of Ansible's grants: `schema.table:RIGHT,RIGHT/schema.table:…`."""
+    """Return the privileges in a string of Ansible's mysql_user: `schema.table:RIGHT,RIGHT/schema.table:…`."""
     parts = (part.rpartition(":") for part in privileges.split("/"))
     return {scope.strip("`"): {right.strip().upper() for right in rights.split(",")} for scope, _, rights in parts}
 
@@ -114,7 +114,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
         if schemas.get(name) != wanted:
             yield f"{name} has {schemas.get(name, 'no schema')}"
             continue
-        # Keys are VARCHAR. MariaDB's JSON is a LONGTEXT in utf8mb4_bin.
+        # Check the columns of keys, which are VARCHAR. MariaDB's JSON columns are LONGTEXT in utf8mb4_bin.
         columns = (
             "SELECT table_name, column_name, collation_name FROM information_schema.columns "
             f"WHERE table_schema = '{name}' AND data_type IN ('char', 'varchar') AND collation_name <> '{wanted}'"
@@ -125,7 +125,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
 @promise("mysql")
 def mysql_cascades(its: Facts) -> Iterator[str]:
     """The database follows foreign keys over two levels: a registered model with two versions can be renamed."""
-    # MySQL before 9.6 and MariaDB have no other way, and not this variable.
+    # MySQL before 9.6 and MariaDB always do this, and do not have the variable.
     for name, value in ask(its, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'"):
         if value != "ON":
             yield f"{name} is {value}"

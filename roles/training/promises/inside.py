@@ -1,4 +1,4 @@
-"""Training by schedule."""
+"""The promise (a check of verify.yml) about scheduled training."""
 
 from __future__ import annotations
 

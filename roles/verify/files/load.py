@@ -1,8 +1,8 @@
-"""Run the promises that come on standard input: {"sources": [[module, text], …], "facts": {…}, "only": [name, …]}.
+"""Run the promises (checks) given on standard input: {"sources": [[module, text], …], "facts": {…}, "only": [name, …]}.
 
-With "names" among these keys, print the names of the promises instead.
+With the key "names", print the names of the promises instead.
 
-A folder of modules reaches a machine in one message so, and leaves no file there.
+The modules are passed as text, so that all of them reach the machine in one message, and no file stays there.
 """
 
 import json

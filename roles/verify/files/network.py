@@ -1,4 +1,4 @@
-"""What the promises outside the machine try it with."""
+"""Helpers of the promises that are checked from the controller: requests, S3 signatures and port scans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered; headers by their names in small letters."""
+    """A server's response. headers: by their names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -29,7 +29,7 @@ class Answer:
 
 
 def trust(its: Facts) -> ssl.SSLContext:
-    """Return a context that trusts whom the clients trust: the installation's own authority, or everybody's."""
+    """Return a TLS context that trusts the same authority as clients: the installation's own, or the public ones."""
     return ssl.create_default_context(cafile=its["ca"] or None)
 
 
@@ -43,7 +43,7 @@ def ask(
     body: str = "",
     **headers: str,
 ) -> Answer:
-    """Send a request to the front door or to `url`, the path as it is; return the answer. user: name and password."""
+    """Send a request to NGINX or to `url`; return the response. path: sent unchanged. user: name and password."""
     base = urlsplit(url or its["url"])
     address = (str(base.hostname), base.port or {"http": 80, "https": 443}[base.scheme])
     connection: Any
@@ -63,7 +63,7 @@ def ask(
 
 
 def signed(its: Facts, path: str, key: str, secret: str) -> Answer:
-    """Send a GET request to the S3 API with a signature (AWS, version 4); the path's parameters are in order."""
+    """Send a GET request to the S3 API, signed with AWS Signature Version 4. path: with sorted query parameters."""
     host = urlsplit(its["s3_url"]).netloc
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     scope = f"{now[:8]}/{its['region']}/s3/aws4_request"
@@ -80,7 +80,7 @@ def signed(its: Facts, path: str, key: str, secret: str) -> Answer:
 
 
 def is_open(address: str, port: int, seconds: float = 2.0) -> bool:
-    """Return whether somebody takes a connection."""
+    """Return whether the port accepts a connection within `seconds`."""
     try:
         socket.create_connection((address, port), timeout=seconds).close()
     except OSError:
@@ -89,7 +89,7 @@ def is_open(address: str, port: int, seconds: float = 2.0) -> bool:
 
 
 def open_ports(address: str, ports: list[int]) -> list[int]:
-    """Return those of the ports that take a connection; all are tried at once."""
+    """Return the ports that accept a connection. All ports are tried at once."""
     with ThreadPoolExecutor(len(ports)) as pool:
         return [
             port

@@ -1,9 +1,8 @@
-"""What a promise is, and how all of them are looked at.
+"""Defines what a promise is, and runs all promises.
 
-The functions in inside/ and outside/, and those in promises of each service's role, are the promises.
-
-A promise is a function whose docstring says it in one sentence. It gets the facts of its service (what the settings
-want), and yields what it finds to be otherwise: nothing, if the promise is held. It changes nothing.
+A promise is a check: a function in inside/, outside/ or the folder `promises` of a service's role. The first line of
+its docstring states it. The function gets the facts of its service (the wanted state), and yields each difference that
+it finds. It yields nothing if the promise is held, and changes nothing on the machine.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from typing import Any
 Facts = dict[str, Any]
 Check = Callable[[Facts], Iterable[str]]
 
-# Findings that one line of the table shows.
+# The maximum number of findings that the table shows for a promise.
 SHOWN = 4
 
 
-class Off(Exception):  # noqa: N818 - it is no error
-    """The settings do not make this promise; the text names the setting."""
+class Off(Exception):  # noqa: N818 - not an error
+    """The settings switch this promise off; the text names the setting."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Promise:
 
 
 PROMISES: dict[str, Promise] = {}
-# By the fact that a service must have, and the function's name: promises that several services make.
+# Promises that several services make, by the fact that such a service has, and the function's name.
 SHARED: dict[tuple[str, str], Check] = {}
 
 
@@ -68,7 +67,7 @@ def sentence(check: Check) -> str:
 
 
 def promises_of(facts: Facts) -> list[Promise]:
-    """Return the promises of the services that have facts; each service's own ones, then those that it shares."""
+    """Return the promises of the services that have facts: first those of one service, then those of several."""
     made = [promised for promised in PROMISES.values() if promised.service in facts]
     for (fact, name), check in SHARED.items():
         for service, its in facts.items():
@@ -79,14 +78,14 @@ def promises_of(facts: Facts) -> list[Promise]:
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:
-    """Return the text, on one line, without the secrets."""
+    """Return the text on one line, with each secret replaced by ***."""
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
     return " ".join(text.split())
 
 
 def outcome(promised: Promise, facts: Facts, secrets: Sequence[str]) -> dict[str, Any]:
-    """Look at one promise: it is held, broken or off. What cannot be looked at is broken."""
+    """Check one promise; return its result: held, broken or off. A promise whose check fails is broken."""
     start = time.monotonic()
     try:
         found = list(promised.check(facts[promised.service]))
@@ -107,9 +106,9 @@ def outcome(promised: Promise, facts: Facts, secrets: Sequence[str]) -> dict[str
 
 
 def look(facts: Facts, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Look at the promises of the services that have facts, or at those of them that `only` names.
+    """Check the promises of the services that have facts, or only those that `only` names; return their results.
 
-    facts: of each service, by name; `secrets` beside them is what may never be shown.
+    facts: by service, its facts; under `secrets`, the texts that results must not contain.
     """
     chosen = [made for made in promises_of(facts) if not only or made.name in only]
     secrets = sorted(facts.get("secrets", []), key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""What the promises inside the machine look at it with."""
+"""Helpers of the promises that are checked on the machine: commands, units, processes and files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def output(*command: str, codes: Iterable[int] = (0,)) -> str:
-    """Return what a command prints; codes: the exit codes that are no failure."""
+    """Return a command's output. codes: the exit codes of success; others raise RuntimeError."""
     done = subprocess.run(
         command, check=False, capture_output=True, text=True, errors="replace", timeout=30, stdin=subprocess.DEVNULL
     )
@@ -22,7 +22,7 @@ def output(*command: str, codes: Iterable[int] = (0,)) -> str:
 
 
 def show(unit: str, *properties: str) -> dict[str, str]:
-    """Return properties of a unit, as systemd has them now; a property that it has several times, in lines."""
+    """Return a unit's present properties. The values of a property that occurs several times are joined as lines."""
     found: dict[str, str] = {}
     for line in output("systemctl", "show", unit, f"--property={','.join(properties)}").splitlines():
         name, _, value = line.partition("=")
@@ -31,7 +31,7 @@ def show(unit: str, *properties: str) -> dict[str, str]:
 
 
 def too_exposed(unit: str, most: float) -> Iterator[str]:
-    """Yield a sentence if systemd-analyze rates the exposure of a unit above `most`, or does not rate it."""
+    """Yield a finding if systemd-analyze rates the exposure of a unit above `most`, or does not rate it."""
     said = output("systemd-analyze", "security", "--no-pager", unit)
     rated = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     if not rated or float(rated[1]) > float(most):
@@ -39,18 +39,18 @@ def too_exposed(unit: str, most: float) -> Iterator[str]:
 
 
 def status(process: int) -> dict[str, str]:
-    """Return what the kernel says of a process: the fields of /proc/PID/status."""
+    """Return the fields of /proc/PID/status."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def processes() -> Iterator[int]:
-    """Yield the number of every process."""
+    """Yield the PID of every process."""
     return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
 def family(unit: str) -> list[int]:
-    """Return the processes of a service: its main one and all that descend from it."""
+    """Return the PIDs of a service: its main process and all descendants."""
     main = int(show(unit, "MainPID")["MainPID"])
     parents = {}
     for process in processes():
@@ -74,7 +74,7 @@ def sha256(path: str | Path) -> str:
 
 
 def walk(*roots: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what lies in and under the folders, with what lstat says of it; links are not followed."""
+    """Yield each root and every path under it, with its lstat result. Symbolic links are not followed."""
     for root in roots:
         if os.path.lexists(root):
             yield root, os.lstat(root)

@@ -1,6 +1,6 @@
-"""Trackbox's backup, as root: `backup [SECONDS]`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`.
+"""Trackbox's backup program, run as root: `backup [SECONDS]`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`.
 
-A backup waits for the lock for so long; the others come from a playbook that holds it.
+`backup` waits up to SECONDS for the machine's lock. The other commands do not take it, because their playbook holds it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from trackbox_backup.restore import Restore
 
 
 def stop(*_: object) -> None:
-    """End so that what was begun is cleaned up."""
+    """Handle SIGTERM: raise Refused, so that temporary files are removed and the lock is released."""
     raise Refused("It was stopped before its end: it does not count.")
 
 
 def main() -> None:
-    """Do what the arguments say."""
+    """Run the command that the arguments name."""
     signal.signal(signal.SIGTERM, stop)
     # restic's packs and MinIO's lists can be larger than a small /tmp.
     tempfile.tempdir = os.environ.get("TMPDIR", "/var/tmp")

@@ -1,4 +1,7 @@
-"""One backup: the database first, then the objects that it names; whole, read back, or it does not count."""
+"""Makes a backup: first the database, then the objects that it refers to.
+
+A backup counts only after it is complete and was read back.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ STATUS = Status(
         "bytes": ("bytes", "What it holds, before deduplication."),
     },
 )
-# Of what a backup consists; a restore refuses a later one.
+# The version of the backup's format. A restore refuses a backup of a later version.
 FORMAT = 1
 TRIES = 5
 TAG, WHOLE = "trackbox", "complete"
 DATABASE, OBJECTS, SECRET, MANIFEST = "database.sql", "objects.tar", "settings.tar", "manifest.json"
-# Only where a role declares folders.
+# This part exists only if a role declares folders to back up.
 FOLDERS = "folders.tar"
 
 
 def pack_settings(store: Store, out: IO[bytes]) -> None:
-    """Write what lies under /etc/trackbox, and MinIO's users, policies and buckets' settings."""
+    """Write a tar of the files under /etc/trackbox, and of MinIO's users, policies and bucket settings."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for what in (IAM, BUCKETS):
             packed = store.export(what)
@@ -46,13 +49,13 @@ def pack_settings(store: Store, out: IO[bytes]) -> None:
             member.size, member.mode = len(packed), 0o600
             tar.addfile(member, io.BytesIO(packed))
         for path in sorted(SECRETS.rglob("*")):
-            # The repository's own password opens nothing from within.
+            # Leave out the repository's password: whoever reads this backup has it already.
             if path.is_file() and not path.is_relative_to(SECRETS / "backup"):
                 tar.add(path, str(path).lstrip("/"))
 
 
 def pack_folders(folders: Sequence[str], out: IO[bytes]) -> None:
-    """Write the folders and files that exist, with the names of the owners; their service may run and remove some."""
+    """Write a tar of the folders and files, with the owners' names. Skip those that a running service has removed."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for folder in folders:
             for path in [Path(folder), *sorted(Path(folder).rglob("*"))]:
@@ -61,17 +64,17 @@ def pack_folders(folders: Sequence[str], out: IO[bytes]) -> None:
 
 
 def newest_manifest(repository: Repository, whole: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the newest of these snapshots says that its backup holds."""
+    """Return the manifest of the newest of these snapshots."""
     with repository.read(newest(whole)["id"], MANIFEST) as file:
         found: dict[str, Any] = json.loads(file.read())
     return found
 
 
 class Backup:
-    """A run, and the manifest that closes it."""
+    """One backup run, which its manifest completes."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        """Prepare; folder: a private one."""
+        """Set up the run. folder: a private folder for temporary files."""
         self.settings, self.start = settings, time.time()
         self.run = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.start))
         self.repository = Repository(settings, folder)
@@ -98,16 +101,16 @@ class Backup:
         return result
 
     def verify_part(self, name: str) -> None:
-        """Read a part back from the repository, and see that it is what was written."""
+        """Read a part back from the repository, and compare its SHA-256 with that of the part that was written."""
         with self.repository.read(self.parts[name]["snapshot"], name) as file:
             found = sha256(file)
         if found != self.parts[name]["sha256"]:
             raise Refused(f"The target {self.settings.target} gave {name} back as another file.")
 
     def forget(self) -> None:
-        """Let those backups of this host go that are older than what is kept, and what was cut off of them.
+        """Delete this host's backups that `backup_keep` does not keep, and the parts of its interrupted backups.
 
-        What another host keeps in the same repository is not this one's to judge: a run of it may be at work.
+        Snapshots of other hosts in the same repository stay, because one of their backups may be running.
         """
         keep = [word for unit, count in self.settings.keep.items() if count for word in (f"--keep-{unit}", str(count))]
         own = ["--host", self.settings.host]
@@ -120,7 +123,7 @@ class Backup:
         self.repository.run("prune", "--quiet")
 
     def manifest(self, rows: Rows, packed: Packed, models: dict[str, str], aliases: list[list[str]]) -> dict[str, Any]:
-        """Return what the backup holds, for the restore to be held against."""
+        """Return the manifest: what the backup contains. A restore compares the restored data with it."""
         bucket = self.settings.bucket
         return {
             "format": FORMAT,
@@ -139,7 +142,7 @@ class Backup:
         }
 
     def refuse_empty_machine(self) -> None:
-        """Refuse to put a machine without work after the backups of one that had some: it waits for its restore."""
+        """Refuse a machine without runs, models and traces if the newest backup has some: it needs a restore first."""
         whole = self.repository.snapshots(TAG, WHOLE)
         if not whole or int(self.database.query(WORK)[0][0]):
             return
@@ -151,7 +154,7 @@ class Backup:
             )
 
     def dump_consistently(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
-        """Store a dump; return its rows, and the models and aliases in it: where they changed meanwhile, dump again."""
+        """Store a dump; return its rows, models and aliases. Dump again if models or aliases changed meanwhile."""
         named = self.database.models(), self.database.query(ALIASES)
         for _ in range(TRIES):
             rows: Rows = self.save(DATABASE, self.database.dump)
@@ -163,7 +166,7 @@ class Backup:
         )
 
     def create(self) -> dict[str, Any]:
-        """Make it, see that it can be read, and close it; return the manifest."""
+        """Make the backup, read it back, and complete it with its manifest; return the manifest."""
         if HALF.exists():
             raise Refused(
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
@@ -191,14 +194,14 @@ class Backup:
         return manifest
 
     def create_and_report(self) -> dict[str, Any]:
-        """Make it, and tell monitoring what came of it."""
+        """Make the backup, and record its result for monitoring; return the numbers for the log."""
         try:
             manifest = self.create()
         except Refused as refused:
             STATUS.record(str(refused))
             if isinstance(refused, Full):
                 with suppress(Refused):
-                    self.forget()  # what was stored of this one takes room for nothing
+                    self.forget()  # prunes the data of the part that failed
             raise
         except BaseException as error:
             STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())
@@ -215,7 +218,7 @@ class Backup:
 
 
 def make(settings: Settings, folder: Path) -> str:
-    """Make a backup; return the sentence for the log."""
+    """Make a backup; return the message for the log."""
     told = Backup(settings, folder).create_and_report()
     lacks = f" Missing before it began: files of {', '.join(told['missing'])}." if told["missing"] else ""
     return (

@@ -1,4 +1,4 @@
-"""The database: dumped as it is at one moment, without a lock for those who write, and read back."""
+"""Dumps the database in one transaction, without blocking writers, and loads a dump."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import IO
 from trackbox_backup.refused import Refused
 from trackbox_backup.settings import Settings
 
-# Every schema but the server's own.
+# Select every schema except the server's own.
 OWN = "('information_schema', 'performance_schema', 'mysql', 'sys')"
 SCHEMAS = f"SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {OWN}"
 TABLES = (
     "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables "
     f"WHERE table_type = 'BASE TABLE' AND table_schema NOT IN {OWN}"
 )
-# Both of mysqldump and mariadb-dump. Without the date the same data gives the same bytes.
+# The options that mysqldump and mariadb-dump share. Without the date, the same data gives the same bytes.
 DUMP = ["--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob", "--no-tablespaces"]
 DUMP += ["--skip-dump-date", "--default-character-set=utf8mb4", "--add-drop-database"]
 MYSQL = ["--set-gtid-purged=OFF", "--column-statistics=0"]
@@ -27,7 +27,7 @@ STRINGS = re.compile(rb"'[^'\\]*(?:\\.[^'\\]*)*'", re.DOTALL)
 INSERT = re.compile(rb"INSERT INTO `([^`]+)` (?:\([^)]*\) )?VALUES")
 USE = re.compile(rb"USE `([^`]+)`;")
 
-# What artifacts the registry and MLflow's models name, by the folder in the artifact store.
+# A description of each registered model version, and the URI of its artifacts.
 MODELS = (
     "SELECT CONCAT('the version ', v.version, ' of the model ', v.name), "
     "COALESCE(m.artifact_location, v.storage_location, v.source) FROM `{0}`.model_versions v "
@@ -35,7 +35,7 @@ MODELS = (
     "WHERE v.source <> 'dummy-source' AND v.current_stage <> 'Deleted_Internal'"
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
-# Stands before the revision while trackbox_mlflow.maintenance.collation is at work, and stays there where it broke off.
+# The prefix of the revision while trackbox_mlflow.maintenance.collation runs. It stays if that is interrupted.
 CONVERTING = "converting:"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
 TABLES_OF_WORK = ("runs", "registered_models", "trace_info")
@@ -43,16 +43,16 @@ WORK = "SELECT " + " + ".join(f"(SELECT COUNT(*) FROM `{{0}}`.{name})" for name 
 
 
 class Rows:
-    """Counts the rows of each table while a dump goes by, and its bytes."""
+    """Counts the rows of each table while a dump is read or written, and computes the dump's size and SHA-256."""
 
     def __init__(self) -> None:
-        """Begin before the first line."""
+        """Start with no counts."""
         self.counts: Counter[str] = Counter()
         self.digest, self.size = hashlib.sha256(), 0
         self.schema = self.table = self.last = ""
 
     def line(self, line: bytes) -> None:
-        """Take a line. A string's line breaks are escaped, so that a row never goes on in the next one."""
+        """Count a line of the dump. Line breaks in strings are escaped, so a row never spans two lines."""
         self.digest.update(line)
         self.size += len(line)
         if line.strip():
@@ -63,7 +63,7 @@ class Rows:
         elif found := INSERT.match(line):
             self.table, values = f"{self.schema}.{found[1].decode()}", line[found.end() :]
         elif self.table and line.startswith(b"("):
-            values = line  # MariaDB puts every row on a line
+            values = line  # mariadb-dump writes each row on a line of its own
         if self.table:
             self.counts[self.table] += STRINGS.sub(b"", values).count(b"(")
             if line.endswith(b";\n"):
@@ -71,10 +71,10 @@ class Rows:
 
 
 class Database:
-    """The server behind the socket."""
+    """The database server, reached through its Unix socket."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare."""
+        """Keep the settings."""
         self.settings = settings
 
     def query(self, sql: str) -> list[list[str]]:
@@ -88,7 +88,7 @@ class Database:
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def dump(self, out: IO[bytes]) -> Rows:
-        """Write a dump of every schema; return what was in it."""
+        """Write a dump of every schema except the server's own; return its row counts and SHA-256."""
         schemas = [name for [name] in self.query(SCHEMAS)]
         options = DUMP + (MYSQL if self.settings.flavor == "mysql" else [])
         command = [self.settings.dump, f"--socket={self.settings.socket}", *options, "--databases", *schemas]
@@ -110,7 +110,7 @@ class Database:
         return rows
 
     def load(self, dump: IO[bytes]) -> Rows:
-        """Replace every schema of a dump by what it says."""
+        """Replace every schema that the dump contains; return the dump's row counts and SHA-256."""
         rows = Rows()
         command = [
             self.settings.client,
@@ -127,21 +127,21 @@ class Database:
                     process.stdin.write(line)
                 process.stdin.close()
             except BrokenPipeError:
-                pass  # it says why
+                pass  # the client ended early; its stderr says why
             errors = process.stderr.read().decode(errors="replace")
         if process.returncode or not rows.last.startswith("-- Dump completed"):
             raise Refused(f"The database did not take the dump: {errors.strip() or rows.last}")
         return rows
 
     def counts(self, tables: list[str]) -> dict[str, int]:
-        """Return how many rows the tables have."""
+        """Return the number of rows of each table."""
         if not tables:
             return {}
         parts = (f"SELECT '{table}', COUNT(*) FROM `{table.replace('.', '`.`')}`" for table in tables)
         return {name: int(count) for name, count in self.query(" UNION ALL ".join(parts))}
 
     def models(self) -> dict[str, str]:
-        """Return the registered models' versions by their folder in the artifact store."""
+        """Return a description of each registered model version, by its folder in the artifact store."""
         start = "mlflow-artifacts:/"
         found = ((what, uri) for what, uri in self.query(MODELS) if uri.startswith(start))
         return {uri.removeprefix(start).strip("/") + "/": what for what, uri in found}

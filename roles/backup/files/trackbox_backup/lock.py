@@ -1,4 +1,4 @@
-"""Waits for the machine's lock, and tells monitoring who held it where that was in vain."""
+"""Waits for the machine's lock. If it does not become free, the status for monitoring names its holder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def holder() -> str:
 
 @contextmanager
 def locked(seconds: float) -> Iterator[None]:
-    """Hold the lock; wait for it up to `seconds`."""
+    """Hold the lock; wait for it up to `seconds`. Raises Refused if it is still held then."""
     with ExitStack() as stack:
         try:
             stack.enter_context(held(seconds))

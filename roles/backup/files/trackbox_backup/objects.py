@@ -1,6 +1,6 @@
-"""All objects in one tar: a member for each version, the oldest first, and their list with SHA-256 at the end.
+"""Packs all objects into one tar: a member for each version, the oldest first, then a list with their SHA-256.
 
-`tar x` gets the newest versions out without this program; what was deleted stands under .deleted/.
+`tar x` extracts the newest versions without this program. Delete markers are members under .deleted/.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ Identity = tuple[str, str, str]
 
 
 class Hashing:
-    """A file that remembers the SHA-256 of what went through it."""
+    """A wrapper of a file that computes the SHA-256 and the size of the data read from it or written to it."""
 
     def __init__(self, file: Any, size: int = -1) -> None:
-        """Read or write `file`. size: how many bytes must come, if that is known."""
+        """Wrap `file`. size: the number of bytes that it must contain, or -1 if that is unknown."""
         self.file, self.size, self.seen, self.digest = file, size, 0, hashlib.sha256()
 
     def pass_on(self, data: bytes) -> bytes:
-        """Take what went through."""
+        """Add data to the SHA-256 and the size; return the data."""
         self.digest.update(data)
         self.seen += len(data)
         return data
 
     def read(self, amount: int = -1) -> bytes:
-        """Read: a server that ends too early is no end of the file."""
+        """Read. Raises Refused if the data ends before `size` bytes."""
         data = self.pass_on(self.file.read(amount) if amount >= 0 else self.file.read())
         if not data and self.seen < self.size:
             raise Refused(f"MinIO broke off after {self.seen} of {self.size} bytes of an object")
         return data
 
     def write(self, data: bytes) -> int:
-        """Write."""
+        """Write data; return its length."""
         self.file.write(self.pass_on(bytes(data)))
         return len(data)
 
@@ -57,7 +57,7 @@ def sha256(file: Any) -> str:
 
 
 class Packed:
-    """What was packed: how much by bucket, which keys, and what was gone before it could be read."""
+    """The packed objects: versions and bytes by bucket, folders, and versions deleted before they were read."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -67,7 +67,7 @@ class Packed:
         self.sha256 = ""
 
     def add(self, version: Version) -> None:
-        """Count a version, and remember the folders that it is in."""
+        """Count a version, and note the folders that it is in."""
         found = self.buckets[version.bucket]
         found["versions"] += 1
         found["bytes"] += version.size
@@ -76,7 +76,7 @@ class Packed:
 
 
 def pack(store: Store, out: IO[bytes]) -> Packed:
-    """Write all buckets' objects."""
+    """Write the tar of all buckets' objects."""
     packed = Packed()
     whole: Any = Hashing(out)
     with (
@@ -112,9 +112,9 @@ def pack(store: Store, out: IO[bytes]) -> Packed:
 
 
 def unpack(source: IO[bytes], take: Take) -> tuple[dict[Identity, str], str]:
-    """Hand every version to `take`, and see that each is what the list says.
+    """Pass every version to `take`, and compare each SHA-256 with the list at the end of the tar.
 
-    Returns the SHA-256 by bucket, key and version, and that of the whole.
+    Returns the SHA-256 by bucket, key and version, and that of the whole tar. Raises Refused if a version differs.
     """
     found: dict[Identity, str] = {}
     listed: dict[Identity, str] | None = None

@@ -1,5 +1,5 @@
-"""What ends a backup or a restore: a sentence for the person who reads it."""
+"""The exception that ends a backup or a restore with a message for the administrator."""
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """Nothing more can be done; the text says why, and what would help."""
+class Refused(Exception):  # noqa: N818 - an expected result
+    """The backup or restore cannot go on. The text says why, and what to do."""

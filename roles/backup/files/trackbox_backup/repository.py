@@ -1,4 +1,4 @@
-"""The repository of restic: encrypted, deduplicated, and only whole backups count in it."""
+"""The encrypted, deduplicated repository: runs restic, and turns its errors into messages for the administrator."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Missing(Refused):
 
 
 class Full(Refused):
-    """The target has no room left."""
+    """The target has no space left."""
 
 
-# What restic's versions say, from 0.14 on, and what the person should read instead: the first that fits.
+# Patterns of error messages of restic 0.14 and later, and the message that replaces each. The first match counts.
 REASONS: list[tuple[str, type[Refused], str]] = [
     (
         "wrong password or no key found",
@@ -60,21 +60,24 @@ REASONS: list[tuple[str, type[Refused], str]] = [
 ]
 
 
-# Seconds for which a target may be silent.
+# Seconds that restic may take to open the repository.
 PATIENCE = 60.0
 
 
 def newest(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the last of these snapshots, the oldest being first; one of a day to come was made with a wrong clock."""
+    """Return the newest of these snapshots, which are sorted by time.
+
+    Snapshots dated later than tomorrow are skipped if there are others: they were made with a wrong clock.
+    """
     tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
     return ([one for one in known if str(one["time"])[:10] <= tomorrow] or known)[-1]
 
 
 class Repository:
-    """restic, with the credentials of its target in its environment and in no argument."""
+    """Runs restic. The credentials go into its environment or private files, because every user can read arguments."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        """Prepare; folder: a private one, for files that SSH must find."""
+        """Set up restic's environment. folder: a private folder for SSH's files and temporary files."""
         self.settings = settings
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -90,7 +93,7 @@ class Repository:
         self.options = self.ssh(folder) if settings.target.startswith("sftp:") else []
 
     def ssh(self, folder: Path) -> list[str]:
-        """Return how to reach the target by SSH: with our key, to the host that was named, and without a question."""
+        """Return restic's options for SFTP: SSH uses backup_ssh_key, checks the host's key, and never prompts."""
         for name, text in (("key", self.settings.ssh_key), ("known_hosts", self.settings.ssh_known_hosts)):
             path = folder / name
             path.touch(mode=0o600)
@@ -102,9 +105,9 @@ class Repository:
         return ["-o", f"sftp.command=ssh {' '.join(given)} {where} -s sftp"]
 
     def refusal(self, said: str) -> Refused:
-        """Return the sentence for what restic said."""
+        """Return the error for restic's output."""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        # What follows it is advice, in some versions.
+        # Prefer the line with "Fatal": some versions of restic print advice after it.
         fatal = [line for line in lines if "atal" in line] + lines[-1:] + ["it said nothing"]
         short = fatal[0].removeprefix("Fatal: ").rstrip(".")[:300]
         for pattern, kind, sentence in REASONS:
@@ -124,7 +127,7 @@ class Repository:
         return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=out, stderr=err)
 
     def run(self, *arguments: str, seconds: float | None = None) -> str:
-        """Run restic to its end, or for so long; return what it printed."""
+        """Run restic; return its output. seconds: the time after which it is terminated, None for no limit."""
         process = self.start(*arguments)
         try:
             out, errors = process.communicate(timeout=seconds)
@@ -137,31 +140,31 @@ class Repository:
         return out.decode()
 
     def open(self, make: bool) -> None:
-        """See that the repository opens; with `make`, make it where there is none."""
+        """Check that the repository opens. make: whether to create it if it is missing."""
         try:
-            # restic (0.18) would try for a quarter of an hour what cannot be, a wrong key too.
+            # With a time limit: restic 0.18 retries for 15 minutes even if the key is wrong.
             self.run("cat", "config", seconds=PATIENCE)
         except Missing:
             if not make:
                 raise
             self.run("init")
-        # Those of a backup that was cut off.
+        # Remove the stale locks of an interrupted backup.
         self.run("unlock")
 
     def save(self, name: str, tags: Sequence[str], write: Callable[[IO[bytes]], None]) -> dict[str, Any]:
-        """Store what `write` writes, under this name; return restic's summary."""
+        """Store what `write` writes as a file of this name; return restic's summary."""
         arguments = ["backup", "--json", "--stdin", "--stdin-filename", name, "--host", self.settings.host]
         arguments += ["--tag", ",".join(tags)]
-        # Files: it reports its progress all the time, and would wait for ever for somebody who reads a pipe.
+        # Files, not pipes: restic prints its progress all the time, and would block once a pipe is full.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             process = self.start(*arguments, stdin=subprocess.PIPE, out=out, err=errors)
             assert process.stdin
             try:
-                with suppress(BrokenPipeError):  # it says why
+                with suppress(BrokenPipeError):  # restic ended early; its stderr says why
                     write(process.stdin)
                     process.stdin.close()
             except BaseException:
-                # The end of its input would be taken for the end of the file.
+                # Kill restic, or it would take the end of its input for the end of the file and store a part of it.
                 process.kill()
                 process.wait()
                 raise
@@ -175,13 +178,13 @@ class Repository:
 
     @contextmanager
     def read(self, snapshot: str, name: str) -> Iterator[IO[bytes]]:
-        """Give the file of a snapshot, to be read to its end; what is damaged in it is refused."""
+        """Yield a file of a snapshot, to be read to its end. Raises Refused if restic finds it damaged."""
         process = self.start("dump", snapshot, f"/{name}")
         assert process.stdout
         try:
             yield process.stdout
         except Exception as error:
-            # What was cut short was cut by restic, if that has ended: its reason says more.
+            # If restic has failed, its end caused this exception: report restic's message instead.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2)
             if not process.poll():

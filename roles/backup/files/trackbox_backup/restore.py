@@ -1,4 +1,4 @@
-"""A restore: look first, then replace database and objects, then prove that they are those of the backup."""
+"""Restores a backup: checks it first, replaces database and objects, then compares them with the backup."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
 
 def nothing(_: Version, __: IO[bytes]) -> None:
-    """Take a version, and do nothing with it."""
+    """Discard a version."""
 
 
 def unpack_folders(file: IO[bytes], folders: Sequence[str], root: str = "/") -> None:
-    """Replace what lies in the folders by what the tar holds of them; what else it holds is passed over."""
+    """Replace these folders and files by those in the tar. Other members of the tar are skipped."""
     for folder in folders:
         path = Path(root, folder.lstrip("/"))
         path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
@@ -36,10 +36,10 @@ def unpack_folders(file: IO[bytes], folders: Sequence[str], root: str = "/") -> 
 
 
 class Restore:
-    """A backup of the repository, and this machine."""
+    """A restore of one backup onto this machine."""
 
     def __init__(self, settings: Settings, folder: Path, run: str) -> None:
-        """Find the backup: the newest that is whole, or the one that `run` names."""
+        """Find the backup. run: its name, or `latest` for the newest complete one."""
         self.settings = settings
         self.repository = Repository(settings, folder)
         self.database, self.store = Database(settings), Store(settings)
@@ -58,7 +58,7 @@ class Restore:
             )
 
     def of_one_host(self, known: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those backups that are of this host, or, where none is, of the one host that has some."""
+        """Return this host's backups, or all of them if they are of one other host. Raises Refused if of several."""
         mine = [one for one in known if one["hostname"] == self.settings.host]
         hosts = sorted({str(one["hostname"]) for one in known})
         if not mine and len(hosts) > 1:
@@ -76,9 +76,9 @@ class Restore:
         return next(str(tag) for tag in one["tags"] if tag not in (TAG, WHOLE))
 
     def look(self) -> dict[str, Any]:
-        """Return what the playbook has to know before anything is overwritten; refuse what cannot be restored here."""
+        """Return the backup's name and host, and whether this machine holds data. Raises Refused if it does not fit."""
         made, half = self.manifest, HALF.exists()
-        # Of a database that is half loaded nothing is asked.
+        # After an interrupted restore the database may be incomplete, so the file HALF supplies the revision.
         here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0].removeprefix(CONVERTING)
         if made["revision"] != here:
             raise Refused(
@@ -95,7 +95,7 @@ class Restore:
         return {"run": made["run"], "host": made["host"], "holds_data": holds}
 
     def lacks(self) -> str:
-        """Say which disk has no room for the backup, once what is there now has gone; nothing if each has."""
+        """Return which disk is too small for the backup once the present objects are deleted; empty if none is."""
         disks: dict[int, list[Any]] = {}
         gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
         for folder, name, leaves in (
@@ -116,19 +116,19 @@ class Restore:
         return self.repository.read(self.manifest["parts"][name]["snapshot"], name)
 
     def same(self, name: str, sha256: str) -> None:
-        """Refuse a part that is not the one that was backed up."""
+        """Raise Refused if a part's SHA-256 differs from that in the manifest."""
         if sha256 != self.manifest["parts"][name]["sha256"]:
             raise Refused(f"{name} of the backup {self.manifest['run']} is not what was backed up.")
 
     def read_all(self) -> None:
-        """Read all of it before what is there is overwritten."""
+        """Read the backup's dump and objects, and check their SHA-256, before any data is overwritten."""
         with self.part(DATABASE) as file:
             self.same(DATABASE, sha256(file))
         with self.part(OBJECTS) as file:
             self.same(OBJECTS, unpack(file, nothing)[1])
 
     def secrets(self) -> dict[str, bytes]:
-        """Return the small files of the backup, by name."""
+        """Return the files of the part `settings.tar`, by name."""
         with self.part(SECRET) as file, tarfile.open(fileobj=file, mode="r|") as tar:
             found = {member.name: (tar.extractfile(member) or file).read() for member in tar}
             while file.read(1 << 16):
@@ -155,7 +155,7 @@ class Restore:
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
-        """See that the machine holds what the backup holds; return the counts. restore.yml removes HALF at its end."""
+        """Compare the machine's data with the backup's; return the counts. restore.yml removes HALF at its end."""
         made, wrong = self.manifest, []
         counts = self.database.counts(list(made["rows"]))
         wrong += [

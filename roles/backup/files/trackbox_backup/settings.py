@@ -1,4 +1,4 @@
-"""What the role hands on: one file that root alone reads, and what stands on the machine anyway."""
+"""The settings: from the file that the role writes for root alone, and MinIO's root user from its own files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
-# The first is there while a restore has not ended, the others while an upgrade has not.
+# HALF exists while a restore is unfinished, and a file of UPGRADING while an upgrade is.
 HALF = Path("/var/lib/trackbox/half-restored")
 MINIO_UNIT = Path("/etc/systemd/system/minio.service")
 DATABASE_FOLDER = Path("/var/lib/mysql")
@@ -20,7 +20,7 @@ UPGRADING = (Path("/var/lib/trackbox/upgrading"), Path("/var/lib/trackbox/dumps/
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of roles/backup, and who MinIO's root is."""
+    """The settings of roles/backup, and the name and password of MinIO's root user."""
 
     target: str
     password: str
@@ -39,19 +39,19 @@ class Settings:
     endpoint: str
     region: str
     objects: str
-    # Those of further services, as their roles declare them.
+    # Folders of further services, which their roles declare under `keeps`.
     folders: list[str]
     root_user: str = ""
     root_password: str = ""
 
     @property
     def flavor(self) -> str:
-        """Return which server it is that dumps, mysql or mariadb: neither reads all that the other one writes."""
+        """Return the database server, mysql or mariadb: neither loads every dump of the other."""
         return "mariadb" if "mariadb" in self.dump else "mysql"
 
 
 def load() -> Settings:
-    """Read the settings from systemd's credentials, or from where those come from."""
+    """Read the settings from systemd's credentials, or, outside of the unit, from the file behind them."""
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", SECRETS / "backup"))
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
     unit = MINIO_UNIT.read_text()

@@ -1,4 +1,4 @@
-"""The object store, as MinIO's root: objects with versions and metadata, users and policies."""
+"""Access to MinIO as its root user: objects with versions and metadata, users and policies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IAM, BUCKETS = "iam", "bucket-metadata"
 
 @dataclass
 class Version:
-    """A version of an object. deleted: it is a marker that says so. modified: as MinIO wants it back."""
+    """A version of an object. deleted: whether it is a delete marker. modified: the time, as MinIO's API takes it."""
 
     bucket: str
     key: str
@@ -38,15 +38,15 @@ class Version:
     sha256: str = ""
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
+        """Return the fields, for JSON."""
         return asdict(self)
 
 
 class Store:
-    """MinIO's S3 and administration APIs."""
+    """A client of MinIO's S3 and administration APIs."""
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare."""
+        """Create the clients."""
         self.settings = settings
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=10, read=300), retries=False, maxsize=8)
         self.sdk = Minio(
@@ -66,7 +66,7 @@ class Store:
         body: Any = None,
         size: int = 0,
     ) -> urllib3.BaseHTTPResponse:
-        """Send a signed request; the answer's body is still to be read. path: unquoted."""
+        """Send a signed request; the caller reads the response's body. path: not percent-encoded."""
         now = datetime.now(UTC)
         quoted = urllib.parse.quote(path, safe="/~")
         listed = urllib.parse.urlencode(sorted(query.items()), quote_via=urllib.parse.quote)
@@ -92,7 +92,7 @@ class Store:
         )
 
     def sure(self, response: urllib3.BaseHTTPResponse, what: str) -> bytes:
-        """Return the answer's body; refuse to go on where it is an error."""
+        """Return the response's body. Raises Refused if its status is an error; what: the action that failed."""
         text = response.read()
         response.release_conn()
         if response.status >= 300:
@@ -121,7 +121,7 @@ class Store:
         yield from reversed(same)
 
     def get(self, version: Version) -> urllib3.BaseHTTPResponse | None:
-        """Open a version, and note its metadata; None where it is gone since it was listed."""
+        """Open a version, and set its metadata. Returns None if it was deleted after it was listed."""
         where = f"/{version.bucket}/{version.key}"
         response = self.ask("GET", where, {"versionId": version.version})
         if response.status == 404:
@@ -132,7 +132,7 @@ class Store:
             self.sure(response, f"give {where[1:]}")
         found = {name.lower(): value for name, value in response.headers.items()}
         etag = found.get("etag", "").strip('"')
-        if etag != version.etag:  # overwritten since then
+        if etag != version.etag:  # overwritten after it was listed
             stamp = datetime.strptime(found["last-modified"], "%a, %d %b %Y %H:%M:%S GMT")
             version.modified = stamp.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         version.etag, version.size = etag, int(found["content-length"])
@@ -149,7 +149,7 @@ class Store:
         return response
 
     def put(self, version: Version, body: IO[bytes]) -> None:
-        """Write a version as it was: its number, its time and its ETag are those of before."""
+        """Write a version with its original version ID, time and ETag."""
         where = f"/{version.bucket}/{version.key}"
         as_it_was = {"x-minio-source-mtime": version.modified}
         query = {} if version.version == "null" else {"versionId": version.version}
@@ -163,16 +163,16 @@ class Store:
         self.sure(self.ask("PUT", where, query, as_it_was, body, version.size), f"take {where[1:]}")
 
     def empty(self, bucket: str) -> None:
-        """Remove every version from a bucket, and make it where there is none."""
+        """Remove every version from a bucket, or create the bucket if it is missing."""
         if not self.sdk.bucket_exists(bucket_name=bucket):
             self.sdk.make_bucket(bucket_name=bucket)
         for version in list(self.versions(bucket)):
             self.sure(self.ask("DELETE", f"/{bucket}/{version.key}", {"versionId": version.version}), f"empty {bucket}")
 
     def export(self, what: str) -> bytes:
-        """Return users and policies, or the buckets' settings, as MinIO packs them."""
+        """Return MinIO's ZIP archive of users and policies (IAM), or of bucket settings (BUCKETS)."""
         return self.sure(self.ask("GET", f"/minio/admin/v3/export-{what}", {}), f"export its {what}")
 
     def bring(self, what: str, packed: bytes) -> None:
-        """Take back what `export` returned."""
+        """Import what `export` returned."""
         self.sure(self.ask("PUT", f"/minio/admin/v3/import-{what}", {}, {}, packed, len(packed)), f"import its {what}")

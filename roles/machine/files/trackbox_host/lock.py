@@ -17,7 +17,7 @@ class Busy(Exception):  # noqa: N818 - it is a state, not a fault
 
 @contextmanager
 def held(seconds: float = 0) -> Iterator[None]:
-    """Hold the lock. Busy: another program still held it after `seconds`."""
+    """Hold the lock. Raises Busy if another program still holds it after `seconds`."""
     end = time.monotonic() + seconds
     with LOCK.open() as file:
         while True:

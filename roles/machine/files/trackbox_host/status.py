@@ -30,8 +30,7 @@ def timestamp(seconds: float) -> str:
 class Status:
     """The files `last.json` and `trackbox_NAME.prom` in a folder.
 
-    metrics: what Prometheus gets beside the time of the last success: by the metric's name its key in the JSON, and
-    its help text.
+    metrics: by the name of each metric beside the time of the last success, its key in the JSON and its help text.
     """
 
     folder: Path
@@ -39,7 +38,10 @@ class Status:
     metrics: Mapping[str, tuple[str, str]]
 
     def record(self, error: str, **facts: Any) -> None:
-        """Add a job's outcome to what is known. error: empty after a success. A key of a metric must be a number."""
+        """Add a job's result to the status.
+
+        error: empty after a success. facts: further keys and values. The value of a metric's key must be a number.
+        """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
         known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}

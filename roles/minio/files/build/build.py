@@ -1,8 +1,8 @@
 """Build MinIO's server once, from pinned source, into the controller's cache.
 
 Prints the path of the binary. Several callers may run at once: one builds, the others wait for it. With --detach the
-build goes on in the background, and --wait prints how far it is.
-Nothing stays behind but the binary; what an interrupted build left is removed by the next one.
+build continues in the background, and --wait prints its progress.
+Only the binary stays. Each build removes the files that an interrupted one left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 SOURCE = Path(__file__).resolve().parent
-GOES_ON = 75  # the exit code of --wait while the build goes on: EX_TEMPFAIL
+GOES_ON = 75  # the exit code of --wait while the build runs: EX_TEMPFAIL
 DISK_GIB = 4  # modules 1.2 GB, build cache 1 GB, toolchain 0.3 GB, and room to spare
 
 
@@ -33,7 +33,7 @@ def sha256(path: Path) -> str:
 
 
 def go_environment(work: Path, arch: str) -> dict[str, str]:
-    """Return the build's environment: the machine's own proxies and certificates, nothing else of Go's."""
+    """Return the build's environment variables. Of the controller's own variables of Go, only GOPROXY is kept."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GO") or k == "GOPROXY"}
     return kept | {
         "PATH": f"{work}/toolchain/go/bin:{os.environ['PATH']}",
@@ -50,7 +50,7 @@ def go_environment(work: Path, arch: str) -> dict[str, str]:
 
 
 def linker_flags() -> str:
-    """Return the flags that tell the binary its version, after upstream's gen-ldflags.go: the commit's time.
+    """Return the linker flags that set the binary's version to the commit's time, as upstream's gen-ldflags.go does.
 
     `go.mod` names the commit by a pseudo-version, v0.0.0-TIME-COMMIT.
     """
@@ -68,9 +68,10 @@ def linker_flags() -> str:
 
 
 def fetch(work: Path, environment: dict[str, str]) -> None:
-    """Put the toolchain and MinIO's own module into the folder `work`: the proof, in two seconds, of a way to both.
+    """Download the toolchain and MinIO's own module into the folder `work`.
 
-    Raises subprocess.CalledProcessError when a tool fails; its own output has the reason.
+    This takes two seconds, and checks that PyPI and the Go module proxy can be reached. Raises
+    subprocess.CalledProcessError if a tool fails; the tool's output contains the reason.
     """
     uv = str(Path(sys.executable).with_name("uv"))
     install = [uv, "pip", "install", "--quiet", "--require-hashes"]
@@ -79,9 +80,9 @@ def fetch(work: Path, environment: dict[str, str]) -> None:
 
 
 def compiled(work: Path, environment: dict[str, str], names: bool) -> Path:
-    """Compile in the folder `work` and return the binary's path; raises as `fetch` does.
+    """Compile in the folder `work`, and return the binary's path. Raises subprocess.CalledProcessError if that fails.
 
-    names: whether to print what `progress` reads: how many packages there are, and the name of each that is compiled.
+    names: whether to print the number of packages and the name of each compiled one, which `progress` reads.
     """
     binary = work / "minio"
     if names:
@@ -94,7 +95,7 @@ def compiled(work: Path, environment: dict[str, str], names: bool) -> Path:
 
 
 def progress(log: str) -> str:
-    """Return how far a build is that has written this log."""
+    """Return the progress of the build that writes this log, as text."""
     fetched, found, rest = log.partition("packages: ")
     if not found:
         return f"{fetched.count('go: downloading ')} modules of MinIO are downloaded"
@@ -103,7 +104,7 @@ def progress(log: str) -> str:
 
 
 def wait(target: Path, lock: IO[str], log: Path, seconds: float) -> None:
-    """Wait for a build in the background; exit with how far it is after `seconds`, or with why it has failed."""
+    """Wait for a build in the background. Exit with its progress after `seconds`, or with its error if it failed."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -120,7 +121,7 @@ def wait(target: Path, lock: IO[str], log: Path, seconds: float) -> None:
 
 
 def detach(log: Path) -> None:
-    """Go on in a process of its own, which keeps the lock and writes to `log`; for the caller, this one has ended."""
+    """Continue in a child process, which keeps the lock and writes to `log`. This process ends, so no caller waits."""
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -130,9 +131,9 @@ def detach(log: Path) -> None:
 
 
 def build(target: Path, arch: str, sha256_wanted: str, log: Path | None) -> None:
-    """Build the binary at `target`, once its sources are reachable in the background if there is a log.
+    """Build the binary at `target`. If there is a log, continue in the background once the sources were reached.
 
-    Exits with a sentence where that fails, and leaves nothing behind.
+    Exits with an error message if the build fails, and leaves no files.
     """
     with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent.parent) as folder:
         work = Path(folder)
@@ -157,7 +158,7 @@ def build(target: Path, arch: str, sha256_wanted: str, log: Path | None) -> None
 
 
 def main() -> None:
-    """Put the binary into the cache unless it is there; exit with a sentence where that fails."""
+    """Put the binary into the cache unless it is there. Exit with an error message if that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, choices=["amd64", "arm64"])
     parser.add_argument("--sha256", required=True, help="what the binary must be")
@@ -177,7 +178,7 @@ def main() -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if args.detach:
-                return  # somebody builds it already
+                return  # another process builds it already
             fcntl.flock(lock, fcntl.LOCK_EX)
         for left in args.cache.glob("build-*"):
             shutil.rmtree(left)

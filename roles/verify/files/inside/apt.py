@@ -1,4 +1,4 @@
-"""Where packages come from."""
+"""The promise about APT: packages come from signed sources."""
 
 from __future__ import annotations
 

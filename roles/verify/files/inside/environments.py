@@ -1,4 +1,4 @@
-"""Python environments: what is in them is what their locks name, byte for byte."""
+"""Promises about Python environments: they contain the packages of their lock, and no file was changed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from promises import Facts, promise_of_each
 
-# uv puts them into every environment.
+# Files that uv writes into every environment, and that belong to no package.
 UVS = {"_virtualenv.py", "_virtualenv.pth"}
 
 
 def normal(name: str) -> str:
-    """Return a package's name as PyPI compares it."""
+    """Return a package's normalized name, as PyPI defines it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def differing(folder: Path) -> tuple[list[str], set[str]]:
-    """Return the files of an installed package that are not as its wheel brought them, and all that it names.
+    """Return the files of an installed package that differ from its wheel, and all files that its RECORD lists.
 
-    folder: its .dist-info.
+    folder: the package's .dist-info.
     """
     bad, named = [], set()
     with (folder / "RECORD").open(newline="") as record:
@@ -55,7 +55,7 @@ def packages_locked(its: Facts) -> Iterator[str]:
         locked: dict[str, set[str]] = {}
         for name, version in environment["lock"]:
             locked.setdefault(normal(name), set()).add(version)
-        # The package that was deployed lies beside its environment as a wheel.
+        # The deployed package is not in the lock. Its wheel is beside the environment.
         own = {
             normal(path.name.partition("-")[0])
             for path in Path(environment.get("wheels", "/nonexistent")).glob("*.whl")

@@ -1,4 +1,4 @@
-"""The machine itself."""
+"""Promises about the machine itself: ports, kernel limits, disk, memory, users and permissions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tools import output, show, walk
 
 
 def listeners(kind: str) -> Iterator[tuple[str, int, str, str]]:
-    """Yield address, port, program and uid of each socket that waits; kind: t for TCP, u for UDP."""
+    """Yield address, port, program and UID of each listening socket. kind: t for TCP, u for UDP."""
     for line in output("ss", f"-Hln{kind}pe").splitlines():
         address, _, port = line.split()[3].rpartition(":")
         program = re.search(r'users:\(\("([^"]+)"', line)
@@ -26,7 +26,7 @@ def listeners(kind: str) -> Iterator[tuple[str, int, str, str]]:
 
 
 def loopback(address: str) -> bool:
-    """Return whether an address is reached from the machine alone."""
+    """Return whether an address can be reached from the machine only."""
     return address.startswith(("127.", "::ffff:127.")) or address == "::1"
 
 
@@ -37,7 +37,7 @@ def ports_open(its: Facts) -> Iterator[str]:
         if not loopback(address) and port not in its["ports"]:
             yield f"{program} waits at {address}:{port}"
     for address, port, program, _ in listeners("u"):
-        # 68 and 546 belong to a DHCP client.
+        # Allow 68 and 546, which a DHCP client uses.
         if not loopback(address) and port not in (68, 546, *its["ports"]):
             yield f"{program} waits at {address}:{port} (UDP)"
 
@@ -50,7 +50,7 @@ def port_its_own(its: Facts) -> Iterator[str]:
     for wanted in its["addresses"]:
         address, _, port = wanted.rpartition(":")
         if "socket" in its:
-            # systemd holds it, and hands it on.
+            # systemd listens, and passes the socket to the service.
             found = show(its["socket"], "Listen", "ActiveState")
             if found["ActiveState"] == "active" and f"{wanted} (Stream)" in found["Listen"].splitlines():
                 continue
@@ -75,7 +75,7 @@ def units_well(_: Facts) -> Iterator[str]:
         yield f"{line.split()[0]} has failed"
 
 
-# What a unit does that goes beyond a limit; it prints a word if it was let.
+# Programs that try to exceed a limit of their unit. They print "free" if the kernel does not enforce it.
 ESCAPES = {
     "IPAddressDeny=127.0.0.2": """
 import socket
@@ -85,7 +85,7 @@ try:
 except PermissionError:
     pass
 """,
-    # A child takes the memory: the unit itself ends well, whatever becomes of it.
+    # A child process allocates the memory, so that the unit itself does not fail when the child is killed.
     "MemoryMax=48M": """
 import subprocess, sys
 subprocess.run([sys.executable, "-I", "-c", "bytearray(160 << 20); print('free')"])
@@ -103,7 +103,7 @@ except RuntimeError:
 
 
 def enforced(its: Facts, limit: str) -> Iterator[str]:
-    """Yield what is wrong if the kernel lets a unit go beyond a limit, such as MemoryMax=48M."""
+    """Yield a finding if the kernel lets a unit exceed a limit, such as MemoryMax=48M. Raises Off in a container."""
     name, _, _ = limit.partition("=")
     command = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", f"--unit=trackbox-verify-{name}"]
     command += [f"--property={line}" for line in (limit, "MemorySwapMax=0", "OOMPolicy=continue", "RuntimeMaxSec=20")]

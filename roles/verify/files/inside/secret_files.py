@@ -1,4 +1,4 @@
-"""Secrets: who can read them, and where else they stand."""
+"""Promises about secrets: who can read them, and that no unit, process or public file shows them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 from promises import Facts, promise
 from tools import output, processes, walk
 
-# What a secret is separated from the rest by. One that has such a character in it is not found.
+# A word between separators, which may be a secret. A secret that contains a separator is not found.
 WORD = re.compile(rb"[^\s\"'`=:,;@&?<>()\[\]{}|\\]{8,200}")
-# Where others can read and programs, people and jobs write.
+# Folders with files that every user can read, and that programs, people and jobs write to.
 READABLE = ("/etc", "/usr/local", "/var/log", "/var/lib/trackbox", "/var/spool", "/home", "/tmp", "/var/tmp", "/root")
 LARGE = 1 << 20
 
@@ -49,7 +49,7 @@ def keys_private(its: Facts) -> Iterator[str]:
 
 
 def found_in(its: Facts, text: bytes) -> Iterator[str]:
-    """Yield the names of the secrets in a text. They are known by their fingerprints only."""
+    """Yield the names of the secrets in a text. Secrets are recognised by their fingerprints."""
     salt = its["salt"].encode()
     for word in set(WORD.findall(text)):
         name = its["fingerprints"].get(hashlib.sha256(salt + word).hexdigest())
@@ -83,7 +83,7 @@ def no_secret_in_files(its: Facts) -> Iterator[str]:
     """No secret stands in a file that everybody reads."""
     for root in READABLE:
         for folder, folders, files in os.walk(root):
-            # What others cannot enter, others cannot read.
+            # Skip folders that other users cannot enter.
             if not os.stat(folder).st_mode & 0o001:
                 folders.clear()
                 continue

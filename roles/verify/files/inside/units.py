@@ -1,4 +1,4 @@
-"""The services' units: running, confined, and as Trackbox wrote them."""
+"""Promises about the services' units: they run, are confined, and are as Trackbox wrote them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def unit_unchanged(its: Facts) -> Iterator[str]:
     ours = [path for path in its["as_written"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
     if fragment not in ours and not fragment.startswith(("/lib/", "/usr/lib/")):
         yield f"its unit is {fragment}"
-    # Those of the distribution lie under /usr/lib; a `systemctl set-property --runtime` writes into /run.
+    # Allow the distribution's drop-ins under /usr/lib. `systemctl set-property --runtime` writes drop-ins into /run.
     for path in found["DropInPaths"].split():
         if path not in ours and not path.startswith(("/lib/", "/usr/lib/")):
             yield f"{path} changes it"
@@ -72,7 +72,7 @@ def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the program and the libraries that are installed, none that was replaced since its start."""
     for process in family(its["unit"]):
         maps = Path(f"/proc/{process}/maps").read_text()
-        # Shared memory and temporary files are deleted by design; a program or library lies in one of these.
+        # Look for programs and libraries only, because shared memory and temporary files are deleted by design.
         gone = sorted(set(re.findall(r" (/(?:usr|opt|lib)\S*) \(deleted\)", maps)))
         if gone:
             yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
@@ -82,10 +82,10 @@ def binary_current(its: Facts) -> Iterator[str]:
 def package_intact(its: Facts) -> Iterator[str]:
     """{} runs a program that is as its package brought it."""
     [main, *_] = family(its["unit"])
-    # After an upgrade the old one may run on: what lies in its place is looked at.
+    # After an upgrade the old program may still run. Check the file that has replaced it.
     path = str(Path(f"/proc/{main}/exe").readlink()).removesuffix(" (deleted)")
     package = output("dpkg-query", "--search", path).partition(":")[0]
-    # Its settings may differ: those lines have a `c`.
+    # Skip lines with a `c`, which are configuration files: they may differ.
     for line in output("dpkg", "--verify", package, codes=(0, 1)).splitlines():
         if " c " not in line:
             yield f"{package}: {line.split()[-1]} is another"

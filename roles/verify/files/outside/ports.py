@@ -1,4 +1,4 @@
-"""What the network reaches of the machine."""
+"""The promise about the ports that the network can reach."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from network import open_ports
 from promises import Facts, promise
 
-# What the services use or have used, and what is often found open by mistake.
+# Ports that the services use or have used, and ports that are often open by mistake.
 # fmt: off
 WELL_KNOWN = [
     21, 23, 25, 53, 111, 139, 389, 445, 631, 873, 2049, 2375, 2376, 3000, 3306, 4317, 5000, 5001, 5432, 5555,
