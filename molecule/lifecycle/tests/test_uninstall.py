@@ -13,7 +13,7 @@ from machine import ROOT, Machine, find
 from testinfra.host import Host
 
 UNINSTALL = "playbooks/uninstall.yml"
-WORK = "../upgrade/tests/client_data.py"
+WORK = "client_data.py"
 
 # Data that uninstall.yml keeps unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"

@@ -30,7 +30,7 @@ BLOCKER = "mcp_servers"  # a table that the last migrations create
 
 def client_data(machine: Machine, what: str = "read") -> str:
     """Run client_data.py; return what it reads, as JSON. With `write` it writes the data first."""
-    return machine.run_client("../upgrade/tests/client_data.py", what).splitlines()[-1]
+    return machine.run_client("client_data.py", what).splitlines()[-1]
 
 
 def state(host: Host) -> tuple[str, str, str]:
