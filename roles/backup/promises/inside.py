@@ -19,7 +19,7 @@ def wanted(its: Facts) -> None:
 
 @promise("backup")
 def backup_scheduled(its: Facts) -> Iterator[str]:
-    """Backups wait for their time."""
+    """The backup's timer is active."""
     wanted(its)
     found = show(its["unit"], "ActiveState", "UnitFileState")
     if (found["ActiveState"], found["UnitFileState"]) != ("active", "enabled"):
@@ -28,7 +28,7 @@ def backup_scheduled(its: Facts) -> Iterator[str]:
 
 @promise("backup")
 def backup_young(its: Facts) -> Iterator[str]:
-    """The last backup that was read back is young, and none has failed since then."""
+    """The last verified backup is recent, and no later one has failed."""
     wanted(its)
     if not Path(its["status"]).exists():
         yield "there is none: playbooks/backup.yml makes one"

@@ -33,7 +33,7 @@ def firewall_runs(its: Facts) -> Iterator[str]:
 
 @promise("firewall")
 def firewall_as_written(its: Facts) -> Iterator[str]:
-    """The firewall has its table as the settings make it, on the disk and in the kernel."""
+    """The firewall's table matches the settings, on disk and in the kernel."""
     on(its)
     if sha256(its["table"]) != its["sha256"]:
         yield f"{its['table']} is another"
@@ -62,7 +62,7 @@ def rules(text: str) -> list[Any]:
 
 @promise("firewall")
 def firewall_drops(its: Facts) -> Iterator[str]:
-    """The firewall drops what is for none of its ports."""
+    """The firewall drops connections to all other ports."""
     on(its)
     shown = output("nft", "list", "chain", "inet", "trackbox", "input")
     if "policy drop" not in shown:
@@ -74,7 +74,7 @@ def firewall_drops(its: Facts) -> Iterator[str]:
 
 @promise("firewall")
 def loopback_guarded(its: Facts) -> Iterator[str]:
-    """The firewall keeps other users of the machine from the services on loopback."""
+    """The firewall lets only permitted users connect to the services on loopback."""
     on(its)
     nobody = pwd.getpwnam("nobody")
     for port in its["inside"]:
@@ -87,7 +87,7 @@ def loopback_guarded(its: Facts) -> Iterator[str]:
 
 @promise("firewall")
 def services_meet(its: Facts) -> Iterator[str]:
-    """The firewall lets the services reach one another on loopback."""
+    """The firewall lets the services connect to each other on loopback."""
     on(its)
     for port in its["inside"]:
         try:

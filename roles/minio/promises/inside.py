@@ -61,7 +61,7 @@ def minio_binary(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def minio_users(its: Facts) -> Iterator[str]:
-    """MinIO knows the users that were set, each with its own policy, without groups and further keys."""
+    """MinIO has exactly the configured users, each with its own policy, without groups or further keys."""
     _, admin = store(its)
     found = json.loads(admin.user_list())
     yield from (f"{name} has an account" for name in sorted(found.keys() - its["policies"].keys()))
@@ -77,7 +77,7 @@ def minio_users(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def minio_policies(its: Facts) -> Iterator[str]:
-    """MinIO's users have their policies and nothing else."""
+    """MinIO has exactly the policies of its users."""
     _, admin = store(its)
     found = json.loads(admin.policy_list())
     yield from (f"there is a policy {name}" for name in sorted(found.keys() - its["policies"].keys() - BUILT_IN))
@@ -88,7 +88,7 @@ def minio_policies(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def minio_buckets(its: Facts) -> Iterator[str]:
-    """MinIO has the buckets that were set, and none is open to anybody."""
+    """MinIO has exactly the configured buckets, and none is public."""
     s3, _ = store(its)
     found = {bucket.name for bucket in s3.list_buckets()}
     yield from (f"there is a bucket {name}" for name in sorted(found - its["buckets"].keys()))
@@ -107,7 +107,7 @@ def minio_buckets(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def minio_root_its_own(its: Facts) -> Iterator[str]:
-    """MinIO's root user has a name and a password of this installation."""
+    """MinIO's root user has a name and a password of this installation, no default."""
     password = Path("/etc/trackbox/minio/root_password").read_text().strip()
     if "minioadmin" in (its["root_user"], password) or len(password) < 8:
         yield "they are everybody's"
@@ -120,7 +120,7 @@ def minio_root_its_own(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def minio_data_private(its: Facts) -> Iterator[str]:
-    """MinIO alone reads the objects on the disk."""
+    """Only MinIO can read the objects on the disk."""
     found = Path(its["data"]).stat()
     if found.st_mode & 0o077 or Path(its["data"]).owner() != its["user"]:
         yield f"{its['data']} belongs to {Path(its['data']).owner()}, mode {stat.S_IMODE(found.st_mode):04o}"

@@ -30,7 +30,7 @@ def buckets(its: Facts) -> list[str]:
 
 @promise("minio")
 def s3_wants_key(its: Facts) -> Iterator[str]:
-    """MinIO gives nobody anything without a key."""
+    """MinIO refuses requests without a key."""
     for path in ("/", *(f"/{name}/" for name in buckets(its))):
         status = ask(its, path, url=its["s3_url"]).status
         if status not in (401, 403):
@@ -39,7 +39,7 @@ def s3_wants_key(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def s3_refuses_wrong_keys(its: Facts) -> Iterator[str]:
-    """MinIO refuses the keys that everybody knows, and a right name with a wrong secret."""
+    """MinIO refuses its well-known default keys, and a right name with a wrong secret."""
     for key, secret in (("minioadmin", "minioadmin"), *((name, "wrong-secret") for name in its["s3_users"])):
         status = signed(its, "/", key, secret).status
         if status not in (401, 403):
@@ -48,7 +48,7 @@ def s3_refuses_wrong_keys(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def s3_keys_reach_their_buckets(its: Facts) -> Iterator[str]:
-    """MinIO lets each user see its own buckets, and no other."""
+    """MinIO lets each user see only its own buckets."""
     for name, user in its["s3_users"].items():
         for bucket in buckets(its):
             status = signed(its, f"/{bucket}/?list-type=2&max-keys=1", name, user["secret"]).status
@@ -59,7 +59,7 @@ def s3_keys_reach_their_buckets(its: Facts) -> Iterator[str]:
 
 @promise("minio")
 def administration_closed(its: Facts) -> Iterator[str]:
-    """MinIO's administration and metrics are not on the network."""
+    """MinIO's administration and metrics are not reachable over the network."""
     for path in ADMINISTRATION:
         answer = ask(its, path, url=its["s3_url"])
         if answer.status not in (400, 403, 404) or b"<html" not in answer.body.lower():

@@ -17,7 +17,7 @@ with sqlalchemy.create_engine(sys.argv[1]).connect() as connection:
 
 @promise("mlflow")
 def mlflow_schema(its: Facts) -> Iterator[str]:
-    """MLflow's schema has the revision that it works with."""
+    """MLflow's schema has the revision that this MLflow needs."""
     python = f"{its['environments'][0]['path']}/bin/python"
     found = output("runuser", f"--user={its['user']}", "--", python, "-c", REVISION, its["database"]).strip()
     if found != its["revision"]:
@@ -26,7 +26,7 @@ def mlflow_schema(its: Facts) -> Iterator[str]:
 
 @promise("mlflow")
 def mlflow_current(its: Facts) -> Iterator[str]:
-    """MLflow runs from the environment that was set."""
+    """MLflow runs from the configured Python environment."""
     found = str(Path(f"{its['home']}/current").resolve())
     if found != its["environments"][0]["path"]:
         yield f"{its['home']}/current leads to {found}"
@@ -43,7 +43,7 @@ def mlflow_no_jobs(its: Facts) -> Iterator[str]:
 
 @promise("mlflow")
 def mlflow_memory_limited(its: Facts) -> Iterator[str]:
-    """MLflow's processes may each take the memory that was set, and not more."""
+    """MLflow's processes have the configured memory limit."""
     for process in family(its["unit"]):
         lines = Path(f"/proc/{process}/limits").read_text().splitlines()
         [limit] = [line.split()[3] for line in lines if line.startswith("Max data size ")]

@@ -43,14 +43,14 @@ def mysql_no_tcp(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_durable(its: Facts) -> Iterator[str]:
-    """The database has every transaction on the disk before it says so."""
+    """The database writes each transaction to disk before it confirms it."""
     wanted = {"innodb_flush_log_at_trx_commit": "1", "sync_binlog": "1", "innodb_doublewrite": "ON"}
     yield from settings(its, wanted)
 
 
 @promise("mysql")
 def mysql_accounts(its: Facts) -> Iterator[str]:
-    """The database knows the accounts that were set, and its own."""
+    """The database has only the configured accounts and its own."""
     found = [(user, host) for user, host in ask(its, "SELECT user, host FROM mysql.user")]
     wanted = {user["name"] for user in its["users"]}
     yield from (f"{user or 'anybody'}@{host} has an account" for user, host in found if user not in wanted | OWN)
@@ -60,7 +60,7 @@ def mysql_accounts(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_no_password(its: Facts) -> Iterator[str]:
-    """The database lets nobody in by a password: the socket knows the system user."""
+    """The database accepts no password: it identifies the system user by the socket."""
     for user, host in ask(its, "SELECT user, host FROM mysql.user"):
         [[account]] = ask(its, f"SHOW CREATE USER '{user}'@'{host}'")
         # Ignore `invalid`, which is no password's hash, and `root`, which names the system user for `auth_socket`.
@@ -92,7 +92,7 @@ def wished(privileges: str) -> Grants:
 
 @promise("mysql")
 def mysql_grants(its: Facts) -> Iterator[str]:
-    """The database's users have the rights that were set, and no other."""
+    """The database's users have exactly the configured rights."""
     for user in its["users"]:
         found = granted([row[0] for row in ask(its, f"SHOW GRANTS FOR '{user['name']}'@'localhost'")])
         wanted = wished(user["privileges"])
@@ -107,7 +107,7 @@ def mysql_grants(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_collation(its: Facts) -> Iterator[str]:
-    """The database keeps names apart that differ in case, an accent or a trailing space."""
+    """The database distinguishes names that differ in case, an accent or a trailing space."""
     wanted = its["collation"]
     schemas = dict(ask(its, "SELECT schema_name, default_collation_name FROM information_schema.schemata"))
     for name in its["databases"]:
@@ -124,7 +124,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_cascades(its: Facts) -> Iterator[str]:
-    """The database follows foreign keys over two levels: a registered model with two versions can be renamed."""
+    """The database follows foreign keys over two levels, so a registered model with two versions can be renamed."""
     # MySQL before 9.6 and MariaDB always do this, and do not have the variable.
     for name, value in ask(its, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'"):
         if value != "ON":
@@ -133,7 +133,7 @@ def mysql_cascades(its: Facts) -> Iterator[str]:
 
 @promise("mysql")
 def mysql_source_pinned(its: Facts) -> Iterator[str]:
-    """The database's own source of packages serves nothing else."""
+    """The database's package source is used for no other package."""
     if not its["source"]:
         raise Off("the database comes from the distribution")
     [first, *_] = re.findall(r"^ *(-?\d+) (?=.*" + re.escape(its["source"]) + ")", output("apt-cache", "policy"), re.M)

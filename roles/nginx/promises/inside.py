@@ -15,7 +15,7 @@ from tools import family, output, show, status
 
 @promise("nginx")
 def nginx_users_exact(its: Facts) -> Iterator[str]:
-    """NGINX lets in the users that were set, and nobody else."""
+    """NGINX has exactly the configured users."""
     lines = Path(its["htpasswd"]).read_text().splitlines()
     found = [line.partition(":")[0] for line in lines if line.strip()]
     yield from (f"{name} is in {its['htpasswd']}" for name in sorted(set(found) - set(its["names"])))
@@ -27,7 +27,7 @@ def nginx_users_exact(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_hashes_strong(its: Facts) -> Iterator[str]:
-    """NGINX keeps passwords as bcrypt hashes."""
+    """NGINX stores passwords as bcrypt hashes."""
     for line in Path(its["htpasswd"]).read_text().splitlines():
         name, _, hashed = line.partition(":")
         kept = re.fullmatch(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}", hashed)
@@ -42,7 +42,7 @@ def settings(shown: str) -> list[str]:
 
 @promise("nginx")
 def nginx_settings_ours(its: Facts) -> Iterator[str]:
-    """NGINX reads Trackbox's settings and the distribution's modules, and nothing else."""
+    """NGINX loads only Trackbox's settings and the distribution's modules."""
     for path in settings(output("nginx", "-T", "-q")):
         if path not in its["as_written"] and path != "/etc/nginx/mime.types" and "/modules-enabled/" not in path:
             yield f"{path} is read too"
@@ -50,7 +50,7 @@ def nginx_settings_ours(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_settings_run(its: Facts) -> Iterator[str]:
-    """NGINX runs the settings and the certificate that are on the disk, and they are right."""
+    """NGINX runs with the settings and the certificate on the disk, and they are valid."""
     output("nginx", "-t", "-q")
     shown = output("nginx", "-T", "-q")
     files = settings(shown)
@@ -68,7 +68,7 @@ def nginx_settings_run(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_workers_unprivileged(its: Facts) -> Iterator[str]:
-    """NGINX answers requests as an unprivileged user."""
+    """NGINX's worker processes run as an unprivileged user."""
     uid = output("id", "--user", its["user"]).strip()
     [_, *workers] = family(its["unit"])
     for worker in workers:
@@ -78,7 +78,7 @@ def nginx_workers_unprivileged(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_key_fits(its: Facts) -> Iterator[str]:
-    """NGINX's keys belong to its certificates."""
+    """NGINX's private keys match its certificates."""
     for path in dict.fromkeys(its["certificates"]):
         certificate = output("openssl", "x509", "-in", path, "-noout", "-pubkey")
         if certificate != output("openssl", "pkey", "-in", path, "-pubout"):
@@ -87,7 +87,7 @@ def nginx_key_fits(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_without_authority(its: Facts) -> Iterator[str]:
-    """NGINX does not see the key of the installation's own authority."""
+    """NGINX cannot read the private key of the installation's own certificate authority."""
     for process in family(its["unit"]):
         if os.path.samefile(its["authority_key"], f"/proc/{process}/root{its['authority_key']}"):
             yield f"process {process} can open {its['authority_key']}"
@@ -95,7 +95,7 @@ def nginx_without_authority(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_renewal(its: Facts) -> Iterator[str]:
-    """NGINX's certificates are renewed by themselves."""
+    """NGINX's certificates are renewed automatically."""
     found = show(its["renewal"], "ActiveState", "UnitFileState")
     if found["ActiveState"] != "active" or found["UnitFileState"] != "enabled":
         yield f"{its['renewal']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
@@ -103,7 +103,7 @@ def nginx_renewal(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def nginx_log_private(its: Facts) -> Iterator[str]:
-    """NGINX's logs, which name people and addresses, are not for everybody."""
+    """NGINX's logs, which contain names and addresses, are not readable by everybody."""
     for path in Path("/var/log/nginx").iterdir():
         if path.stat().st_mode & 0o007:
             yield f"{path} has mode {stat.S_IMODE(path.stat().st_mode):04o}"

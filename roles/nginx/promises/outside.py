@@ -48,7 +48,7 @@ def admin(its: Facts) -> tuple[str, str]:
 
 @promise("nginx")
 def door_wants_password(its: Facts) -> Iterator[str]:
-    """NGINX leads nobody anywhere without a password."""
+    """NGINX refuses every request without a password."""
     for path in PATHS:
         status = ask(its, path).status
         if status not in (400, 401, 404) or (status == 404 and path == "/"):
@@ -57,7 +57,7 @@ def door_wants_password(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def door_refuses_wrong_passwords(its: Facts) -> Iterator[str]:
-    """NGINX refuses a wrong password, an empty one, and a name that nobody has."""
+    """NGINX refuses a wrong password, an empty one, and an unknown user."""
     name, _ = admin(its)
     for user in (
         (name, "wrong password"),
@@ -73,7 +73,7 @@ def door_refuses_wrong_passwords(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def door_opens_to_its_users(its: Facts) -> Iterator[str]:
-    """NGINX lets every user in who has the right password."""
+    """NGINX accepts each user with the right password."""
     for user in its["users"]:
         status = ask(its, "/", user=(user["name"], user["password"])).status
         if status != 200:
@@ -82,7 +82,7 @@ def door_opens_to_its_users(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def http_redirects(its: Facts) -> Iterator[str]:
-    """NGINX leads from HTTP to HTTPS, and answers nothing else there."""
+    """NGINX redirects HTTP to HTTPS, and serves nothing else over HTTP."""
     if its["tls"] == "off":
         raise Off("nginx_tls is off")
     for path in ("/", "/some/page?x=1"):
@@ -93,7 +93,7 @@ def http_redirects(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def assistant_refused(its: Facts) -> Iterator[str]:
-    """NGINX refuses MLflow's assistant, which can run commands, to everybody."""
+    """NGINX refuses everybody the use of MLflow's assistant, which can run commands."""
     for path in (ASSISTANT, ASSISTANT.replace("ajax-api", "api"), ASSISTANT.replace("assistant", "Assistant")):
         status = ask(its, path, user=admin(its)).status
         if status != 403:
@@ -102,7 +102,7 @@ def assistant_refused(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def host_forged_refused(its: Facts) -> Iterator[str]:
-    """MLflow refuses a request for a host that is not its own, with the password too."""
+    """MLflow refuses a request for another host name, even with the right password."""
     status = ask(its, "/api/2.0/mlflow/experiments/search?max_results=1", user=admin(its), Host="evil.example").status
     if status < 400:
         yield f"evil.example gets {status}"
@@ -110,7 +110,7 @@ def host_forged_refused(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def ready_without_detail(its: Facts) -> Iterator[str]:
-    """NGINX says at /healthz that all is ready, and nothing more."""
+    """NGINX reports at /healthz only that the services are ready."""
     answer = ask(its, "/healthz")
     if (answer.status, answer.body) != (200, b""):
         yield f"it answers {answer.status} and {len(answer.body)} bytes"
@@ -118,7 +118,7 @@ def ready_without_detail(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def versions_untold(its: Facts) -> Iterator[str]:
-    """NGINX does not tell which version of what runs."""
+    """NGINX does not reveal the versions of programs."""
     for path, url in (("/", ""), ("/healthz", ""), ("/", its["s3_url"])):
         headers = ask(its, path, url=url).headers
         for name in ("server", "x-powered-by", "via"):
@@ -128,6 +128,6 @@ def versions_untold(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def door_open(its: Facts) -> Iterator[str]:
-    """NGINX's ports answer from outside."""
+    """NGINX's ports are reachable from outside."""
     answering = open_ports(its["host"], its["ports"])
     yield from (f"port {port} does not answer" for port in its["ports"] if port not in answering)

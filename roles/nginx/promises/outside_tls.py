@@ -57,7 +57,7 @@ def spoken(address: tuple[str, int], context: ssl.SSLContext) -> bool:
 
 @promise("nginx")
 def tls_versions(its: Facts) -> Iterator[str]:
-    """NGINX speaks TLS 1.2 and 1.3, and no older one."""
+    """NGINX offers only TLS 1.2 and 1.3."""
     for address in addresses(its):
         yield from (
             f"port {address[1]} speaks {name}" for version, name in OLD.items() if spoken(address, blind(version))
@@ -71,7 +71,7 @@ def tls_versions(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def tls_ciphers(its: Facts) -> Iterator[str]:
-    """NGINX agrees to ciphers with forward secrecy and authentication only."""
+    """NGINX accepts only ciphers with forward secrecy and authentication."""
     context = blind(ssl.TLSVersion.TLSv1_2, WEAK)
     weak = [cipher["name"] for cipher in context.get_ciphers() if "TLS_" not in cipher["name"]]
     context.set_ciphers(
@@ -84,7 +84,7 @@ def tls_ciphers(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def tls_certificate(its: Facts) -> Iterator[str]:
-    """NGINX's certificate is for this name, of an authority that the clients have, and not about to end."""
+    """NGINX's certificate is for this host name, from an authority that the clients trust, and does not expire soon."""
     for address in addresses(its):
         with (
             socket.create_connection(address, timeout=SECONDS) as plain,

@@ -11,7 +11,7 @@ from tools import output, sha256
 
 @promise("system")
 def updates_by_themselves(its: Facts) -> Iterator[str]:
-    """The system installs security updates by itself."""
+    """The system installs security updates automatically."""
     if not its["updates"]:
         raise Off("system_security_updates is false")
     timer = output("systemctl", "is-active", "apt-daily-upgrade.timer", codes=(0, 3)).strip()
@@ -25,7 +25,7 @@ def updates_by_themselves(its: Facts) -> Iterator[str]:
 
 @promise("system")
 def system_as_written(its: Facts) -> Iterator[str]:
-    """The system has its files as the settings make them."""
+    """The system's files match the settings."""
     for path, wanted in its["files"].items():
         if not Path(path).is_file() or sha256(path) != wanted:
             yield f"{path} is another"
@@ -33,7 +33,7 @@ def system_as_written(its: Facts) -> Iterator[str]:
 
 @promise("system")
 def journal_limited(its: Facts) -> Iterator[str]:
-    """The system bounds its journal."""
+    """The system limits the size of its journal."""
     shown = output("systemd-analyze", "cat-config", "systemd/journald.conf")
     if "\nSystemMaxUse=" not in shown:
         yield "SystemMaxUse is not set"
@@ -49,7 +49,7 @@ def logs_rotate(its: Facts) -> Iterator[str]:
 
 @promise("system")
 def clock_right(its: Facts) -> Iterator[str]:
-    """The system's clock is kept right."""
+    """The system's clock is synchronised."""
     if its["container"]:
         raise Off("a container's clock is its host's")
     if not its["time"]:

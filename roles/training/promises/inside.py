@@ -10,7 +10,7 @@ from tools import show
 
 @promise("training")
 def training_scheduled(its: Facts) -> Iterator[str]:
-    """Training waits for its time."""
+    """The training's timer is active."""
     if not its["scheduled"]:
         raise Off("training_schedule is empty")
     found = show(its["unit"], "ActiveState", "UnitFileState")

@@ -45,7 +45,7 @@ def differing(folder: Path) -> tuple[list[str], set[str]]:
 
 @promise_of_each("environments")
 def packages_locked(its: Facts) -> Iterator[str]:
-    """{} has the Python packages of its lock, in their versions, and no other."""
+    """{} has exactly the Python packages and versions of its lock."""
     for environment in its["environments"]:
         [site] = Path(environment["path"]).glob("lib/python3*/site-packages")
         found = {}
@@ -70,7 +70,7 @@ def packages_locked(its: Facts) -> Iterator[str]:
 
 @promise_of_each("environments")
 def packages_intact(its: Facts) -> Iterator[str]:
-    """{} has its Python packages byte for byte as they were published, and no module beside them."""
+    """{} has unmodified Python packages, and no module beside them."""
     for environment in its["environments"]:
         [site] = Path(environment["path"]).glob("lib/python3*/site-packages")
         known = {str(site / name) for name in UVS}

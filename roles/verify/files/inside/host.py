@@ -32,7 +32,7 @@ def loopback(address: str) -> bool:
 
 @promise("host")
 def ports_open(its: Facts) -> Iterator[str]:
-    """Nothing waits for the network but SSH and the front door."""
+    """Only SSH and NGINX listen on the network."""
     for address, port, program, _ in listeners("t"):
         if not loopback(address) and port not in its["ports"]:
             yield f"{program} waits at {address}:{port}"
@@ -44,7 +44,7 @@ def ports_open(its: Facts) -> Iterator[str]:
 
 @promise_of_each("addresses")
 def port_its_own(its: Facts) -> Iterator[str]:
-    """{} alone holds its ports, at the addresses that were set."""
+    """{} listens at the configured addresses, and at no others."""
     uid = output("id", "--user", its["user"]).strip()
     held = [(address, port) for address, port, _, owner in listeners("t") if owner == uid]
     for wanted in its["addresses"]:
@@ -62,7 +62,7 @@ def port_its_own(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def nothing_half_done(_: Facts) -> Iterator[str]:
-    """No restore and no upgrade was left half-way."""
+    """No restore and no upgrade was interrupted."""
     left = {"half-restored": "restore", "upgrading": "upgrade", "dumps/unfinished": "upgrade"}
     for name in {left[file]: file for file in left if os.path.lexists(f"/var/lib/trackbox/{file}")}:
         yield f"{name} did not end: type playbooks/{name}.yml again"
@@ -117,25 +117,25 @@ def enforced(its: Facts, limit: str) -> Iterator[str]:
 
 @promise("host")
 def addresses_enforced(its: Facts) -> Iterator[str]:
-    """The kernel keeps units to the network addresses that are allowed to them."""
+    """The kernel enforces the units' limits of network addresses."""
     yield from enforced(its, "IPAddressDeny=127.0.0.2")
 
 
 @promise("host")
 def memory_enforced(its: Facts) -> Iterator[str]:
-    """The kernel keeps units to the memory that is allowed to them."""
+    """The kernel enforces the units' limits of memory."""
     yield from enforced(its, "MemoryMax=48M")
 
 
 @promise("host")
 def tasks_enforced(its: Facts) -> Iterator[str]:
-    """The kernel keeps units to the number of processes that is allowed to them."""
+    """The kernel enforces the units' limits of processes."""
     yield from enforced(its, "TasksMax=8")
 
 
 @promise("host")
 def disk_headroom(its: Facts) -> Iterator[str]:
-    """The disks have room."""
+    """Each disk has free space and free inodes."""
     for path in ("/", "/var", "/opt", "/var/lib", "/tmp", *its["folders"]):
         if os.path.isdir(path):
             usage, nodes = shutil.disk_usage(path), os.statvfs(path)
@@ -148,7 +148,7 @@ def disk_headroom(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def memory_headroom(its: Facts) -> Iterator[str]:
-    """Memory is left."""
+    """Enough memory is available."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     found = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     if found["MemAvailable"] < its["free"] * found["MemTotal"]:
@@ -157,7 +157,7 @@ def memory_headroom(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def only_root_writes(_: Facts) -> Iterator[str]:
-    """Only root can write where programs and settings lie."""
+    """Only root can write to the folders of programs and settings."""
     for path, found in walk("/opt/trackbox", "/etc/trackbox", "/etc/systemd/system", "/etc/nginx", "/usr/local/bin"):
         if not stat.S_ISLNK(found.st_mode):
             if found.st_mode & 0o022 or found.st_uid != 0:
@@ -168,7 +168,7 @@ def only_root_writes(_: Facts) -> Iterator[str]:
 
 @promise("host")
 def groups_closed(its: Facts) -> Iterator[str]:
-    """Nobody is in a group that reads a service's files but those who were set."""
+    """Groups that may read a service's files have only the configured members."""
     people = pwd.getpwall()
     for name, wanted in its["members"].items():
         group = grp.getgrnam(name)
@@ -179,7 +179,7 @@ def groups_closed(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def root_alone(_: Facts) -> Iterator[str]:
-    """Nobody but root is root."""
+    """Only root has the user number 0."""
     yield from (
         f"{one.pw_name} has the number 0" for one in pwd.getpwall() if one.pw_uid == 0 and one.pw_name != "root"
     )
@@ -187,7 +187,7 @@ def root_alone(_: Facts) -> Iterator[str]:
 
 @promise("host")
 def programs_reachable(_: Facts) -> Iterator[str]:
-    """Every user reaches the programs under /opt/trackbox, whatever umask they were installed with."""
+    """Every user can read the programs under /opt/trackbox, whatever umask they were installed with."""
     for path, found in walk("/opt/trackbox"):
         wanted = 0o005 if stat.S_ISDIR(found.st_mode) else 0o004
         if not stat.S_ISLNK(found.st_mode) and found.st_mode & wanted != wanted:

@@ -24,7 +24,7 @@ LARGE = 1 << 20
 
 @promise("host")
 def settings_private(its: Facts) -> Iterator[str]:
-    """Nobody but root and the service in question reads what lies under /etc/trackbox."""
+    """Only root and the service in question can read its files under /etc/trackbox."""
     for path, found in walk("/etc/trackbox"):
         mode, group = stat.S_IMODE(found.st_mode), grp.getgrgid(found.st_gid).gr_name
         folder = path.split("/")[3] if path.count("/") > 2 else ""
@@ -40,7 +40,7 @@ def settings_private(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def keys_private(its: Facts) -> Iterator[str]:
-    """Root alone reads the keys of certificates and what systemd hands on."""
+    """Only root can read the private keys of certificates and the secrets that systemd passes on."""
     for pattern in its["root_only"]:
         for path in glob.glob(pattern):
             found = os.stat(path)
@@ -59,7 +59,7 @@ def found_in(its: Facts, text: bytes) -> Iterator[str]:
 
 @promise("host")
 def no_secret_in_units(its: Facts) -> Iterator[str]:
-    """No secret stands in the properties of a unit."""
+    """No property of a unit contains a secret."""
     shown = output("systemctl", "show", "*.service", "*.timer", "*.socket", "--all")
     for text in shown.split("\n\n"):
         for name in found_in(its, text.encode()):
@@ -69,7 +69,7 @@ def no_secret_in_units(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def no_secret_in_processes(its: Facts) -> Iterator[str]:
-    """No secret stands in the arguments of a process."""
+    """No argument of a process contains a secret."""
     for process in processes():
         try:
             text = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ")
@@ -80,7 +80,7 @@ def no_secret_in_processes(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def no_secret_in_files(its: Facts) -> Iterator[str]:
-    """No secret stands in a file that everybody reads."""
+    """No file that everybody can read contains a secret."""
     for root in READABLE:
         for folder, folders, files in os.walk(root):
             # Skip folders that other users cannot enter.

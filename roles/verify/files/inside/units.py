@@ -12,7 +12,7 @@ from tools import family, output, sha256, show, status, too_exposed
 
 @promise_of_each("exposure")
 def runs(its: Facts) -> Iterator[str]:
-    """{} runs with what watches over it, and starts at boot."""
+    """{} runs, together with its sockets and timers, and starts at boot."""
     for unit in (its["unit"], *its.get("helpers", [])):
         found = show(unit, "ActiveState", "UnitFileState")
         if found["ActiveState"] != "active":
@@ -23,13 +23,13 @@ def runs(its: Facts) -> Iterator[str]:
 
 @promise_of_each("exposure")
 def hardened(its: Facts) -> Iterator[str]:
-    """{} stays within what systemd-analyze security may rate its unit."""
+    """{} has at most the allowed exposure in systemd-analyze security."""
     yield from too_exposed(its["unit"], its["exposure"])
 
 
 @promise_of_each("exposure")
 def unit_unchanged(its: Facts) -> Iterator[str]:
-    """{} has the unit that was written for it, and no later drop-in changes it."""
+    """{} has the unit that the settings describe, and no other drop-in changes it."""
     found = show(its["unit"], "FragmentPath", "DropInPaths", "NeedDaemonReload")
     fragment = found["FragmentPath"]
     ours = [path for path in its["as_written"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
@@ -47,7 +47,7 @@ def unit_unchanged(its: Facts) -> Iterator[str]:
 
 @promise_of_each("as_written")
 def files_as_written(its: Facts) -> Iterator[str]:
-    """{} has its files as the settings make them."""
+    """{} has files that match the settings."""
     for path, wanted in its["as_written"].items():
         if not Path(path).is_file():
             yield f"{path} is missing"
@@ -57,7 +57,7 @@ def files_as_written(its: Facts) -> Iterator[str]:
 
 @promise_of_each("confined")
 def confined(its: Facts) -> Iterator[str]:
-    """{} runs as its own user, without capabilities, behind a filter of system calls."""
+    """{} runs as its own user, without capabilities, with a system call filter."""
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     uid = output("id", "--user", its["user"]).strip()
     for process in family(its["unit"]):
@@ -69,7 +69,7 @@ def confined(its: Facts) -> Iterator[str]:
 
 @promise_of_each("exposure")
 def binary_current(its: Facts) -> Iterator[str]:
-    """{} runs the program and the libraries that are installed, none that was replaced since its start."""
+    """{} runs the installed program and libraries, none of which was replaced since its start."""
     for process in family(its["unit"]):
         maps = Path(f"/proc/{process}/maps").read_text()
         # Look for programs and libraries only, because shared memory and temporary files are deleted by design.
@@ -80,7 +80,7 @@ def binary_current(its: Facts) -> Iterator[str]:
 
 @promise_of_each("packaged")
 def package_intact(its: Facts) -> Iterator[str]:
-    """{} runs a program that is as its package brought it."""
+    """{} runs a program that is identical to its package's."""
     [main, *_] = family(its["unit"])
     # After an upgrade the old program may still run. Check the file that has replaced it.
     path = str(Path(f"/proc/{main}/exe").readlink()).removesuffix(" (deleted)")

@@ -19,6 +19,6 @@ WELL_KNOWN = [
 
 @promise("host")
 def ports_closed(its: Facts) -> Iterator[str]:
-    """From outside nothing answers but SSH and the front door."""
+    """Only SSH's and NGINX's ports are reachable from outside."""
     tried = sorted({*WELL_KNOWN, *its["inner"]} - set(its["ports"]))
     yield from (f"port {port} is open" for port in open_ports(its["address"], tried))
