@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from machine import Answer, Machine
+from machine import VIEWER, Answer, Machine
 from testinfra.host import Host
 
 SCORER = {"name": "sam", "password": "the password of a scorer", "role": "scorer"}
@@ -98,9 +98,9 @@ def endpoint(machine: Machine, versions: list[str]) -> Endpoint:
 
 @pytest.fixture(scope="module")
 def scorer(machine: Machine, endpoint: Endpoint) -> Iterator[Endpoint]:
-    """Add a scorer by Ansible; remove it after the module."""
+    """Add a scorer and a viewer by Ansible; remove them after the module."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
-    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, SCORER]}))
+    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, SCORER, VIEWER]}))
     yield Endpoint(machine, SCORER["name"], SCORER["password"], endpoint.body)
     machine.play("--tags=users")
 
@@ -248,6 +248,22 @@ def test_a_scorer_scores_and_does_nothing_else(machine: Machine, scorer: Endpoin
         ).status
         == 403
     )
+
+
+def test_labels_reach_the_bucket_and_viewers_send_none(machine: Machine, host: Host, scorer: Endpoint) -> None:
+    answer = scorer.ask("fraud/invocations", scorer.body)
+    sent = [{"request_id": answer.headers["X-Request-Id"], "label": 1}]
+    for path in ("fraud/feedback", "endpoints/fraud/feedback"):
+        assert scorer.ask(path, sent).status == 202
+    assert scorer.ask("fraud/feedback", [{"request_id": "1", "label": 1}]).status == 400
+    # A viewer scores, and says nothing about a model.
+    viewer = Endpoint(machine, VIEWER["name"], VIEWER["password"])
+    assert viewer.ask("fraud/invocations", scorer.body).status == 200
+    assert viewer.ask("fraud/feedback", sent).status == 403
+    end = time.monotonic() + 30
+    while host.run("ls /var/lib/minio/inference/fraud/labels/date=*/*.parquet").rc:
+        assert time.monotonic() < end
+        time.sleep(1)
 
 
 def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:

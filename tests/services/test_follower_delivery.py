@@ -87,6 +87,19 @@ def test_a_log_that_was_sent_and_not_deleted_is_one_object(settings: Settings, s
     assert not path.exists()
 
 
+def test_labels_are_delivered_beside_the_log_and_are_not_replayed(settings: Settings, store: Minio) -> None:
+    labels = write(settings, "labels-2026113007-11-2.parquet")
+    delivery(replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}")).round()
+    assert (keys(store), labels.exists()) == ([], True)
+    write(settings, "2026112920-11-1.parquet")
+    delivery(settings).round()
+    assert keys(store) == [
+        "fraud/date=2026-11-29/version-7-2026112920-11-1.parquet",
+        "fraud/labels/date=2026-11-30/version-7-2026113007-11-2.parquet",
+    ]
+    assert len(replay.rows(settings.shared, "fraud", {})["data"]) == 10
+
+
 def test_logs_wait_while_the_store_is_away_and_the_oldest_go_beyond_the_bound(settings: Settings, store: Minio) -> None:
     away = replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}", log_disk_mb=1)
     waiting = delivery(away)

@@ -16,6 +16,7 @@ from trackbox_serving.follower import replay
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
+from trackbox_serving.log.column_names import LABELS
 
 # Bytes of a log file. A worker writes them, and runs somebody else's model.
 MOST_BYTES = 1 << 30
@@ -36,10 +37,18 @@ class Closed:
     @property
     def key(self) -> str:
         """Where it goes in the bucket: the same for a file that is sent twice, after a crash or an outage."""
+        name = self.path.name.removeprefix(LABELS)
         day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")
-        if found := DATE.match(self.path.name):
+        if found := DATE.match(name):
             day = "-".join(found.groups())
-        return f"{self.folder}/date={day}/version-{self.version}-{self.path.name}"
+        # A folder of their own below: `NAME/*/*.parquet` is the log alone.
+        below = "labels/" if self.labels else ""
+        return f"{self.folder}/{below}date={day}/version-{self.version}-{name}"
+
+    @property
+    def labels(self) -> bool:
+        """Whether it has labels that clients sent, and no rows."""
+        return self.path.name.startswith(LABELS)
 
 
 def closed(state: Path) -> list[Closed]:
@@ -119,6 +128,8 @@ class Delivery:
 
     def remember(self, file: Closed, source: BinaryIO) -> None:
         """Keep a log's rows for replays; one that cannot be read is delivered all the same."""
+        if file.labels:
+            return
         try:
             replay.remember(self.settings, file.folder, source)
         except ValueError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 # Before the features, and after them.
-FIRST = ("request_id", "time", "user", "version", "latency_ms")
+FIRST = ("request_id", "row", "time", "user", "version", "latency_ms")
 LAST = ("score", "decision")
 OURS = frozenset(FIRST + LAST)
 PREFIX = "feature."
+# How the name of a file of labels begins.
+LABELS = "labels-"
 
 
 def logged(name: str) -> str:

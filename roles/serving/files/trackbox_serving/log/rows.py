@@ -14,7 +14,8 @@ from trackbox_serving.log import column_names
 from trackbox_serving.models.scorer import Column
 
 TIME = pa.timestamp("us", tz="UTC")
-FIRST = list(zip(column_names.FIRST, (pa.string(), TIME, pa.string(), pa.string(), pa.float64()), strict=True))
+KINDS = (pa.string(), pa.int32(), TIME, pa.string(), pa.string(), pa.float64())
+FIRST = list(zip(column_names.FIRST, KINDS, strict=True))
 LAST = list(zip(column_names.LAST, (pa.float64(), pa.int8()), strict=True))
 NUMERIC = ("double", "float", "long", "integer", "boolean")
 
@@ -77,6 +78,8 @@ class Rows:
         none = pa.nulls(len(scores), pa.int8())
         arrays = [
             repeated([entry.request_id for entry in entries], pa.string()),
+            # From 0 in each request: labels come back for a row of a request.
+            pa.array(np.concatenate([np.arange(count) for count in counts]), pa.int32()),
             repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(TIME),
             repeated([entry.user for entry in entries], pa.string()),
             pa.array([self.version]).take(pa.array(np.zeros(len(scores), np.int64))),
