@@ -198,6 +198,51 @@ def test_no_request_fails_while_processes_are_killed_and_services_restart(
     assert wrong == []
 
 
+# Closes each connection when a request comes, as a process that dies does, and counts them in a file for each socket.
+DYING = """
+import os, socket, sys
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        os.chmod(path, 0o666)
+        server.listen()
+        while True:
+            connection = server.accept()[0]
+            connection.recv(65536)
+            with open(path + ".count", "a") as file:
+                file.write("x")
+            connection.close()
+os.wait()
+"""
+
+
+def test_a_request_that_ends_its_process_is_sent_once_more_and_to_no_other_version(
+    host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    live, folder = endpoint.version(), "/run/trackbox-serving/fraud"
+    host.check_output("systemctl stop trackbox-serving-follower")
+    try:
+        unit = "systemd-run --quiet --collect --unit=dying python3 -c"
+        host.check_output(f"{unit} {shlex.quote(DYING)} {folder}/dying-1 {folder}/dying-2")
+        for link, target in (("champion", "dying-1"), ("previous", "dying-2")):
+            host.check_output(f"cd {folder} && ln -s {target} new && mv -T new {link}.sock")
+        end = time.monotonic() + 10
+        while host.run(f"ls {folder}/dying-1 {folder}/dying-2").rc:
+            assert time.monotonic() < end
+        answer = endpoint.ask("fraud/invocations", endpoint.body)
+        assert answer.status == 503
+        counted = host.check_output(f"cat {folder}/dying-1.count; ls {folder}/dying-2.count 2>&1 || true")
+        assert counted.startswith("xx")
+        assert "No such file" in counted
+        assert not counted.startswith("xxx")
+    finally:
+        host.run("systemctl stop dying")
+        host.check_output(f"rm -f {folder}/dying-*")
+        host.check_output("systemctl start trackbox-serving-follower")
+        endpoint.wait(live)
+
+
 def test_a_broken_model_is_refused_and_the_old_version_serves_on(
     machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
 ) -> None:

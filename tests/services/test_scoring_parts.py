@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from trackbox_serving.log.labels import PAUSE, Labels, LabelWriter
 from trackbox_serving.log.rows import Entry, Rows
 from trackbox_serving.log.writer import Writer, prepare
 from trackbox_serving.models.scorer import Column
+from trackbox_serving.names import FOLLOWER
 from trackbox_serving.settings import ModelSetting, Settings, SettingsError
 from trackbox_serving.version import About, Version
 from trackbox_serving.web.answers import RefusedError
@@ -263,6 +265,28 @@ def test_a_sender_is_told_of_a_full_queue_and_of_a_disk_that_takes_nothing(tmp_p
     assert told == [False]
     # The log's own count has rows that nobody was told of.
     assert dropped("disk") == lost
+
+
+def test_the_follower_gets_the_last_rows_as_json(tmp_path: Path) -> None:
+    taken = Writer(tmp_path, Rows(COLUMNS[:2], "7", 0.5), most=1000, sampled=5)
+    table = pd.DataFrame({"a": [1.0, np.nan, 3.0], "score": [3, 4, 5]})
+    taken.start()
+    for one in (entry(4, 1.0), entry(3, 1.0, table), replace(entry(2, 1.0, table[:2]), user=FOLLOWER)):
+        taken.add(one)
+    taken.stop()
+    [path] = tmp_path.glob("*.parquet.sample.json")
+    found = json.loads(path.read_text())
+    # The request before would not fit whole.
+    assert found["data"] == [[1.0, 3.0], [None, 4.0], [3.0, 5.0]]
+    assert (found["version"], found["columns"], found["row"]) == ("7", ["a", "score"], [0, 1, 2])
+    assert (found["time"], found["score"], found["decision"]) == ([1_000_000] * 3, [0.0, 0.5, 1.0], [0, 1, 1])
+    rows = Rows(COLUMNS[:2], "7", 0.5)
+    large = rows.sample([entry(4, 1.0), entry(9, 1.0)], 5)
+    assert large
+    assert (large["row"], len(large["data"]), len(large["score"])) == ([0, 1, 2, 3, 4], 5, 5)
+    # Neither without features nor where nobody wants rows.
+    assert Rows([], "7", 0.5).sample([entry(1, 1.0)], 5) is None
+    assert rows.sample([entry(1, 1.0)], 0) is None
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
-import sys
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from trackbox_serving.files import NotRegularError, regular
 from trackbox_serving.follower import replay
@@ -42,13 +43,8 @@ class Closed:
         if found := DATE.match(name):
             day = "-".join(found.groups())
         # A folder of their own below: `NAME/*/*.parquet` is the log alone.
-        below = "labels/" if self.labels else ""
+        below = "labels/" if self.path.name.startswith(LABELS) else ""
         return f"{self.folder}/{below}date={day}/version-{self.version}-{name}"
-
-    @property
-    def labels(self) -> bool:
-        """Whether it has labels that clients sent, and no rows."""
-        return self.path.name.startswith(LABELS)
 
 
 def closed(state: Path) -> list[Closed]:
@@ -60,6 +56,9 @@ def closed(state: Path) -> list[Closed]:
         try:
             status = path.lstat()
         except FileNotFoundError:
+            continue
+        # A folder of this name stays: the follower may not empty it.
+        if stat.S_ISDIR(status.st_mode):
             continue
         found.append(Closed(path, path.parts[-3], path.parts[-2], status.st_size, status.st_mtime))
     return sorted(found, key=lambda file: (file.changed, file.path))
@@ -105,13 +104,13 @@ class Delivery:
     def round(self) -> None:
         """Send the closed files; one that the store does not take stays for the next round."""
         problem, delivered, dropped = "", 0, 0
+        self.remember()
         for file in closed(self.settings.shared.state):
             try:
                 # Whoever runs in a worker may plant a link there, or a pipe.
                 with regular(file.path) as source:
                     if file.size > MOST_BYTES:
                         raise ValueError(f"{file.path.name} has {file.size >> 20} MB")
-                    self.remember(file, source)
                     if self.settings.s3_endpoint:
                         self.store.put(file.key, iter(lambda: source.read(1 << 20), b""))
                 file.path.unlink(missing_ok=True)
@@ -126,14 +125,11 @@ class Delivery:
                 break
         self.count(problem, delivered, dropped)
 
-    def remember(self, file: Closed, source: BinaryIO) -> None:
-        """Keep a log's rows for replays; one that cannot be read is delivered all the same."""
-        if file.labels:
-            return
-        try:
-            replay.remember(self.settings, file.folder, source)
-        except ValueError as error:
-            print(f"{file.path}: {sentence(error)}", file=sys.stderr, flush=True)
+    def remember(self) -> None:
+        """Keep the rows that workers wrote for replays. A full disk costs these rows, and no more."""
+        for sample in replay.take(self.settings.shared.state):
+            with contextlib.suppress(OSError):
+                replay.remember(self.settings.shared, sample)
 
     def count(self, problem: str, delivered: int, dropped: int) -> None:
         """Drop the oldest files beyond the bound, and write down how the delivery stands."""

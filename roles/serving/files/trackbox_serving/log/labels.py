@@ -65,6 +65,9 @@ class LabelTables:
         ]
         return pa.Table.from_arrays(columns, schema=SCHEMA)
 
+    def sample(self, entries: list[Labels], most: int) -> None:
+        """Return None: the follower needs no labels."""
+
 
 class LabelWriter(Writer):
     """Writes labels at once, and tells each sender whether they are on the disk. most: labels that may wait."""

@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.web import metrics
 
 CLOSE_SECONDS = 60.0
@@ -31,9 +33,11 @@ class Entry(Protocol):
 
 
 class Tables(Protocol):
-    """Makes tables of entries."""
+    """Makes tables of entries, and samples for the follower."""
 
     def table(self, entries: list[Any]) -> pa.Table: ...  # noqa: D102
+
+    def sample(self, entries: list[Any], most: int) -> dict[str, Any] | None: ...  # noqa: D102
 
 
 class Writer:
@@ -47,13 +51,14 @@ class Writer:
         rows: makes tables of entries.
         most: rows that may wait; further ones are dropped and counted. A request with more rows finds room in an empty
             queue.
+        sampled: rows of each file that the follower gets as JSON.
 
     """
 
     prefix = ""
 
-    def __init__(self, folder: Path, rows: Tables, most: int) -> None:
-        self.folder, self.rows, self.most = folder, rows, most
+    def __init__(self, folder: Path, rows: Tables, most: int, sampled: int = 0) -> None:
+        self.folder, self.rows, self.most, self.sampled = folder, rows, most, sampled
         self.waiting = 0
         self.lock = threading.Lock()
         self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
@@ -137,6 +142,17 @@ class Writer:
             self.written(entries, on_disk=False)
         else:
             self.written(entries, on_disk=True)
+            self.write_sample(entries, name)
+
+    def write_sample(self, entries: list[Any], name: str) -> None:
+        """Write rows for the follower, which may do without them."""
+        part = self.folder / f"{OPEN}{name}{SAMPLE}"
+        try:
+            if sample := self.rows.sample(entries, self.sampled):
+                part.write_bytes(orjson.dumps(sample))
+                part.rename(self.folder / f"{name}{SAMPLE}")
+        except (OSError, pa.ArrowException, ValueError, TypeError):
+            part.unlink(missing_ok=True)
 
 
 def hour(entry: Entry) -> str:

@@ -107,9 +107,8 @@ class Service:
         if self.settings.log != "off":
             version = Version(self.settings, self.about.name, self.about.version)
             columns = self.scorer.columns if self.settings.log == "all" else []
-            self.writer = Writer(
-                version.log, Rows(columns, self.about.version, self.about.threshold), self.settings.log_queue
-            )
+            rows = Rows(columns, self.about.version, self.about.threshold)
+            self.writer = Writer(version.log, rows, self.settings.log_queue, self.settings.replay_rows)
             self.writer.start()
             self.labels = LabelWriter(version.log, self.settings.log_queue)
             self.labels.start()
