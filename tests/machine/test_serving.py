@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from machine import Answer, Machine
+from machine import VIEWER, Answer, Machine
 from testinfra.host import Host
 
 SCORER = {"name": "sam", "password": "the password of a scorer", "role": "scorer"}
@@ -98,9 +98,9 @@ def endpoint(machine: Machine, versions: list[str]) -> Endpoint:
 
 @pytest.fixture(scope="module")
 def scorer(machine: Machine, endpoint: Endpoint) -> Iterator[Endpoint]:
-    """Add a scorer by Ansible; remove it after the module."""
+    """Add a scorer and a viewer by Ansible; remove them after the module."""
     admin = {"name": "admin", "password": machine.secret("admin_password"), "role": "admin"}
-    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, SCORER]}))
+    machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_users": [admin, SCORER, VIEWER]}))
     yield Endpoint(machine, SCORER["name"], SCORER["password"], endpoint.body)
     machine.play("--tags=users")
 
@@ -198,6 +198,51 @@ def test_no_request_fails_while_processes_are_killed_and_services_restart(
     assert wrong == []
 
 
+# Closes each connection when a request comes, as a process that dies does, and counts them in a file for each socket.
+DYING = """
+import os, socket, sys
+for path in sys.argv[1:]:
+    if os.fork() == 0:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        os.chmod(path, 0o666)
+        server.listen()
+        while True:
+            connection = server.accept()[0]
+            connection.recv(65536)
+            with open(path + ".count", "a") as file:
+                file.write("x")
+            connection.close()
+os.wait()
+"""
+
+
+def test_a_request_that_ends_its_process_is_sent_once_more_and_to_no_other_version(
+    host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    live, folder = endpoint.version(), "/run/trackbox-serving/fraud"
+    host.check_output("systemctl stop trackbox-serving-follower")
+    try:
+        unit = "systemd-run --quiet --collect --unit=dying python3 -c"
+        host.check_output(f"{unit} {shlex.quote(DYING)} {folder}/dying-1 {folder}/dying-2")
+        for link, target in (("champion", "dying-1"), ("previous", "dying-2")):
+            host.check_output(f"cd {folder} && ln -s {target} new && mv -T new {link}.sock")
+        end = time.monotonic() + 10
+        while host.run(f"ls {folder}/dying-1 {folder}/dying-2").rc:
+            assert time.monotonic() < end
+        answer = endpoint.ask("fraud/invocations", endpoint.body)
+        assert answer.status == 503
+        counted = host.check_output(f"cat {folder}/dying-1.count; ls {folder}/dying-2.count 2>&1 || true")
+        assert counted.startswith("xx")
+        assert "No such file" in counted
+        assert not counted.startswith("xxx")
+    finally:
+        host.run("systemctl stop dying")
+        host.check_output(f"rm -f {folder}/dying-*")
+        host.check_output("systemctl start trackbox-serving-follower")
+        endpoint.wait(live)
+
+
 def test_a_broken_model_is_refused_and_the_old_version_serves_on(
     machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
 ) -> None:
@@ -248,6 +293,22 @@ def test_a_scorer_scores_and_does_nothing_else(machine: Machine, scorer: Endpoin
         ).status
         == 403
     )
+
+
+def test_labels_reach_the_bucket_and_viewers_send_none(machine: Machine, host: Host, scorer: Endpoint) -> None:
+    answer = scorer.ask("fraud/invocations", scorer.body)
+    sent = [{"request_id": answer.headers["X-Request-Id"], "label": 1}]
+    for path in ("fraud/feedback", "endpoints/fraud/feedback"):
+        assert scorer.ask(path, sent).status == 202
+    assert scorer.ask("fraud/feedback", [{"request_id": "1", "label": 1}]).status == 400
+    # A viewer scores, and says nothing about a model.
+    viewer = Endpoint(machine, VIEWER["name"], VIEWER["password"])
+    assert viewer.ask("fraud/invocations", scorer.body).status == 200
+    assert viewer.ask("fraud/feedback", sent).status == 403
+    end = time.monotonic() + 30
+    while host.run("ls /var/lib/minio/inference/fraud/labels/date=*/*.parquet").rc:
+        assert time.monotonic() < end
+        time.sleep(1)
 
 
 def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:

@@ -354,21 +354,13 @@ def test_a_version_that_is_damaged_on_the_disk_is_not_served(settings: Settings,
 
 
 def test_decisions_that_change_on_logged_rows_are_counted(settings: Settings, registry: Registry, units: Units) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     first, second = registry.add(), registry.add(threshold=0.8)
     registry.point(first)
     with following(settings) as follower:
         until(lambda: answering(follower) == first)
-        log = follower.version(first).log
-        columns = {"request_id": ["x"] * 1000, "user": ["vera"] * 1000, "score": [0.5] * 1000}
         values = [number / 333 for number in range(1000)]
-        table = pa.table({**columns, "a": values, "b": [0.0] * 1000})
-        with (log / "closed").open("wb") as file:
-            pq.write_table(table, file)
-        with (log / "closed").open("rb") as file:
-            replay.remember(settings, log.parent.name, file)
+        data = [[value, 0.0] for value in values]
+        replay.remember(settings.shared, replay.Sample(follower.links.folder.name, first, ["a", "b"], data, {}))
         registry.point(second)
         until(lambda: answering(follower) == second)
         # The score is 0.5 at a = 1.5, and 0.8 at a = 1.5 + ln 4. Between these values the decision changes.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,18 @@ def test_a_log_that_was_sent_and_not_deleted_is_one_object(settings: Settings, s
     assert not path.exists()
 
 
+def test_labels_are_delivered_beside_the_log(settings: Settings, store: Minio) -> None:
+    labels = write(settings, "labels-2026113007-11-2.parquet")
+    delivery(replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}")).round()
+    assert (keys(store), labels.exists()) == ([], True)
+    write(settings, "2026112920-11-1.parquet")
+    delivery(settings).round()
+    assert keys(store) == [
+        "fraud/date=2026-11-29/version-7-2026112920-11-1.parquet",
+        "fraud/labels/date=2026-11-30/version-7-2026113007-11-2.parquet",
+    ]
+
+
 def test_logs_wait_while_the_store_is_away_and_the_oldest_go_beyond_the_bound(settings: Settings, store: Minio) -> None:
     away = replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}", log_disk_mb=1)
     waiting = delivery(away)
@@ -121,23 +134,61 @@ def test_a_link_a_pipe_and_a_second_name_are_not_delivered(settings: Settings, s
     assert (settings.shared.state / "secret").read_text() == "secret"
 
 
-def test_a_file_that_is_no_parquet_is_delivered_and_not_replayed(settings: Settings, store: Minio) -> None:
+def test_a_file_that_is_no_parquet_is_delivered(settings: Settings, store: Minio) -> None:
     (settings.shared.state / "log/fraud/7/2026112920-1-1.parquet").write_bytes(b"no Parquet")
     delivery(settings).round()
     assert len(keys(store)) == 1
-    assert replay.rows(settings.shared, "fraud", {}) == {}
 
 
-def test_the_last_rows_are_kept_for_replays_without_the_followers_own(settings: Settings, store: Minio) -> None:
-    few = replace(settings, replay_rows=15)
-    done = delivery(few)
-    write(few, "2026112920-1-1.parquet", rows=10)
-    write(few, "2026112920-1-2.parquet", user="trackbox-follower", rows=10)
-    done.round()
-    time.sleep(0.01)
-    write(few, "2026112920-1-3.parquet", rows=10)
-    done.round()
-    found = replay.rows(few.shared, "fraud", {"a": "long"})
+def sample(settings: Settings, name: str, rows: int = 10, **other: Any) -> Path:
+    """Write a sample of a log as a worker does."""
+    facts = {"request_id": ["x"] * rows, "row": [0] * rows, "time": [1] * rows, "score": [0.5] * rows}
+    data = [[float(number), 0.0] for number in range(rows)]
+    given = {"version": "7", "columns": ["a", "b"], "data": data, "decision": [0] * rows, **facts, **other}
+    path = settings.shared.state / "log/fraud/7" / f"{name}.parquet.sample.json"
+    path.write_text(json.dumps(given))
+    return path
+
+
+def test_the_last_rows_are_kept_for_replays_once_also_while_the_store_is_away(settings: Settings) -> None:
+    away = replace(
+        settings, s3_endpoint=f"http://127.0.0.1:{free_port()}", shared=replace(settings.shared, replay_rows=15)
+    )
+    write(away, "2026112920-1-1.parquet")
+    paths = [sample(away, "2026112920-1-1"), sample(away, "2026112920-1-2")]
+    done = delivery(away)
+    for _ in range(3):
+        done.round()
+    assert not any(path.exists() for path in paths)
+    found = replay.rows(away.shared, "fraud", {"a": "long", "b": "boolean"})
     assert found["columns"] == ["a", "b"]
     assert [row[0] for row in found["data"]] == [5, 6, 7, 8, 9, *range(10)]
-    assert all(isinstance(row[0], int) for row in found["data"])
+    assert {type(row[0]) for row in found["data"]} == {int}
+    assert {type(row[1]) for row in found["data"]} == {bool}
+    # A model with other columns begins anew.
+    sample(away, "2026112920-1-3", 2, columns=["c", "b"])
+    done.round()
+    assert replay.rows(away.shared, "fraud", {}) == {"columns": ["c", "b"], "data": [[0.0, 0.0], [1.0, 0.0]]}
+
+
+def test_what_a_worker_plants_instead_of_rows_is_ignored_and_removed(settings: Settings, store: Minio) -> None:
+    folder = settings.shared.state / "log/fraud/7"
+    planted: list[dict[str, Any]] = [{"columns": "ab"}, {"columns": [1, 2]}, {"data": [[1.0]] * 10}, {"data": {}}]
+    planted += [{"score": [1.0]}, {"time": None}]
+    for number, other in enumerate(planted):
+        sample(settings, str(number), **other)
+    for number, text in enumerate((b"{", b"[]", b"[" * 100_000, b"1" * 5000, b"\xff")):
+        (folder / f"x{number}.sample.json").write_bytes(text)
+    (settings.shared.state / "secret.json").write_text("{}")
+    (folder / "link.sample.json").symlink_to("../../../secret.json")
+    os.mkfifo(folder / "pipe.sample.json")
+    for name in ("folder.sample.json", "folder.parquet"):
+        (folder / name).mkdir()
+    good = write(settings, "2026112920-11-1.parquet")
+    done = delivery(settings)
+    done.round()
+    assert replay.rows(settings.shared, "fraud", {}) == {}
+    # A folder hinders nothing.
+    assert not good.exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["folder.parquet", "folder.sample.json"]
+    assert done.status.log.problem == ""

@@ -7,6 +7,7 @@ import gzip
 import json
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from trackbox_serving import settings
 from trackbox_serving.bodies.json_rows import Reader
 from trackbox_serving.bodies.reading import read_body
 from trackbox_serving.log import writer
+from trackbox_serving.log.labels import PAUSE, Labels, LabelWriter
 from trackbox_serving.log.rows import Entry, Rows
 from trackbox_serving.log.writer import Writer, prepare
 from trackbox_serving.models.scorer import Column
+from trackbox_serving.names import FOLLOWER
 from trackbox_serving.settings import ModelSetting, Settings, SettingsError
 from trackbox_serving.version import About, Version
 from trackbox_serving.web.answers import RefusedError
+from trackbox_serving.web.feedback import read_labels
 
 COLUMNS = [Column("a", "double"), Column("score", "long"), Column("town", "string")]
+ID = "0123456789abcdef0123456789abcdef"
 
 
 def test_settings_have_defaults_and_are_found_by_the_environment(
@@ -178,6 +183,110 @@ def test_logged_features_have_their_types_and_names_of_their_own(tmp_path: Path)
     assert rows.table([odd]).column("town").to_pylist() == ["Rome", "5"]
     assert np.isnan(rows.table([odd]).column("a").to_numpy()).all()
     assert Rows([], "7", None).table([entry(2, 1.0)]).column("decision").null_count == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "wanted"),
+    [
+        ([], ([], [], [])),
+        ([{"request_id": ID, "label": 1}], ([ID], [0], [1.0])),
+        ([{"request_id": ID, "row": 3, "label": False}], ([ID], [3], [0.0])),
+        ([{"request_id": ID, "labels": [0, 1.5]}, {"request_id": ID, "label": 1}], ([ID] * 3, [0, 1, 0], [0, 1.5, 1])),
+        ({"request_id": ID, "label": 1}, "must be a JSON list"),
+        ([1], "Item 1 must be an object"),
+        ([{"request_id": ID, "label": 1, "secret": 1}], "Item 1 must be an object"),
+        ([{"request_id": ID, "label": 1}, {"label": 1}], "Item 2: request_id must be"),
+        ([{"request_id": "order 5", "label": 1}], "Item 1: request_id must be"),
+        ([{"request_id": f"{ID}\n", "label": 1}], "Item 1: request_id must be"),
+        ([{"request_id": ID}], "must have a label"),
+        ([{"request_id": ID, "label": 1, "labels": [1]}], "must have a label"),
+        ([{"request_id": ID, "row": 1, "labels": [1]}], "must have a label"),
+        ([{"request_id": ID, "row": -1, "label": 1}], "row must be a number from 0 to 4"),
+        ([{"request_id": ID, "row": True, "label": 1}], "row must be"),
+        ([{"request_id": ID, "row": 5, "label": 1}], "row must be"),
+        ([{"request_id": ID, "labels": 1}], "labels must be a list"),
+        ([{"request_id": ID, "label": None}], "a label must be a number"),
+        ([{"request_id": ID, "label": "secret"}], "a label must be a number"),
+        ([{"request_id": ID, "labels": [0] * 6}], "more than 5 labels"),
+        ([{"request_id": ID, "label": 0}] * 6, "more than 5 labels"),
+    ],
+)
+def test_labels_are_read_or_refused_with_a_sentence(body: Any, wanted: Any) -> None:
+    text = json.dumps(body).encode()
+    if not isinstance(wanted, str):
+        assert read_labels(text, 5) == wanted
+        return
+    with pytest.raises(RefusedError, match=wanted) as refused:
+        read_labels(text, 5)
+    assert refused.value.status == (413 if "more than" in wanted else 400)
+    assert "secret" not in refused.value.message
+    assert "order" not in refused.value.message
+
+
+def labelled(count: int, told: list[bool]) -> Labels:
+    """Labels of one request. told: gets whether they are on the disk."""
+    return Labels([ID] * count, list(range(count)), [1.0] * count, time.time_ns(), "ann", told.append)
+
+
+def test_labels_are_on_the_disk_at_once_and_then_share_files(tmp_path: Path) -> None:
+    told: list[bool] = []
+    taken = LabelWriter(tmp_path, most=100)
+    taken.start()
+    assert taken.offer(labelled(1, told))
+    begin = time.monotonic()
+    while not told:
+        assert time.monotonic() - begin < PAUSE / 2
+        time.sleep(0.01)
+    for _ in range(20):
+        assert taken.offer(labelled(2, told))
+        time.sleep(0.01)
+    begin = time.monotonic()
+    while len(told) < 21:
+        assert time.monotonic() - begin < 2 * PAUSE
+        time.sleep(0.01)
+    taken.stop()
+    assert told == [True] * 21
+    paths = sorted(tmp_path.iterdir())
+    assert [pq.read_metadata(path).num_rows for path in paths] == [1, 40]
+    assert all(path.name.startswith("labels-20") for path in paths)
+    assert pq.read_table(paths[0]).drop(["time"]).to_pylist() == [
+        {"request_id": ID, "row": 0, "label": 1.0, "user": "ann"}
+    ]
+
+
+def test_a_sender_is_told_of_a_full_queue_and_of_a_disk_that_takes_nothing(tmp_path: Path) -> None:
+    told: list[bool] = []
+    lost = dropped("disk")
+    taken = LabelWriter(tmp_path / "nowhere", most=10)
+    assert taken.offer(labelled(30, told))
+    assert not taken.offer(labelled(1, told))
+    taken.start()
+    taken.stop()
+    assert told == [False]
+    # The log's own count has rows that nobody was told of.
+    assert dropped("disk") == lost
+
+
+def test_the_follower_gets_the_last_rows_as_json(tmp_path: Path) -> None:
+    taken = Writer(tmp_path, Rows(COLUMNS[:2], "7", 0.5), most=1000, sampled=5)
+    table = pd.DataFrame({"a": [1.0, np.nan, 3.0], "score": [3, 4, 5]})
+    taken.start()
+    for one in (entry(4, 1.0), entry(3, 1.0, table), replace(entry(2, 1.0, table[:2]), user=FOLLOWER)):
+        taken.add(one)
+    taken.stop()
+    [path] = tmp_path.glob("*.parquet.sample.json")
+    found = json.loads(path.read_text())
+    # The request before would not fit whole.
+    assert found["data"] == [[1.0, 3.0], [None, 4.0], [3.0, 5.0]]
+    assert (found["version"], found["columns"], found["row"]) == ("7", ["a", "score"], [0, 1, 2])
+    assert (found["time"], found["score"], found["decision"]) == ([1_000_000] * 3, [0.0, 0.5, 1.0], [0, 1, 1])
+    rows = Rows(COLUMNS[:2], "7", 0.5)
+    large = rows.sample([entry(4, 1.0), entry(9, 1.0)], 5)
+    assert large
+    assert (large["row"], len(large["data"]), len(large["score"])) == ([0, 1, 2, 3, 4], 5, 5)
+    # Neither without features nor where nobody wants rows.
+    assert Rows([], "7", 0.5).sample([entry(1, 1.0)], 5) is None
+    assert rows.sample([entry(1, 1.0)], 0) is None
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:

@@ -129,12 +129,13 @@ def test_the_log_has_what_was_asked_and_answered(server: Server, row: dict[str, 
     assert first["version"] == VERSION
     assert abs(first["time"].timestamp() - before) < 60
     assert 0 < first["latency_ms"] < 10_000
-    assert list(found.columns)[4:33] == row["dataframe_split"]["columns"]
-    assert list(first.iloc[4:33]) == row["dataframe_split"]["data"][0]
+    assert list(found.columns)[5:34] == row["dataframe_split"]["columns"]
+    assert list(first.iloc[5:34]) == row["dataframe_split"]["data"][0]
     assert [first["score"]] == reply.json["predictions"]
     assert first["decision"] == int(first["score"] >= THRESHOLD)
     # MLflow's functions convert text to numbers, and the log must contain these numbers.
     assert list(found.loc["slow", "V3"]) == [2.0, 2.0]
+    assert list(found.loc["slow", "row"]) == [0, 1]
     assert list(found.loc["slow", "score"]) == slow.json["predictions"]
 
 

@@ -18,7 +18,7 @@ LAYERS = (
     ("models",),
     ("tracking",),
     ("screen",),
-    ("train", "promote", "predict"),
+    ("train", "promote", "predict", "evaluate"),
     ("cli",),
     ("__main__",),
 )

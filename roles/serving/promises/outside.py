@@ -13,7 +13,11 @@ from promises import Facts, promise
 def scoring_wants_password(its: Facts) -> Iterator[str]:
     """Serving answers nobody without a password."""
     paths = ["/serving/", "/serving/v2", "/serving/v2/models/x/infer"]
-    paths += [f"/serving/{quote(name, safe='')}/{path}" for name in its["models"] for path in ("ping", "invocations")]
+    paths += [
+        f"/serving/{quote(name, safe='')}/{path}"
+        for name in its["models"]
+        for path in ("ping", "invocations", "feedback")
+    ]
     for path in paths:
         status = ask(its, path).status
         if status != 401:
@@ -36,7 +40,9 @@ def follower_only_reads(its: Facts) -> Iterator[str]:
     status = ask(its, "/api/2.0/mlflow/experiments/search?max_results=1", user=user).status
     if status != 200:
         yield f"it may not read: {status}"
-    for path in ("runs/create", "registered-models/create", "registered-models/alias", "model-versions/create"):
-        status = ask(its, f"/api/2.0/mlflow/{path}", user=user, method="POST").status
+    calls = ("runs/create", "registered-models/create", "registered-models/alias", "model-versions/create")
+    paths = [f"/api/2.0/mlflow/{call}" for call in calls]
+    for path in paths + [f"/serving/{quote(name, safe='')}/feedback" for name in its["models"]]:
+        status = ask(its, path, user=user, method="POST").status
         if status != 403:
             yield f"{path} answers {status}"

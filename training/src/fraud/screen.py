@@ -13,7 +13,16 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from fraud.types import Comparison, Dataset, Decision, Fitted, Manifest, Prediction
+    from fraud.types import (
+        Comparison,
+        Dataset,
+        Decision,
+        Evaluation,
+        Fitted,
+        Interval,
+        Manifest,
+        Prediction,
+    )
 
 #: Width of tables in characters if stdout is no terminal.
 WIDTH = 120
@@ -161,3 +170,29 @@ class Screen:
             f"({share:.2%}, score at least {result.threshold:.3g}): {result.output}",
             markup=False,
         )
+
+    def evaluation(self, result: Evaluation) -> None:
+        """Print what `fraud evaluate` measured, and the link."""
+
+        def share(value: Interval | None) -> str:
+            return str(value) if value else "–"
+
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("version", no_wrap=True)
+        for head in ("rows", "labelled", "frauds", "precision [95 %]", "recall [95 %]"):
+            table.add_column(head, justify="right", no_wrap=True)
+        for one in result.versions:
+            name = f"{one.version} (challenger)" if one.challenger else one.version
+            table.add_row(
+                name, f"{one.rows:,}", f"{one.labelled:,}", f"{one.frauds:,}",
+                share(one.precision), share(one.recall),
+            )  # fmt: skip
+        self.out.print(table)
+        for each in result.differences:
+            self.out.print(
+                f"Version {each.version}, the challenger, changes {each.changed:,} decisions of "
+                f"{each.rows:,} rows that version {each.against} scored."
+            )
+        for note in result.notes:
+            self.out.print(note, markup=False)
+        self.out.print(result.link, markup=False)

@@ -22,6 +22,7 @@ class Settings:
         tracking_uri: address of the tracking server, without a slash at the end.
         s3_endpoint: address of the object store; None means AWS.
         bucket: name of the bucket of data sets.
+        log_bucket: name of the bucket of the log of served models, and of labels.
         experiment: name of the experiment in MLflow, unless `--experiment` is given.
         ui_url: address of MLflow's user interface, for links.
         serving_url: base address of the scoring endpoints; `NAME/ping` is one path below it.
@@ -31,6 +32,7 @@ class Settings:
     tracking_uri: str
     s3_endpoint: str | None
     bucket: str
+    log_bucket: str
     experiment: str
     ui_url: str
     serving_url: str
@@ -57,6 +59,7 @@ class Settings:
             tracking_uri=uri,
             s3_endpoint=env.get("AWS_ENDPOINT_URL_S3") or None,
             bucket=env.get("FRAUD_BUCKET") or "datasets",
+            log_bucket=env.get("FRAUD_LOG_BUCKET") or "inference",
             experiment=env.get("FRAUD_EXPERIMENT") or "fraud",
             ui_url=(env.get("FRAUD_UI_URL") or uri).rstrip("/"),
             serving_url=(env.get("FRAUD_SERVING_URL") or f"{uri}/serving").rstrip("/"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -220,3 +221,90 @@ class Prediction:
     version: str
     threshold: float
     output: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which predictions `fraud evaluate` looks at.
+
+    Attributes:
+        since, until: first and last day; None means all that the log has.
+        time_zone: of the days.
+        ordinary_after: days after which a row without a label counts as ordinary; None means never.
+
+    """
+
+    since: date | None = None
+    until: date | None = None
+    time_zone: str = "UTC"
+    ordinary_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A served version and the labels that came back.
+
+    Attributes:
+        version: in the registry.
+        challenger: whether it scored logged rows only, and answered no client.
+        rows: that it scored.
+        labelled: those with a label and a decision; the next three are of these.
+        flagged: those that it flagged.
+        frauds: those with the label 1.
+        caught: those that it flagged and that have the label 1.
+        precision: caught of flagged; None if nothing was flagged.
+        recall: caught of frauds; None if there was no fraud.
+
+    """
+
+    version: str
+    challenger: bool
+    rows: int
+    labelled: int
+    flagged: int
+    frauds: int
+    caught: int
+    precision: Interval | None = None
+    recall: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A challenger and the live version on the same logged rows.
+
+    Attributes:
+        version, against: the challenger and the version that was live.
+        changed: decisions that differ.
+        newly_flagged: of these, the rows that the challenger flags.
+        mean, largest: absolute difference of two scores; None if they are no numbers.
+
+    """
+
+    version: str
+    against: str
+    rows: int
+    changed: int
+    newly_flagged: int
+    mean: float | None
+    largest: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `fraud evaluate`.
+
+    Attributes:
+        model: registered model.
+        run, link: of the run in MLflow.
+        versions: in the order of their numbers, challengers too.
+        differences: of challengers from live versions.
+        notes: what limits the numbers, a sentence each.
+
+    """
+
+    model: str
+    run: str
+    link: str
+    versions: tuple[Served, ...]
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()

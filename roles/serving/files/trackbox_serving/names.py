@@ -9,6 +9,8 @@ from urllib.parse import quote, unquote
 # What `quote` makes of a name; one that begins with a dot or a hyphen is refused.
 FOLDER = re.compile(r"(?:[A-Za-z0-9_~]|%[0-9A-F]{2})(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2}){0,240}")
 VERSION = re.compile(r"[1-9][0-9]{0,9}")
+# The user of the follower's own requests: they are logged under this name, and are no traffic.
+FOLLOWER = "trackbox-follower"
 
 
 @dataclass(frozen=True)

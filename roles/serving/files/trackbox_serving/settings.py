@@ -48,6 +48,7 @@ class Settings:
         log: `all` logs the features and the scores of each row, `scores` the scores alone, `off` nothing.
         tracking_uri: of MLflow; the follower uses it.
         log_queue: rows that may wait for the log in each process; further ones are dropped and counted.
+        replay_rows: of each file of the log, which the follower gets to let other versions score them; 0: none.
 
     """
 
@@ -61,6 +62,7 @@ class Settings:
     log: Literal["all", "scores", "off"] = "all"
     tracking_uri: str = ""
     log_queue: int = 10_000
+    replay_rows: int = 1000
 
 
 def load(path: Path | None = None) -> Settings:
@@ -101,8 +103,9 @@ def checked(kind: type[Any], given: Any, path: Path) -> Any:
         wanted: type[Any] = str if isinstance(default, Path) else type(default)
         if type(value) is not wanted:
             raise SettingsError(f"{path}: {name} is {value!r}; it must be of the type {wanted.__name__}.")
-        if isinstance(value, int) and wanted is int and value < 1:
-            raise SettingsError(f"{path}: {name} is {value}; it must be 1 or more.")
+        least = 0 if name == "replay_rows" else 1
+        if isinstance(value, int) and wanted is int and value < least:
+            raise SettingsError(f"{path}: {name} is {value}; it must be {least} or more.")
         values[name] = Path(value) if isinstance(default, Path) else value
     if missing := [name for name in known if name not in values and not hasattr(kind, name)]:
         raise SettingsError(f"{path}: a model has no {missing[0]}.")

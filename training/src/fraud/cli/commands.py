@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import click
 
@@ -31,6 +33,7 @@ def data() -> None:
     """Data sets in the object store."""
 
 
+day = click.DateTime(["%Y-%m-%d"])
 positive = click.FloatRange(min=0, min_open=True)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 wait_option = click.option(
@@ -159,6 +162,45 @@ def predict(file: Path, output: Path | None, as_json: bool, quiet: bool) -> None
         target = output or Path(file.name.split(".")[0] + ".scores.csv")
         result = run(file, target, settings, progress)
     emit(asdict(result)) if as_json else screen.prediction(result)
+
+
+@cli.command()
+@click.option(
+    "--model", default="fraud", show_default=True, help="A registered model that is served."
+)
+@click.option("--since", type=day, help="First day of prediction, YYYY-MM-DD.  [default: all]")
+@click.option("--until", type=day, help="Last day of prediction.  [default: today]")
+@click.option(
+    "--time-zone", default="UTC", show_default=True, help="Of these days, like Europe/Berlin."
+)
+@click.option(
+    "--assume-ordinary-after", "ordinary_after", type=click.IntRange(0), metavar="DAYS",
+    help="Rows that have no label after so many days count as ordinary.",
+)  # fmt: skip
+@click.option("--experiment", help="Name in MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
+@json_option
+def evaluate(
+    model: str, since: datetime | None, until: datetime | None, time_zone: str,
+    ordinary_after: int | None, experiment: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Measure the served versions by the labels that came back, and challengers by the log.
+
+    The log and the labels are joined by request and row. Precision and recall of each version, by
+    day of prediction, become a run in MLflow, with pictures and a report.
+    """
+    from fraud.evaluate import evaluate as run
+    from fraud.tracking.probe import probe
+    from fraud.types import Window
+
+    if time_zone not in available_timezones():
+        raise click.BadParameter(
+            f"{time_zone!r} is no time zone, like Europe/Berlin.", param_hint="--time-zone"
+        )
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    days = [each.date() if each else None for each in (since, until)]
+    result = run(settings, model, Window(days[0], days[1], time_zone, ordinary_after), experiment)
+    emit(asdict(result)) if as_json else Screen().evaluation(result)
 
 
 def wait_until_served(settings: Settings, version: str, quiet: bool = False) -> None:

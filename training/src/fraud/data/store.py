@@ -53,7 +53,10 @@ def _as_service_errors(settings: Settings) -> Iterator[None]:
         answer = error.response.get("Error", {})
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if answer.get("Code") == "NoSuchBucket":
-            remedy = f"Create the bucket {settings.bucket}, or correct FRAUD_BUCKET."
+            variable = "FRAUD_BUCKET"
+            if settings.bucket == settings.log_bucket:
+                variable = "FRAUD_LOG_BUCKET"
+            remedy = f"Create the bucket {settings.bucket}, or correct {variable}."
         elif status in (401, 403):
             remedy = "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the user's policy."
         else:
@@ -82,11 +85,7 @@ class Store:
     def manifests(self) -> list[Manifest]:
         """The manifests of all data sets, newest first."""
         with _as_service_errors(self.settings):
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self.settings.bucket, Prefix=PREFIX
-            )
-            keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-            names = [key for key in keys if key.endswith("/manifest.json")]
+            names = [key for key in self._keys(PREFIX) if key.endswith("/manifest.json")]
             with ThreadPoolExecutor(8) as pool:
                 found = [Manifest(**json.loads(body)) for body in pool.map(self._get, names)]
         return sorted(found, key=lambda manifest: manifest.pushed, reverse=True)
@@ -147,6 +146,22 @@ class Store:
                 "Delete it from the bucket and push the file again.",
             )
         return frame
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of the objects whose keys begin with `prefix`, sorted."""
+        with _as_service_errors(self.settings):
+            return self._keys(prefix)
+
+    def read(self, key: str) -> bytes:
+        """The content of an object."""
+        with _as_service_errors(self.settings):
+            return self._get(key)
+
+    def _keys(self, prefix: str) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.settings.bucket, Prefix=prefix
+        )
+        return [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def _get(self, key: str) -> bytes:
         return self._s3.get_object(Bucket=self.settings.bucket, Key=key)["Body"].read()

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fraud.evaluation.bootstrap import resample
-from fraud.evaluation.metrics import cost_curve
+from fraud.evaluation.metrics import cost_curve, wilson
 from fraud.evaluation.pictures import LINE_COLOUR, logarithmic, new
 from fraud.types import Cost, Fitted
 
@@ -95,14 +95,6 @@ def calibration(labels: np.ndarray, models: list[Fitted]) -> Figure:
     axes.set_ylim(5e-5, 1.4)
     _legend(axes)
     return figure
-
-
-def wilson(hits: int, total: int) -> tuple[float, float, float]:
-    """The share `hits / total` with the limits of its 95 % interval (Wilson, 1927)."""
-    share, z2 = hits / total, 1.96**2
-    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = 1.96 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    return share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
 def costs(labels: np.ndarray, models: list[Fitted], cost: Cost) -> Figure:

@@ -18,6 +18,14 @@ from fraud.types import Cost
 TOP = 100
 
 
+def wilson(hits: int, total: int) -> tuple[float, float, float]:
+    """The share `hits / total` with the limits of its 95 % interval (Wilson, 1927)."""
+    share, z2 = hits / total, 1.96**2
+    centre = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = 1.96 * np.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
+    return share, min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+
+
 def cost_curve(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
     """Mean cost per transaction at every threshold that changes a decision.
 

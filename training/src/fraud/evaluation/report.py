@@ -67,6 +67,21 @@ def image(content: bytes, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
 
 
+def fill(name: str, **values: object) -> bytes:
+    """A page as UTF-8.
+
+    Args:
+        name: of the template, in this folder.
+        values: HTML by placeholder, beside those that every page has: style, time and version.
+
+    """
+    folder = Path(__file__).parent
+    page = Template(folder.joinpath(name).read_text("utf-8"))
+    style = folder.joinpath("report.css").read_text("utf-8")
+    made = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    return page.substitute(values, style=style, made=made, version=__version__).encode()
+
+
 def report(models: list[Fitted], pictures: dict[str, bytes], context: Context, link: str) -> bytes:
     """The report as UTF-8.
 
@@ -80,11 +95,9 @@ def report(models: list[Fitted], pictures: dict[str, bytes], context: Context, l
     options, parts, manifest = context.options, context.parts, context.dataset.manifest
     best = models[0]
     warning = "The data are synthetic: the numbers say nothing about real cards."
-    page = Template(Path(__file__).with_name("report.html").read_text("utf-8"))
-    filled = page.substitute(
+    return fill(
+        "report.html",
         profile=escape(options.profile),
-        made=f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-        version=__version__,
         link=escape(link),
         warning=f'<p class="warning">{warning}</p>' if manifest.kind == "synthetic" else "",
         source=escape(manifest.source),
@@ -103,4 +116,3 @@ def report(models: list[Fitted], pictures: dict[str, bytes], context: Context, l
         parts=parts_table(parts),
         pictures="\n".join(image(content, title) for title, content in pictures.items()),
     )
-    return filled.encode()

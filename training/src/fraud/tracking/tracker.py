@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import Path
 from time import time_ns
 from typing import Any
@@ -19,6 +20,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_USER
 
 from fraud.models import flavours
 from fraud.settings import Settings
+
+EPOCH = date(1970, 1, 1)
+#: Metrics of one request to MLflow.
+MOST_METRICS = 1000
 
 
 class Tracker:
@@ -107,6 +112,15 @@ class Tracker:
             metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
             params=[Param(key, str(value)) for key, value in params.items()],
         )
+
+    def log_days(self, run: str, values: Sequence[tuple[str, date, float]]) -> None:
+        """Log metrics by day: name, day and value. The step is the day's number since 1970."""
+        metrics = []
+        for name, day, value in values:
+            step = (day - EPOCH).days
+            metrics.append(Metric(name, float(value), step * 86_400_000, step))
+        for first in range(0, len(metrics), MOST_METRICS):
+            self.client.log_batch(run, metrics=metrics[first : first + MOST_METRICS])
 
     def tag(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags in one request."""

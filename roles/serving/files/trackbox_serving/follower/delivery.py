@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
-import sys
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from trackbox_serving.files import NotRegularError, regular
 from trackbox_serving.follower import replay
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
+from trackbox_serving.log.column_names import LABELS
 
 # Bytes of a log file. A worker writes them, and runs somebody else's model.
 MOST_BYTES = 1 << 30
@@ -36,10 +38,13 @@ class Closed:
     @property
     def key(self) -> str:
         """Where it goes in the bucket: the same for a file that is sent twice, after a crash or an outage."""
+        name = self.path.name.removeprefix(LABELS)
         day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")
-        if found := DATE.match(self.path.name):
+        if found := DATE.match(name):
             day = "-".join(found.groups())
-        return f"{self.folder}/date={day}/version-{self.version}-{self.path.name}"
+        # A folder of their own below: `NAME/*/*.parquet` is the log alone.
+        below = "labels/" if self.path.name.startswith(LABELS) else ""
+        return f"{self.folder}/{below}date={day}/version-{self.version}-{name}"
 
 
 def closed(state: Path) -> list[Closed]:
@@ -51,6 +56,9 @@ def closed(state: Path) -> list[Closed]:
         try:
             status = path.lstat()
         except FileNotFoundError:
+            continue
+        # A folder of this name stays: the follower may not empty it.
+        if stat.S_ISDIR(status.st_mode):
             continue
         found.append(Closed(path, path.parts[-3], path.parts[-2], status.st_size, status.st_mtime))
     return sorted(found, key=lambda file: (file.changed, file.path))
@@ -96,13 +104,13 @@ class Delivery:
     def round(self) -> None:
         """Send the closed files; one that the store does not take stays for the next round."""
         problem, delivered, dropped = "", 0, 0
+        self.remember()
         for file in closed(self.settings.shared.state):
             try:
                 # Whoever runs in a worker may plant a link there, or a pipe.
                 with regular(file.path) as source:
                     if file.size > MOST_BYTES:
                         raise ValueError(f"{file.path.name} has {file.size >> 20} MB")
-                    self.remember(file, source)
                     if self.settings.s3_endpoint:
                         self.store.put(file.key, iter(lambda: source.read(1 << 20), b""))
                 file.path.unlink(missing_ok=True)
@@ -117,12 +125,11 @@ class Delivery:
                 break
         self.count(problem, delivered, dropped)
 
-    def remember(self, file: Closed, source: BinaryIO) -> None:
-        """Keep a log's rows for replays; one that cannot be read is delivered all the same."""
-        try:
-            replay.remember(self.settings, file.folder, source)
-        except ValueError as error:
-            print(f"{file.path}: {sentence(error)}", file=sys.stderr, flush=True)
+    def remember(self) -> None:
+        """Keep the rows that workers wrote for replays. A full disk costs these rows, and no more."""
+        for sample in replay.take(self.settings.shared.state):
+            with contextlib.suppress(OSError):
+                replay.remember(self.settings.shared, sample)
 
     def count(self, problem: str, delivered: int, dropped: int) -> None:
         """Drop the oldest files beyond the bound, and write down how the delivery stands."""

@@ -1,80 +1,118 @@
-"""The last logged rows of each model, which a candidate scores before it goes live."""
+"""The last logged rows of each model, which a candidate scores before it goes live.
+
+Workers write them beside the log, as JSON: a worker runs somebody else's model, and the follower, which has passwords,
+must not parse its Parquet files.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote
 
-from trackbox_serving.follower.settings import Settings
-from trackbox_serving.follower.unix import FOLLOWER
-from trackbox_serving.log import column_names
-from trackbox_serving.settings import Settings as Shared
+from trackbox_serving.files import read_regular, write_json
+from trackbox_serving.log.column_names import SAMPLE
+from trackbox_serving.settings import Settings
 
 WHOLE = ("integer", "long")
+# Bytes of a sample, and how its columns are called beside `version`, `columns` and `data`.
+MOST_BYTES = 64 << 20
+FACTS = ("request_id", "row", "time", "score", "decision")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Logged rows, n of them. folder: the model's, as on the disk.
+
+    Attributes:
+        version: that scored them.
+        columns: (k,) names.
+        data: (n, k) values.
+        facts: (n,) values of each of FACTS; `time` is in microseconds since 1970.
+
+    """
+
+    folder: str
+    version: str
+    columns: list[str]
+    data: list[list[Any]]
+    facts: dict[str, list[Any]]
+
+
+def take(state: Path) -> Iterator[Sample]:
+    """Yield the samples that workers wrote, and delete them; what is none is deleted without a word."""
+    for path in sorted(state.glob(f"log/*/*/*{SAMPLE}")):
+        try:
+            yield parse(read_regular(path, MOST_BYTES), path.parts[-3], path.parts[-2])
+        except (OSError, ValueError, RecursionError):
+            pass
+        finally:
+            # A folder of this name stays: it is the worker's.
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def parse(text: bytes, folder: str, version: str) -> Sample:
+    """Return the sample in a file. ValueError: it is none."""
+    given = json.loads(text)
+    columns, data = (given.get(name) if isinstance(given, dict) else None for name in ("columns", "data"))
+    if not is_list(columns, str) or not is_list(data, list) or not data or not columns:
+        raise ValueError("it has no rows")
+    facts = {name: given.get(name) for name in FACTS}
+    if any(len(row) != len(columns) for row in data):
+        raise ValueError("its rows have several lengths")
+    if any(not isinstance(values, list) or len(values) != len(data) for values in facts.values()):
+        raise ValueError("its columns have several lengths")
+    return Sample(folder, version, columns, data, facts)
+
+
+def is_list(value: Any, kind: type) -> bool:
+    """Return whether a value is a list of this type alone."""
+    return isinstance(value, list) and all(isinstance(each, kind) for each in value)
 
 
 def kept(state: Path, folder: str) -> Path:
     """Return where a model's last rows are. folder: its name on the disk."""
-    return state / "replay" / f"{folder}.parquet"
+    return state / "replay" / f"{folder}.json"
 
 
-def remember(settings: Settings, folder: str, source: BinaryIO) -> None:
-    """Add a log's rows to the last ones of its model; the follower's own are left out. ValueError: it is no Parquet."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    if settings.replay_rows < 1:
-        return
-    try:
-        table = pq.read_table(source)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"a log cannot be read: {error}") from error
-    finally:
-        source.seek(0)
-    features = [name for name in table.column_names if name not in column_names.OURS]
-    if not features or "user" not in table.column_names:
-        return
-    mask = pc.fill_null(pc.not_equal(table["user"], FOLLOWER), True)
-    table = table.filter(mask).select(features)
-    if not len(table):
-        return
-    path = kept(settings.shared.state, folder)
+def remember(shared: Settings, sample: Sample) -> None:
+    """Add rows to the last ones of their model; those of other columns are forgotten."""
+    path = kept(shared.state, sample.folder)
     path.parent.mkdir(exist_ok=True)
-    with contextlib.suppress(pa.ArrowException, OSError):
-        before = pq.read_table(path)
-        if before.schema.equals(table.schema):
-            table = pa.concat_tables([before, table])
-    new = path.with_name(f".{path.name}")
-    pq.write_table(table.slice(max(0, len(table) - settings.replay_rows)), new, compression="zstd")
-    new.replace(path)
+    columns, data = read(path)
+    data = (data if columns == sample.columns else []) + sample.data
+    write_json(path, {"columns": sample.columns, "data": data[max(0, len(data) - shared.replay_rows) :]})
 
 
-def rows(shared: Shared, name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
+def read(path: Path) -> tuple[list[str], list[list[Any]]]:
+    """Return the columns and rows of a file of the follower's own; none where there is none."""
+    try:
+        found = json.loads(path.read_text())
+        return found["columns"], found["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [], []
+
+
+def rows(shared: Settings, name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
     """Return a model's last logged rows as `dataframe_split` has them; empty where there are none.
 
     kinds: by a column's name, its type in the model's signature: the log has each number as float64.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    columns, data = read(kept(shared.state, quote(name, safe="")))
+    return split(columns, data, kinds) if data else {}
 
-    path = kept(shared.state, quote(name, safe=""))
-    try:
-        table = pq.read_table(path) if path.exists() else None
-    except (pa.ArrowException, OSError):
-        return {}
-    if table is None or not len(table):
-        return {}
-    names = [column_names.feature(name) for name in table.column_names]
-    values = [
-        [value_of(value, kinds.get(name, "")) for value in column.to_pylist()]
-        for name, column in zip(names, table.columns, strict=True)
-    ]
-    return {"columns": names, "data": [list(row) for row in zip(*values, strict=True)]}
+
+def split(columns: list[str], data: list[list[Any]], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return rows as `dataframe_split` has them; see `rows`."""
+    wanted = [kinds.get(name, "") for name in columns]
+    values = [[value_of(*each) for each in zip(row, wanted, strict=True)] for row in data]
+    return {"columns": columns, "data": values}
 
 
 def value_of(value: Any, kind: str) -> Any:

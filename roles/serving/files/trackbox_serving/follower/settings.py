@@ -29,7 +29,6 @@ class Settings:
         drain_seconds: after which a version stops that is neither live nor previous.
         max_model_mb: of a version on the disk.
         log_disk_mb: of logs that wait for the store; beyond it the oldest are dropped.
-        replay_rows: of the log, which a candidate scores before it goes live.
 
     """
 
@@ -48,7 +47,6 @@ class Settings:
     drain_seconds: float = 30
     max_model_mb: int = 2048
     log_disk_mb: int = 1024
-    replay_rows: int = 1000
 
 
 def credential(name: str) -> str:

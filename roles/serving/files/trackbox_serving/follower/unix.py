@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trackbox_serving.names import FOLLOWER
+
 # Of an answer that is read: a worker runs somebody else's model.
 MOST_BYTES = 64 << 20
 
@@ -59,7 +61,3 @@ def ask(path: Path, url: str, body: Any = None, timeout: float = 30) -> Answer:
         raise http.client.HTTPException(f"the answer is none: {error}") from error
     finally:
         connection.close()
-
-
-# The user of the follower's own requests: they are logged under this name, and are no traffic.
-FOLLOWER = "trackbox-follower"

@@ -1,20 +1,18 @@
-"""The names of the log's columns, which workers write and the follower reads. Without imports that take memory."""
+"""The names of the log's columns and files. Without imports that take memory."""
 
 from __future__ import annotations
 
 # Before the features, and after them.
-FIRST = ("request_id", "time", "user", "version", "latency_ms")
+FIRST = ("request_id", "row", "time", "user", "version", "latency_ms")
 LAST = ("score", "decision")
 OURS = frozenset(FIRST + LAST)
 PREFIX = "feature."
+# How the name of a file of labels begins.
+LABELS = "labels-"
+# How the name of a file ends that has rows for the follower, as JSON.
+SAMPLE = ".sample.json"
 
 
 def logged(name: str) -> str:
     """Return the name of a feature's column: with a prefix where the log has a column of its own with that name."""
     return f"{PREFIX}{name}" if name in OURS else name
-
-
-def feature(column: str) -> str:
-    """Return the name of a column's feature; see `logged`."""
-    name = column.removeprefix(PREFIX)
-    return name if name in OURS else column

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from trackbox_serving.log import column_names
 from trackbox_serving.models.scorer import Column
+from trackbox_serving.names import FOLLOWER
 
 TIME = pa.timestamp("us", tz="UTC")
-FIRST = list(zip(column_names.FIRST, (pa.string(), TIME, pa.string(), pa.string(), pa.float64()), strict=True))
+KINDS = (pa.string(), pa.int32(), TIME, pa.string(), pa.string(), pa.float64())
+FIRST = list(zip(column_names.FIRST, KINDS, strict=True))
 LAST = list(zip(column_names.LAST, (pa.float64(), pa.int8()), strict=True))
 NUMERIC = ("double", "float", "long", "integer", "boolean")
 
@@ -60,6 +62,7 @@ class Rows:
             for column in columns
         ]
         self.schema = pa.schema(FIRST + features + LAST)
+        self.names = [column.name for column in columns]
 
     def table(self, entries: list[Entry]) -> pa.Table:
         """Return the rows of the entries."""
@@ -77,6 +80,8 @@ class Rows:
         none = pa.nulls(len(scores), pa.int8())
         arrays = [
             repeated([entry.request_id for entry in entries], pa.string()),
+            # From 0 in each request: labels come back for a row of a request.
+            pa.array(np.concatenate([np.arange(count) for count in counts]), pa.int32()),
             repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(TIME),
             repeated([entry.user for entry in entries], pa.string()),
             pa.array([self.version]).take(pa.array(np.zeros(len(scores), np.int64))),
@@ -87,6 +92,34 @@ class Rows:
         ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
+    def sample(self, entries: list[Entry], most: int) -> dict[str, Any] | None:
+        """Return the last rows of clients as JSON may have them, for the follower, which reads no Parquet of a worker.
+
+        most: rows. Requests are whole, so that a row keeps its number; of one with more rows the first are taken. None:
+        there are no rows, or they have no features.
+        """
+        chosen: list[Entry] = []
+        room = most
+        for entry in reversed(entries) if self.columns and most else ():
+            if entry.user == FOLLOWER or not entry.count:
+                continue
+            if chosen and entry.count > room:
+                break
+            if entry.count > most:
+                entry = first_rows(entry, most)  # noqa: PLW2901
+            chosen.insert(0, entry)
+            room -= entry.count
+            if room <= 0:
+                break
+        if not chosen:
+            return None
+        table = self.table(chosen)
+        features = [table.column(column_names.logged(name)).to_pylist() for name in self.names]
+        times = table.column("time").cast(pa.int64()).to_pylist()
+        facts = {name: table.column(name).to_pylist() for name in ("request_id", "row", "score", "decision")}
+        data = list(zip(*features, strict=True))
+        return {"version": self.version, "columns": self.names, "data": data, "time": times, **facts}
+
     def feature(self, entries: list[Entry], number: int) -> pa.Array:
         """Return the values of a column of the signature."""
         column = self.columns[number]
@@ -94,6 +127,13 @@ class Rows:
         if column.kind in NUMERIC:
             return pa.array(np.concatenate([numbers(part) for part in parts]), pa.float64())
         return pa.array([text(value) for part in parts for value in part], pa.string())
+
+
+def first_rows(entry: Entry, count: int) -> Entry:
+    """Return the first rows of an entry."""
+    features = entry.features[:count] if isinstance(entry.features, np.ndarray | pd.DataFrame) else None
+    scores = None if entry.scores is None else entry.scores[:count]
+    return replace(entry, features=features, scores=scores, count=count)
 
 
 def given(entry: Entry, number: int, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The queue and the thread that write the request log of one process."""
+"""The queues and the threads that write the request log of one process, and the labels that clients send."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any, Protocol
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trackbox_serving.log.rows import Entry, Rows
+from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.web import metrics
 
 CLOSE_SECONDS = 60.0
@@ -20,19 +22,43 @@ CLOSE_ROWS = 10_000
 OPEN = ".open-"
 
 
+class Entry(Protocol):
+    """What waits for the thread. count: rows. time: in nanoseconds since 1970."""
+
+    @property
+    def count(self) -> int: ...  # noqa: D102 - the class says it
+
+    @property
+    def time(self) -> int: ...  # noqa: D102
+
+
+class Tables(Protocol):
+    """Makes tables of entries, and samples for the follower."""
+
+    def table(self, entries: list[Any]) -> pa.Table: ...  # noqa: D102
+
+    def sample(self, entries: list[Any], most: int) -> dict[str, Any] | None: ...  # noqa: D102
+
+
 class Writer:
     """Takes entries from requests, and writes them in a thread.
+
+    Attributes:
+        prefix: of the names of its files.
 
     Args:
         folder: of the closed files.
         rows: makes tables of entries.
         most: rows that may wait; further ones are dropped and counted. A request with more rows finds room in an empty
             queue.
+        sampled: rows of each file that the follower gets as JSON.
 
     """
 
-    def __init__(self, folder: Path, rows: Rows, most: int) -> None:
-        self.folder, self.rows, self.most = folder, rows, most
+    prefix = ""
+
+    def __init__(self, folder: Path, rows: Tables, most: int, sampled: int = 0) -> None:
+        self.folder, self.rows, self.most, self.sampled = folder, rows, most, sampled
         self.waiting = 0
         self.lock = threading.Lock()
         self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
@@ -44,19 +70,31 @@ class Writer:
 
     def add(self, entry: Entry) -> None:
         """Let an entry wait for the thread, or count its rows as dropped. It never blocks."""
-        with self.lock:
-            full = self.waiting and self.waiting + entry.count > self.most
-            if not full:
-                self.waiting += entry.count
-        if full:
+        if not self.offer(entry):
             metrics.DROPPED.labels("queue").inc(entry.count)
-        else:
-            self.entries.put(entry)
+
+    def offer(self, entry: Entry) -> bool:
+        """Let an entry wait for the thread; return whether there is room for it. It never blocks."""
+        with self.lock:
+            if self.waiting and self.waiting + entry.count > self.most:
+                return False
+            self.waiting += entry.count
+        self.entries.put(entry)
+        return True
 
     def stop(self) -> None:
         """Write what waits, and end the thread."""
         self.entries.put(None)
         self.thread.join()
+
+    def due(self) -> float:
+        """Return when a file must be closed that begins now, by time.monotonic."""
+        return time.monotonic() + CLOSE_SECONDS
+
+    def written(self, entries: list[Any], on_disk: bool) -> None:
+        """Count the rows of a file."""
+        counter = metrics.LOGGED if on_disk else metrics.DROPPED.labels("disk")
+        counter.inc(sum(entry.count for entry in entries))
 
     def run(self) -> None:
         """Collect entries, and write a file as soon as it is due."""
@@ -76,7 +114,7 @@ class Writer:
             if entry is None:
                 continue
             if not pending:
-                due = time.monotonic() + CLOSE_SECONDS
+                due = self.due()
             pending.append(entry)
             count += entry.count
             with self.lock:
@@ -86,9 +124,9 @@ class Writer:
                 pending, count = [], 0
 
     def write(self, entries: list[Entry], count: int) -> None:
-        """Write a file, and rename it when it is durable. Rows that the disk does not take are counted as dropped."""
+        """Write a file, and rename it when it is durable."""
         # A number that never comes again: the follower may have uploaded and deleted a file of this hour and process.
-        name = f"{hour(entries[0])}-{os.getpid()}-{time.time_ns() // 1000}.parquet"
+        name = f"{self.prefix}{hour(entries[0])}-{os.getpid()}-{time.time_ns() // 1000}.parquet"
         part = self.folder / f"{OPEN}{os.getpid()}-{name}"
         try:
             with part.open("xb") as file:
@@ -98,11 +136,23 @@ class Writer:
             part.rename(self.folder / name)
             sync(self.folder)
         except (OSError, pa.ArrowException, ValueError, TypeError) as error:
-            print(f"the request log lacks {count} rows: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            metrics.DROPPED.labels("disk").inc(count)
+            reason = f"{type(error).__name__}: {error}"
+            print(f"the disk did not take {count} rows of {self.folder}: {reason}", file=sys.stderr, flush=True)
             part.unlink(missing_ok=True)
+            self.written(entries, on_disk=False)
         else:
-            metrics.LOGGED.inc(count)
+            self.written(entries, on_disk=True)
+            self.write_sample(entries, name)
+
+    def write_sample(self, entries: list[Any], name: str) -> None:
+        """Write rows for the follower, which may do without them."""
+        part = self.folder / f"{OPEN}{name}{SAMPLE}"
+        try:
+            if sample := self.rows.sample(entries, self.sampled):
+                part.write_bytes(orjson.dumps(sample))
+                part.rename(self.folder / f"{name}{SAMPLE}")
+        except (OSError, pa.ArrowException, ValueError, TypeError):
+            part.unlink(missing_ok=True)
 
 
 def hour(entry: Entry) -> str:

@@ -6,6 +6,7 @@ from trackbox_serving.web import metrics
 from trackbox_serving.web.answers import Answer
 from trackbox_serving.web.draining import Draining
 from trackbox_serving.web.envelope import Call, Envelope, Handler
+from trackbox_serving.web.feedback import Feedback
 from trackbox_serving.web.inference_protocol import InferenceProtocol
 from trackbox_serving.web.invocations import Invocations
 from trackbox_serving.web.pages import Pages
@@ -34,6 +35,7 @@ def create(service: Service) -> Envelope:
     pages, protocol = Pages(service), InferenceProtocol(service)
     paths: dict[str, tuple[dict[str, Handler], str]] = {
         "/invocations": ({"POST": Invocations(service)}, "invocations"),
+        "/feedback": ({"POST": Feedback(service)}, "feedback"),
         "/ping": ({"GET": ping}, "ping"),
         "/health": ({"GET": ping}, "ping"),
         "/version": ({"GET": mlflow_version}, "version"),

@@ -29,6 +29,7 @@ SECONDS = Histogram("trackbox_serving_request_seconds", "From the headers to the
 ROWS = Counter("trackbox_serving_rows", "Rows that were scored, by MLflow's functions or the fast way", ["way"])
 REFUSED = Counter("trackbox_serving_refused", "Requests that were refused", ["reason"])
 LOGGED = Counter("trackbox_serving_logged_rows", "Rows in closed files of the request log")
+LABELS = Counter("trackbox_serving_labels", "Labels in closed files, which clients sent for scored rows")
 DROPPED = Counter("trackbox_serving_dropped_log_rows", "Rows that the request log lacks", ["reason"])
 IN_PROGRESS = Gauge("trackbox_serving_in_progress", "Requests that are being answered", multiprocess_mode="livesum")
 INFO = Gauge("trackbox_serving_version", "1", ["name", "version", "alias", "run_id"], multiprocess_mode="max")

@@ -54,6 +54,8 @@ PAGE = """<!DOCTYPE html>
 PATHS = {
     "POST /invocations": "MLflow's protocol: JSON (dataframe_split, dataframe_records, inputs, instances), CSV,"
     " Parquet, and Arrow. ?details=true adds the decision and the threshold, ?explain=5 the strongest contributions.",
+    "POST /feedback": 'Labels for rows that were scored, also weeks later: [{"request_id": "…", "row": 0, "label": 1}].'
+    " request_id is the header X-Request-Id of the answer.",
     "GET /ping, /health": "200 as soon as the model is loaded.",
     "GET /version": "MLflow's version.",
     "GET /openapi.json": "This page for programs.",
@@ -155,6 +157,7 @@ class Pages:
                 "servers": [{"url": f"/serving/{quote(about.name, safe='')}"}],
                 "paths": {
                     "/invocations": {"post": operation},
+                    "/feedback": {"post": FEEDBACK},
                     **{path: {"get": simple} for path in ("/ping", "/health", "/version", "/metrics")},
                 },
             }
@@ -167,6 +170,28 @@ ERROR = {
     "required": ["error_code", "message"],
 }
 FOUND = {"type": "object", "properties": {"predictions": {"type": "array"}}, "required": ["predictions"]}
+
+LABEL = {
+    "type": "object",
+    "properties": {
+        "request_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "row": {"type": "integer", "minimum": 0, "default": 0},
+        "label": {"type": "number"},
+        "labels": {"type": "array", "items": {"type": "number"}},
+    },
+    "required": ["request_id"],
+}
+FEEDBACK = {
+    "summary": "Send labels for rows that were scored",
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "array", "items": LABEL}}},
+    },
+    "responses": {
+        "202": {"description": "The labels are kept"},
+        **{status: {"description": "An error"} for status in ("400", "409", "413", "415", "503")},
+    },
+}
 
 
 def schema(column: Column) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trackbox_serving.bodies.json_rows import Reader
+from trackbox_serving.log.labels import LabelWriter
 from trackbox_serving.log.rows import Entry, Rows
 from trackbox_serving.log.writer import Writer
 from trackbox_serving.models.scorer import Matrix, Scorer
@@ -70,6 +71,7 @@ class Service:
         scorer: its model.
         quick: whether the model scores one row fast enough for the event loop.
         writer: of the request log; None before `start`, and if there is no log.
+        labels: writer of the labels that clients send; None as `writer`.
         waiting: requests that have begun and are not answered.
 
     """
@@ -79,6 +81,7 @@ class Service:
     scorer: Scorer
     quick: bool = False
     writer: Writer | None = None
+    labels: LabelWriter | None = None
     waiting: int = 0
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "compute"))
     reader: Reader | None = None
@@ -104,16 +107,17 @@ class Service:
         if self.settings.log != "off":
             version = Version(self.settings, self.about.name, self.about.version)
             columns = self.scorer.columns if self.settings.log == "all" else []
-            self.writer = Writer(
-                version.log, Rows(columns, self.about.version, self.about.threshold), self.settings.log_queue
-            )
+            rows = Rows(columns, self.about.version, self.about.threshold)
+            self.writer = Writer(version.log, rows, self.settings.log_queue, self.settings.replay_rows)
             self.writer.start()
+            self.labels = LabelWriter(version.log, self.settings.log_queue)
+            self.labels.start()
 
     def stop(self) -> None:
         """End the threads: all that was answered is in closed files of the log."""
         self.pool.shutdown()
-        if self.writer:
-            self.writer.stop()
+        for writer in filter(None, (self.writer, self.labels)):
+            writer.stop()
 
     async def run(self, work: Callable[[], T], size: int) -> T:
         """Compute in the event loop, or in the thread if that may take long. size: bytes of the body."""

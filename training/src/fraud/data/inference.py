@@ -1,0 +1,145 @@
+"""The log of a served model in the bucket `inference`: rows, labels, a challenger's scores.
+
+Serving writes the objects; docs/serving.md has their columns:
+
+    NAME/date=YYYY-MM-DD/….parquet           rows that were scored, by the day (UTC) of the answer
+    NAME/labels/date=YYYY-MM-DD/….parquet    labels, by the day on which they came
+    NAME/shadow/date=YYYY-MM-DD/….parquet    what a challenger says of logged rows
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraud.data.store import Store
+from fraud.errors import DataError
+from fraud.settings import Settings
+
+#: Who asks when serving tries a version: these rows are no traffic.
+FOLLOWER = "trackbox-follower"
+ROWS = ("request_id", "row", "time", "user", "version", "score", "decision")
+LABELS = ("request_id", "row", "label", "time")
+SHADOW = ("request_id", "row", "time", "version", "score", "decision")
+LIVE = ("live_version", "live_score", "live_decision")
+KEY = ["request_id", "row"]
+DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
+
+
+@dataclass(frozen=True)
+class Log:
+    """The log of one model.
+
+    Attributes:
+        rows: each row that was scored, once, with the columns of `ROWS`, its `day`, and its last
+            `label` (NaN: it has none).
+        shadow: the same of rows that a challenger scored, with the columns of `LIVE`.
+        unknown: labels whose row the log does not have.
+        unreadable: objects that are no such log.
+
+    """
+
+    rows: pd.DataFrame
+    shadow: pd.DataFrame
+    unknown: int
+    unreadable: int
+
+
+def days(keys: list[str], since: date | None, until: date | None) -> list[str]:
+    """The keys of these days, and of one more on each side: a day of another time zone."""
+    margin = timedelta(days=1)
+    found = []
+    for key in keys:
+        match = DATE.search(key)
+        day = date.fromisoformat(match[1]) if match else None
+        if day is None or (since and day < since - margin) or (until and day > until + margin):
+            continue
+        found.append(key)
+    return found
+
+
+def read_table(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame | None:
+    """The columns of an object, None if it is no Parquet file with these columns."""
+    try:
+        table = pq.read_table(io.BytesIO(content), columns=list(columns))
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return table.to_pandas() if set(columns) <= set(table.column_names) else None
+
+
+def read_all(store: Store, keys: list[str], columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
+    """The columns of all objects, in the order of the keys, and how many objects lack them."""
+    with ThreadPoolExecutor(8) as pool:
+        parts = list(pool.map(lambda key: read_table(store.read(key), columns), keys))
+    good = [part for part in parts if part is not None and len(part)]
+    frame = pd.concat(good, ignore_index=True) if good else pd.DataFrame(columns=list(columns))
+    return frame, sum(part is None for part in parts)
+
+
+def within(
+    frame: pd.DataFrame, since: date | None, until: date | None, time_zone: str
+) -> pd.DataFrame:
+    """The rows of these days of a time zone, each once for a version, with the column `day`."""
+    time = pd.to_datetime(frame["time"], utc=True)
+    frame = frame.assign(time=time, day=time.dt.tz_convert(time_zone).dt.date)
+    keep = np.ones(len(frame), dtype=bool)
+    if since:
+        keep &= (frame["day"] >= since).to_numpy(dtype=bool)
+    if until:
+        keep &= (frame["day"] <= until).to_numpy(dtype=bool)
+    frame = frame[keep].sort_values("time", kind="stable")
+    return frame.drop_duplicates([*KEY, "version"], keep="last")
+
+
+def read_log(
+    settings: Settings,
+    model: str,
+    since: date | None = None,
+    until: date | None = None,
+    time_zone: str = "UTC",
+) -> Log:
+    """Read the log of a model.
+
+    Args:
+        settings: name the object store and the bucket of the log.
+        model: registered model.
+        since, until: first and last day of prediction; None means all that the bucket has.
+        time_zone: of these days, like `Europe/Berlin`.
+
+    Raises:
+        DataError: the log has no row of these days.
+        ServiceError: the object store was not reached, or refuses to show the log.
+
+    """
+    store = Store(replace(settings, bucket=settings.log_bucket))
+    folder = f"{quote(model, safe='')}/"
+    logged = days(store.keys(f"{folder}date="), since, until)
+    rows, broken = read_all(store, logged, ROWS)
+    rows = within(rows[rows["user"] != FOLLOWER], since, until, time_zone)
+    # A request that two versions answered, because a process died, has one answer: the last.
+    rows = rows.drop_duplicates(KEY, keep="last")
+    if rows.empty:
+        when = f" from {since or 'the beginning'} to {until or 'now'}" if since or until else ""
+        raise DataError(
+            f"The bucket {settings.log_bucket} has no logged rows of {model}{when}",
+            f"Score some at {settings.serving_url}/, and see that serving_log is not `off`.",
+        )
+    # Labels come weeks later: all of them.
+    labels, unread = read_all(store, days(store.keys(f"{folder}labels/"), since, None), LABELS)
+    labels = labels.sort_values("time", kind="stable").drop_duplicates(KEY, keep="last")
+    labels = labels[[*KEY, "label"]]
+    shadowed = days(store.keys(f"{folder}shadow/"), since, until)
+    shadow, more = read_all(store, shadowed, SHADOW + LIVE)
+    shadow = within(shadow, since, until, time_zone).merge(labels, "left", KEY)
+    joined = rows.merge(labels, "left", KEY)
+    unknown = len(labels) - int(joined["label"].notna().sum())
+    return Log(joined, shadow, unknown, broken + unread + more)

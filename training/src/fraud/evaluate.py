@@ -1,0 +1,163 @@
+"""`fraud evaluate`: join the log of a served model with the labels that came back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timezone
+
+import pandas as pd
+
+from fraud import __version__
+from fraud.data.inference import Log, read_log
+from fraud.errors import DataError
+from fraud.evaluation import served_pictures
+from fraud.evaluation.pictures import png
+from fraud.evaluation.served import Counted, assume_ordinary, count, differences, notes
+from fraud.evaluation.served_report import report
+from fraud.settings import Settings
+from fraud.tracking.tracker import Tracker
+from fraud.types import Evaluation, Window
+
+#: Rows of `changed_decisions.csv`, the largest differences first.
+MOST_CHANGED = 1000
+
+
+def evaluate(
+    settings: Settings, model: str, window: Window, experiment: str | None = None
+) -> Evaluation:
+    """Measure each served version by prediction day, and track it as a run.
+
+    Args:
+        settings: name the servers, the bucket of the log and the experiment.
+        model: registered model.
+        window: which days, in which time zone, and what a missing label means.
+        experiment: name in MLflow; None means that of the settings.
+
+    Raises:
+        DataError: the log has no such rows, no row has a label and no challenger scored any, or
+            the labels are others than 0 and 1.
+
+    """
+    log = read_log(settings, model, window.since, window.until, window.time_zone)
+    log = labelled(log, window)
+    counted = Counted(
+        pd.concat([count(log.rows), count(log.shadow)]) if len(log.shadow) else count(log.rows),
+        tuple(sorted(set(log.shadow["version"]) - set(log.rows["version"]))),
+    )
+    counted = replace(counted, days=counted.days.groupby(level=["version", "day"]).sum())
+    compared = tuple(differences(log.shadow))
+    check(settings, model, log, counted)
+    tracker = Tracker(
+        settings, experiment or settings.experiment, {"served": model, "fraud.version": __version__}
+    )
+    with tracker.run(
+        f"{model} served {datetime.now(timezone.utc):%Y-%m-%d %H:%M}", "evaluation"
+    ) as run:
+        result = Evaluation(
+            model, run, tracker.link(run),
+            tuple(counted.total(version) for version in counted.versions), compared,
+            notes(counted, log.unknown, log.unreadable),
+        )  # fmt: skip
+        track(tracker, result, counted, log, window)
+    return result
+
+
+def labelled(log: Log, window: Window) -> Log:
+    """The log with the label 0 where the window says that a missing one means it."""
+    strange = log.rows["label"].dropna()
+    if not strange.isin([0.0, 1.0]).all():
+        raise DataError(
+            "The labels have other values than 0 and 1, so there is no precision and no recall",
+            "Send 1 for fraud and 0 for none.",
+        )
+    if window.ordinary_after is None:
+        return log
+    now = datetime.now(timezone.utc)
+    rows, shadow = (
+        assume_ordinary(each, window.ordinary_after, now) for each in (log.rows, log.shadow)
+    )
+    return replace(log, rows=rows, shadow=shadow)
+
+
+def check(settings: Settings, model: str, log: Log, counted: Counted) -> None:
+    """Raise DataError if there is nothing to measure."""
+    if counted.days["labelled"].sum() or len(log.shadow):
+        return
+    rows = len(log.rows)
+    if log.rows["decision"].isna().all():
+        raise DataError(
+            f"None of the {rows:,} logged rows of {model} has a decision: there is no threshold",
+            "Log the model with metadata={'threshold': …}.",
+        )
+    raise DataError(
+        f"None of the {rows:,} logged rows of {model} has a label yet",
+        f"Send labels to {settings.serving_url}/{model}/feedback, or use --assume-ordinary-after.",
+    )
+
+
+def changed_decisions(shadow: pd.DataFrame) -> bytes:
+    """The rows whose decision changes, as CSV, the largest difference of scores first."""
+    changed = shadow[
+        (shadow["decision"] != shadow["live_decision"]) & shadow["live_decision"].notna()
+    ]
+    apart = (changed["score"] - changed["live_score"]).abs()
+    order = apart.sort_values(ascending=False).index[:MOST_CHANGED]
+    return changed.loc[order].drop(columns=["day"]).to_csv(index=False).encode()
+
+
+def track(tracker: Tracker, its: Evaluation, counted: Counted, log: Log, window: Window) -> None:
+    """Fill the run: parameters, metrics in total and by day, tables, pictures, the report."""
+    figures = {"rows_by_day.png": served_pictures.rows_by_day(counted)}
+    if counted.days["labelled"].sum():
+        for name in ("precision", "recall"):
+            figures[f"{name}.png"] = served_pictures.share_by_day(counted, name)
+    files = {}
+    if len(log.shadow):
+        figures["score_differences.png"] = served_pictures.score_differences(log.shadow)
+        files["changed_decisions.csv"] = changed_decisions(log.shadow)
+    drawn = {file: png(figure) for file, figure in figures.items()}
+    files["days.csv"] = counted.days.to_csv().encode()
+    page = report(its, counted, drawn, window.time_zone)
+    tracker.log_files(its.run, drawn | files | {"report.html": page})
+    params = {
+        "model": its.model, "since": window.since or "", "until": window.until or "",
+        "time_zone": window.time_zone, "assume_ordinary_after": window.ordinary_after or "",
+    }  # fmt: skip
+    tracker.log(its.run, {key: value for key, value in params.items() if value}, metrics(its))
+    tracker.log_days(its.run, by_day(counted))
+
+
+def metrics(its: Evaluation) -> dict[str, float]:
+    """The metrics of all days together, by name and version."""
+    found: dict[str, float] = {}
+    for one in its.versions:
+        values: dict[str, float] = {
+            "rows": one.rows,
+            "labelled": one.labelled,
+            "frauds": one.frauds,
+        }
+        for name, share in (("precision", one.precision), ("recall", one.recall)):
+            if share:
+                values |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+        found |= {f"{name}.version_{one.version}": float(value) for name, value in values.items()}
+    for each in its.differences:
+        pair = f"version_{each.version}_from_{each.against}"
+        found |= {f"shadow_rows.{pair}": each.rows, f"changed_decisions.{pair}": each.changed}
+        if each.mean is not None and each.largest is not None:
+            found |= {
+                f"score_difference_mean.{pair}": each.mean,
+                f"score_difference_max.{pair}": each.largest,
+            }
+    return found
+
+
+def by_day(counted: Counted) -> list[tuple[str, date, float]]:
+    """Name, day and value of each version's metrics by day."""
+    found = []
+    for day, its in counted.by_day():
+        name = f"version_{its.version}"
+        found.append((f"daily_labelled_share.{name}", day, its.labelled / its.rows))
+        for what, share in (("precision", its.precision), ("recall", its.recall)):
+            if share:
+                found.append((f"daily_{what}.{name}", day, share.value))
+    return found

@@ -1,0 +1,131 @@
+"""Precision and recall of served versions by prediction day, from the log and its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from fraud.evaluation.metrics import wilson
+from fraud.types import Difference, Interval, Served
+
+COUNTS = ["rows", "labelled", "flagged", "frauds", "caught"]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counts by version and day.
+
+    Attributes:
+        days: indexed by `version` and `day`, with the columns `COUNTS`: rows; rows with a label; of
+            these the flagged ones, the frauds, and the frauds that were flagged.
+        challengers: versions that scored logged rows only, and answered no client.
+
+    """
+
+    days: pd.DataFrame
+    challengers: tuple[str, ...] = ()
+
+    def total(self, version: str) -> Served:
+        """A version on all days."""
+        return self._served(version, self.days.loc[[version]].sum())
+
+    def by_day(self) -> list[tuple[date, Served]]:
+        """Each version on each day on which it scored, the oldest day first."""
+        frame = self.days.reset_index().sort_values(["day", "version"])
+        return [(row["day"], self._served(str(row["version"]), row)) for _, row in frame.iterrows()]
+
+    def _served(self, version: str, counts: pd.Series) -> Served:
+        known = {name: int(counts[name]) for name in COUNTS}
+        return served(version, known, version in self.challengers)
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions in the order of their numbers."""
+        return sorted(self.days.index.unique("version"), key=lambda text: (len(text), text))
+
+
+def assume_ordinary(frame: pd.DataFrame, after: int, now: datetime) -> pd.DataFrame:
+    """Give the label 0 to rows without a label that were scored more than `after` days ago."""
+    old = frame["label"].isna() & (frame["time"] < now - timedelta(days=after))
+    return frame.assign(label=frame["label"].mask(old, 0.0))
+
+
+def count(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count rows by version and day.
+
+    Args:
+        rows: with `version`, `day`, `decision` (1 is flagged, none: the version has no threshold)
+            and `label` (1 is fraud, NaN: there is none).
+
+    Returns:
+        See `Counted.days`. Rows without a decision count in `rows` only.
+
+    """
+    known = rows["label"].notna() & rows["decision"].notna()
+    fraud = known & (rows["label"] == 1)
+    flagged = known & (rows["decision"] == 1)
+    columns = {
+        "version": rows["version"],
+        "day": rows["day"],
+        "rows": np.ones(len(rows), dtype=int),
+        "labelled": known.astype(int),
+        "flagged": flagged.astype(int),
+        "frauds": fraud.astype(int),
+        "caught": (fraud & flagged).astype(int),
+    }
+    return pd.DataFrame(columns).groupby(["version", "day"]).sum()
+
+
+def served(version: str, counts: dict[str, int], challenger: bool = False) -> Served:
+    """The shares of these counts, each with its 95 % interval; None where it has no rows."""
+
+    def share(hits: int, total: int) -> Interval | None:
+        return Interval(*map(float, wilson(hits, total))) if total else None
+
+    precision = share(counts["caught"], counts["flagged"])
+    recall = share(counts["caught"], counts["frauds"])
+    return Served(version, challenger, precision=precision, recall=recall, **counts)
+
+
+def differences(shadow: pd.DataFrame) -> list[Difference]:
+    """Compare each challenger with each version that was live while it scored the same rows.
+
+    Args:
+        shadow: with `version`, `live_version`, and the scores and decisions of both.
+
+    """
+    found = []
+    for (version, against), part in shadow.groupby(["version", "live_version"]):
+        apart = (part["score"] - part["live_score"]).abs().dropna()
+        both = part["decision"].notna() & part["live_decision"].notna()
+        changed = both & (part["decision"] != part["live_decision"])
+        found.append(
+            Difference(
+                version=str(version), against=str(against), rows=len(part),
+                changed=int(changed.sum()),
+                newly_flagged=int((changed & (part["decision"] == 1)).sum()),
+                mean=float(apart.mean()) if len(apart) else None,
+                largest=float(apart.max()) if len(apart) else None,
+            )
+        )  # fmt: skip
+    return found
+
+
+def notes(counted: Counted, unknown: int, unreadable: int) -> tuple[str, ...]:
+    """What limits the numbers, a sentence each."""
+    found = []
+    if unknown:
+        found.append(f"{unknown:,} labels are of rows that the log of these days does not have.")
+    if unreadable:
+        found.append(f"{unreadable:,} objects of the log could not be read.")
+    for version in counted.versions:
+        its = counted.total(version)
+        if 0 < its.labelled == its.frauds:
+            found.append(
+                f"All {its.labelled:,} labels of version {version} are 1, so its precision says "
+                "nothing: send labels of 0 too, or use --assume-ordinary-after."
+            )
+    return tuple(found)
