@@ -72,13 +72,26 @@ class Machine:
         return (self.secrets / name).read_text().strip()
 
     def ask(
-        self, path: str, *, user: str = "", password: str = "", method: str = "GET", url: str = "", body: Any = None
+        self,
+        path: str,
+        *,
+        user: str = "",
+        password: str = "",
+        method: str = "GET",
+        url: str = "",
+        body: Any = None,
+        encoding: str = "",
     ) -> Answer:
-        """Send a request, with `body` as JSON, to NGINX or to `url`; return the response."""
+        """Send a request, with `body` as JSON, to NGINX or to `url`; return the response.
+
+        encoding: what the client accepts, as the header Accept-Encoding.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             (url or self.url) + path, data, {"Content-Type": "application/json"}, method=method
         )
+        if encoding:
+            request.add_header("Accept-Encoding", encoding)
         if user:
             request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
         trust = ssl.create_default_context(cafile=str(self.secrets / "ca.crt"))

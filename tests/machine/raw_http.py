@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,9 +34,14 @@ class Reply:
     body: bytes
 
 
-def connect(machine: Machine, port: int = 443) -> ssl.SSLSocket:
-    """Connect to a port with TLS. The certificate is checked as usual: these tests do not attack it."""
+def connect(machine: Machine, port: int = 443, protocols: Sequence[str] = ()) -> ssl.SSLSocket:
+    """Connect to a port with TLS. The certificate is checked as usual: these tests do not attack it.
+
+    protocols: what the client offers by ALPN.
+    """
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
+    if protocols:
+        trust.set_alpn_protocols(list(protocols))
     return trust.wrap_socket(socket.create_connection((machine.address, port), timeout=10), server_hostname="localhost")
 
 

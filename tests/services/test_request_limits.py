@@ -48,7 +48,9 @@ def test_what_is_no_compressed_body_is_an_error(body: bytes, encoding: bytes) ->
         decompress(body, encoding, 100)
 
 
-def ask(limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = "/v1/traces") -> tuple[int, bytes]:
+def ask(
+    limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = "/v1/traces", method: str = "POST"
+) -> tuple[int, bytes]:
     """Send a request; return the status and the body of the answer."""
     given: list[Message] = [
         {"type": "http.request", "body": body[:10], "more_body": True},
@@ -62,7 +64,8 @@ def ask(limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(limits({"type": "http", "path": path, "headers": list(headers)}, receive, send))
+    scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
+    asyncio.run(limits(scope, receive, send))
     return sent[0]["status"], sent[1]["body"]
 
 
@@ -101,6 +104,15 @@ def test_a_broken_body_is_the_clients_fault() -> None:
     assert ask(Limits(echo, MAX_REQUEST), b"no gzip at all", (b"content-encoding", b"gzip"))[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "length", "status"),
+    [("GET", 20_000, 413), ("HEAD", 20_000, 413), ("GET", 9_000, 200), ("POST", 20_000, 200)],
+)
+def test_a_get_request_has_no_long_body(method: str, length: int, status: int) -> None:
+    header = (b"content-length", str(length).encode())
+    assert ask(Limits(echo, MAX_REQUEST), bytes(length), header, path="/graphql", method=method)[0] == status
+
+
 def test_a_lack_of_memory_is_answered_and_the_worker_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[bool] = []
     monkeypatch.setattr("trackbox_mlflow.asgi.limits.stop_worker", lambda: left.append(True))
@@ -132,7 +144,7 @@ def test_large_requests_are_answered_one_at_a_time_and_a_slow_reader_holds_up_no
         async def nothing(*_: object) -> Any:
             return {}
 
-        scope = {"type": "http", "path": "/", "headers": []}
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
         await asyncio.gather(*(limits(dict(scope), nothing, nothing) for _ in range(10)))
         return loop.time() - began
 

@@ -41,12 +41,15 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(machine: Machine, att
 
 
 @pytest.mark.parametrize("names", [40])
-def test_a_source_that_tries_many_names_is_slowed_down(machine: Machine, attacks: Counter[str], names: int) -> None:
+@pytest.mark.parametrize("path", ["/", "/serving/fraud/invocations"])
+def test_a_source_that_tries_many_names_is_slowed_down(
+    machine: Machine, attacks: Counter[str], names: int, path: str
+) -> None:
     time.sleep(3)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     began = time.monotonic()
     with ThreadPoolExecutor(names) as pool:
-        guesses = [pool.submit(machine.ask, "/", user=f"name{number}", password="x") for number in range(names)]
+        guesses = [pool.submit(machine.ask, path, user=f"name{number}", password="x") for number in range(names)]
         attacks["network"] += names
         # Requests with the right password from the same address are not slowed down.
         for _ in range(5):

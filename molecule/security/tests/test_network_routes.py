@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from machine import Machine
 from raw_http import attack, exchange, is_refusal, request
+from spellings import METHODS, MLFLOW, spellings
 from testinfra.host import Host
 
 ROUTES = Path(__file__).parents[3] / "tests/machine/list_routes.py"
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "BREW"]
-MLFLOW = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 # MinIO's binary contains the list of the console's routes.
 CONSOLE = """
@@ -48,32 +47,6 @@ def test_no_route_answers_without_a_password(machine: Machine, attacks: Counter[
 def test_no_method_answers_without_a_password(machine: Machine, attacks: Counter[str], method: str) -> None:
     paths = [MLFLOW, "/", "/minio/", "/graphql", "/static-files/index.html", "/-/mlflow", "/-/viewer"]
     assert attack(machine, attacks, [request(machine, method, path) for path in paths]) == []
-
-
-def spellings(path: str) -> list[str]:
-    """Return variants of a path that a server might normalize to it."""
-    first, rest = path[1:].split("/", 1)
-    joined = [f"/{first}{between}{rest}" for between in ("//", "/./", "/x/../", "%2f", "%2F", "/%2e/", "/x/%2e%2e/")]
-    joined += [
-        f"/{first}{between}{rest}" for between in ("\\", "%5c", "/..;/", ";/", "/;x/", "%252f", "%c0%af", "%00/")
-    ]
-    prefixed = [
-        f"{before}{path}"
-        for before in ("/", "//", "/healthz/..", "/healthz%2f..", "/healthz/%2e%2e", "/healthz;", "/healthz/..;")
-    ]
-    prefixed += [
-        f"{before}{path}" for before in ("/-/..", "/-/mlflow/..", "/.", "/%2e", "/minio/..", "/static-files/..")
-    ]
-    absolute = [f"https://localhost{path}", f"http://127.0.0.1:5000{path}", f"https://user@localhost{path}"]
-    other = [path.upper(), path.title(), path + "/", path + "%20", path + "#", path + "?", path + ";", path + "%0a"]
-    other += [
-        path + ".html",
-        path + "/../healthz/..",
-        path.replace("a", "%61", 1),
-        "/healthz?" + path,
-        "/healthz#" + path,
-    ]
-    return [*joined, *prefixed, *absolute, *other, path + "x" * 7000, path + "/" * 3000]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +51,30 @@ def mlflow_memory_limited(its: Facts) -> Iterator[str]:
         [limit] = [line.split()[3] for line in lines if line.startswith("Max data size ")]
         if limit != str(its["memory"]):
             yield f"process {process} may take {limit} bytes"
+
+
+def unpacked(path: Path) -> bytes:
+    """Return the content of a file, decompressed if its suffix says so."""
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    found: bytes = importlib.import_module("brotli").decompress(path.read_bytes())
+    return found
+
+
+@promise("mlflow")
+def mlflow_static_files(its: Facts) -> Iterator[str]:
+    """NGINX's copy of the UI's files, in each compressed form, is what MLflow's package brought."""
+    [build] = Path(its["environments"][0]["path"]).glob("lib/python3*/site-packages/mlflow/server/js/build")
+    copy = Path(its["static_files"])
+    forms = {path: [path.with_name(path.name + suffix) for suffix in its["forms"]] for path in copy.rglob("*")}
+    known = {path for each in forms.values() for path in each}
+    found = {path for path in forms if path.is_file()}
+    wanted = {copy / path.relative_to(build): path for path in build.rglob("*") if path.is_file()}
+    yield from (f"{path} is missing" for path in sorted(wanted.keys() - found))
+    yield from (f"{path} belongs to no file of MLflow's" for path in sorted(found - wanted.keys() - known))
+    for path in sorted(found & wanted.keys()):
+        if not path.samefile(wanted[path]) and path.read_bytes() != wanted[path].read_bytes():
+            yield f"{path} is another"
+        yield from (
+            f"{form} is another" for form in forms[path] if form in found and unpacked(form) != path.read_bytes()
+        )

@@ -3,6 +3,8 @@
 - OpenTelemetry's clients may send traces compressed. MLflow decompresses without a limit: 300 kB can become 300 MB.
 - A large search takes 150 times its size in memory, and a core for seconds: the worker for large requests answers one
   at a time.
+- MLflow reads the body of a GET request, too. By HTTP/2 such a body may come without a length, so that NGINX cannot
+  send it to the worker for large requests.
 - A worker that has reached its limit of memory (LimitDATA in its unit) answers 503, and is replaced.
 """
 
@@ -25,6 +27,9 @@ OUT_OF_MEMORY = (
     "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
 )
 UNLIMITED = 1_000_000
+# Bytes. MLflow's clients send parameters of a GET request in the address.
+LONGEST_GET = 10_000
+LONG_GET = "The body of this GET request is too large: send its parameters in the address."
 
 
 class TooLargeError(Exception):
@@ -42,6 +47,9 @@ class Limits:
         """Serve one request, or the server's start and end."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
+            return
+        if is_long_get(scope):
+            await send_error(send, 413, LONG_GET)
             return
         await self.slots.acquire()
         started = False
@@ -88,6 +96,12 @@ class Limits:
             return next(given, None) or await receive()
 
         return {**scope, "headers": [*left, (b"content-length", str(len(body)).encode())]}, received
+
+
+def is_long_get(scope: Mapping[str, Any]) -> bool:
+    """Return whether a GET or HEAD request has a long body; NGINX, which has the whole body, says its length."""
+    lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
+    return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
 
 
 def compression(scope: Mapping[str, Any]) -> bytes:
