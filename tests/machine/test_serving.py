@@ -311,6 +311,29 @@ def test_labels_reach_the_bucket_and_viewers_send_none(machine: Machine, host: H
         time.sleep(1)
 
 
+def test_a_challenger_runs_in_the_background_where_no_client_reaches_it(
+    machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    version = machine.run_client("client_challenger.py", versions[0]).split()[-1]
+    unit, end = UNITS.format(version), time.monotonic() + 60
+    try:
+        while host.run(f"systemctl is-active {unit}").rc:
+            assert time.monotonic() < end
+            time.sleep(1)
+        process = host.check_output(f"systemctl show --value -p MainPID {unit}")
+        assert host.check_output(f"ps -o ni= {process}").strip() == "19"
+        assert host.check_output(f"systemctl show --value -p CPUWeight {unit}") == "1"
+        assert endpoint.ask(f"v2/models/fraud/versions/{version}").status == 404
+        assert endpoint.version() != version
+    finally:
+        body = {"name": "fraud", "alias": "challenger"}
+        login = {"user": "admin", "password": machine.secret("admin_password")}
+        machine.ask("/api/2.0/mlflow/registered-models/alias", method="DELETE", body=body, **login)
+    while host.run(f"systemctl is-active {unit}").rc == 0:
+        assert time.monotonic() < end
+        time.sleep(1)
+
+
 def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:
     columns, row = endpoint.body["dataframe_split"]["columns"], endpoint.body["dataframe_split"]["data"][0]
     many = {"dataframe_split": {"columns": columns, "data": [row] * 100_001}}

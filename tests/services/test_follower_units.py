@@ -67,6 +67,23 @@ def test_each_version_has_a_user_of_its_own_until_it_stops(state: Path, monkeypa
     assert (state / "told").read_text().splitlines().count("daemon-reload") == 1
 
 
+def test_a_challenger_has_the_lowest_priority_until_it_is_one_no_more(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version, about in (("2", {"challenger": True}), ("3", {"challenger": False}), ("4", ["challenger"])):
+        (state / "models/fraud" / version).mkdir(parents=True)
+        (state / "models/fraud" / version / "about.json").write_text(json.dumps(about))
+    assert apply(state, monkeypatch, "fraud/2", "fraud/3", "fraud/4", "fraud/5") == 0
+    users = {path.parent.name[-11]: path.read_text() for path in (state / "units").glob("*/user.conf")}
+    assert [line in users["2"].splitlines() for line in ("Nice=19", "CPUWeight=1", "IOWeight=1")] == [True] * 3
+    assert not any("Nice" in users[version] for version in "345")
+    # The follower stops it first, and starts it again for clients.
+    (state / "models/fraud/2/about.json").write_text("{}")
+    assert apply(state, monkeypatch, "fraud/3") == 0
+    assert apply(state, monkeypatch, "fraud/2", "fraud/3") == 0
+    assert "Nice" not in (state / "units/trackbox-serving@fraud-2.service.d/user.conf").read_text()
+
+
 @pytest.mark.parametrize(
     "name",
     [

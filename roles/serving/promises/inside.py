@@ -65,6 +65,9 @@ def serving_links_lead_to_live_versions(its: Facts) -> Iterator[str]:
             found = str(path.readlink()) if path.is_symlink() else None
             if found != wanted:
                 yield f"{path} leads to {found or 'nothing'}, not to {wanted or 'nothing'}"
+        reachable = {f"{model[key]['version']}.sock" for key in ("live", "previous") if model[key]}
+        others = {path.name for path in (folder / "by-number").glob("*")} - reachable
+        yield from (f"{folder}/by-number/{name} leads to a version that is not served" for name in sorted(others))
 
 
 @promise("serving")

@@ -27,6 +27,7 @@ SYSTEMCTL = ("systemctl", "--no-ask-password")
 # Live, previous, a candidate, and versions that drain.
 MOST = 8
 MOST_BYTES = 1 << 20
+BACKGROUND = "Nice=19\nCPUWeight=1\nIOWeight=1\nOOMScoreAdjust=900\n"
 
 
 def read(path: Path) -> list[str]:
@@ -70,10 +71,24 @@ def running() -> set[str]:
     return {name.partition("@")[2].rpartition(".")[0] for name in names}
 
 
-def give_user(unit: Unit) -> bool:
-    """Give a version's unit a dynamic user of its own; return whether systemd has to read that."""
+def in_background(state: Path, unit: Unit) -> bool:
+    """Return whether a version is a challenger, which answers no client."""
+    try:
+        about = json.loads(read_regular(state / "models" / str(unit) / "about.json", MOST_BYTES))
+        return isinstance(about, dict) and about.get("challenger") is True
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def give_user(unit: Unit, background: bool) -> bool:
+    """Give a version's unit a dynamic user of its own; return whether systemd has to read that.
+
+    background: let every other unit go first.
+    """
     path = UNITS / f"{TEMPLATE}@{unit.instance}.service.d" / "user.conf"
     text = f"[Service]\nUser=served-{hashlib.sha256(str(unit).encode()).hexdigest()[:16]}\n"
+    if background:
+        text += BACKGROUND
     if path.exists() and path.read_text() == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +106,7 @@ def apply(state: Path, units: Sequence[Unit]) -> None:
     sockets = [f"{TEMPLATE}@{name}.socket" for name in sorted(wanted)]
     services = [f"{TEMPLATE}@{name}.service" for name in sorted(wanted)]
     others = sorted(running() - wanted)
-    given = [give_user(unit) for unit in units]
+    given = [give_user(unit, in_background(state, unit)) for unit in units]
     if any(given):
         systemctl("daemon-reload")
     if sockets:

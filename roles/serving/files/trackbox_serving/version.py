@@ -24,6 +24,7 @@ class About:
         promoted_by: who set the alias, as far as the registry knows.
         threshold: rows with at least this score are flagged; None: the version has none.
         allow_code: whether Python code that was logged with the model may run.
+        challenger: whether it scores logged rows in the background, and answers no client.
 
     """
 
@@ -35,6 +36,7 @@ class About:
     promoted_by: str = ""
     threshold: float | None = None
     allow_code: bool = False
+    challenger: bool = False
 
 
 @dataclass(frozen=True)

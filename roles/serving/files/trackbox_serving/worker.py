@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 # Before the libraries are imported. Threads of OpenMP do not survive a fork, and the processes share the cores.
@@ -81,6 +82,9 @@ def load_service(name: str, version: str) -> Any:
     settings = reading.load()
     place = Version(settings, name, version)
     about = place.read_about()
+    if about.challenger:
+        # The follower keeps its scores.
+        settings = replace(settings, log="off", processes=1)
     if settings.log != "off":
         prepare(place.log)
     service = Service(settings, about, load(place.model, about.allow_code))

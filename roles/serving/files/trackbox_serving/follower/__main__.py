@@ -39,7 +39,7 @@ class Follower:
             del self.status.models[name]
         self.wanted, registry = Wanted(shared), Registry(settings)
         self.models = [ModelFollower(settings, model, self.status, self.wanted, registry) for model in shared.models]
-        self.delivery = Delivery(settings, self.status)
+        self.delivery = Delivery(settings, self.status, [model.shadow.offer for model in self.models])
         self.stop = threading.Event()
 
     def run(self) -> None:

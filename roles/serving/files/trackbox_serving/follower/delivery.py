@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from trackbox_serving.follower import replay
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
-from trackbox_serving.log.column_names import LABELS
+from trackbox_serving.log.column_names import BESIDE
 
 # Bytes of a log file. A worker writes them, and runs somebody else's model.
 MOST_BYTES = 1 << 30
@@ -38,12 +38,13 @@ class Closed:
     @property
     def key(self) -> str:
         """Where it goes in the bucket: the same for a file that is sent twice, after a crash or an outage."""
-        name = self.path.name.removeprefix(LABELS)
+        kind, _, name = self.path.name.partition("-")
+        # Folders of their own below: `NAME/*/*.parquet` is the log alone.
+        below = f"{kind}/" if kind in BESIDE else ""
+        name = name if below else self.path.name
         day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")
         if found := DATE.match(name):
             day = "-".join(found.groups())
-        # A folder of their own below: `NAME/*/*.parquet` is the log alone.
-        below = "labels/" if self.path.name.startswith(LABELS) else ""
         return f"{self.folder}/{below}date={day}/version-{self.version}-{name}"
 
 
@@ -95,10 +96,15 @@ class Store:
 
 
 class Delivery:
-    """Sends what is closed, keeps the last rows for replays, and drops the oldest beyond the bound."""
+    """Sends what is closed, keeps the last rows for replays, and drops the oldest beyond the bound.
 
-    def __init__(self, settings: Settings, status: Status) -> None:
-        self.settings, self.status = settings, status
+    listeners: get each sample of the log.
+    """
+
+    def __init__(
+        self, settings: Settings, status: Status, listeners: Sequence[Callable[[replay.Sample], None]] = ()
+    ) -> None:
+        self.settings, self.status, self.listeners = settings, status, listeners
         self.store = Store(settings)
 
     def round(self) -> None:
@@ -126,10 +132,12 @@ class Delivery:
         self.count(problem, delivered, dropped)
 
     def remember(self) -> None:
-        """Keep the rows that workers wrote for replays. A full disk costs these rows, and no more."""
+        """Keep the rows that workers wrote for replays, and hand them to challengers. A full disk costs no more."""
         for sample in replay.take(self.settings.shared.state):
             with contextlib.suppress(OSError):
                 replay.remember(self.settings.shared, sample)
+            for listener in self.listeners:
+                listener(sample)
 
     def count(self, problem: str, delivered: int, dropped: int) -> None:
         """Drop the oldest files beyond the bound, and write down how the delivery stands."""

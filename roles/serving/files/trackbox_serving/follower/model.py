@@ -19,6 +19,7 @@ from trackbox_serving.follower import download, guard, prove, replay
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.registry import Registry
 from trackbox_serving.follower.settings import Settings
+from trackbox_serving.follower.shadow import Shadow
 from trackbox_serving.follower.status import ModelStatus, Refusal, Served, Status, now
 from trackbox_serving.follower.units import Links, Wanted
 from trackbox_serving.follower.unix import ask
@@ -56,6 +57,7 @@ class ModelFollower:
         self.retiring: dict[str, float] = {}
         self.stop = threading.Event()
         self.errors, self.asked = 0, 0.0
+        self.shadow = Shadow(self)
 
     def run(self) -> None:
         """Follow the alias until `stop` is set."""
@@ -81,7 +83,12 @@ class ModelFollower:
 
     @property
     def kept(self) -> set[str]:
-        """The versions whose units run: the live one, the previous one, and those that drain."""
+        """The versions whose units run: those that clients may reach, and the challenger."""
+        return self.reachable | self.shadow.versions
+
+    @property
+    def reachable(self) -> set[str]:
+        """The live version, the previous one, and those that drain."""
         return {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
 
     def version(self, number: str) -> Version:
@@ -145,6 +152,7 @@ class ModelFollower:
         """Ask for the alias, and act where it names another version."""
         try:
             self.follow()
+            self.shadow.step()
             self.errors = 0
         except Unavailable as error:
             self.errors += 1
@@ -178,6 +186,7 @@ class ModelFollower:
         elif self.is_refused(number):
             self.note(problem="", candidate="")
         else:
+            self.shadow.release(number)
             self.take(number)
 
     def missing(self) -> str:
@@ -198,18 +207,21 @@ class ModelFollower:
         except Refused as refusal:
             self.refuse(number, str(refusal))
 
-    def prepare(self, number: str) -> Served:
-        """Bring a version to the disk and check it; return it as it will be served."""
+    def prepare(self, number: str, role: str = "candidate") -> Served:
+        """Bring a version to the disk and check it; return it as it will be served.
+
+        role: what the version is for, `candidate` or `challenger`: the field of the status that says how it stands.
+        """
         version = self.version(number)
         if not download.damage(version):
             about = version.read_about()
             guard.check(version.model, self.given.allow_code)
         else:
-            self.note(candidate=f"Version {number} is downloaded.")
+            self.note(**{role: f"Version {number} is downloaded."})
             found = self.registry.describe(self.given.name, number)
             part = download.fetch(self.registry, version, self.settings.max_model_mb)
             try:
-                self.note(candidate=f"Version {number} is checked.")
+                self.note(**{role: f"Version {number} is checked."})
                 guard.check(part / "model", self.given.allow_code)
                 about = About(
                     found.name, number, found.run_id, self.given.alias, now(), found.promoted_by,
@@ -218,9 +230,9 @@ class ModelFollower:
                 download.keep(part, version, about)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-        if about.allow_code != self.given.allow_code:
-            about = replace(about, allow_code=self.given.allow_code)
-            version.write_about(about)
+        wanted = replace(about, allow_code=self.given.allow_code, challenger=role == "challenger")
+        if about != wanted:
+            version.write_about(wanted)
         return Served(number, about.run_id, "", about.promoted_by, about.threshold)
 
     @contextlib.contextmanager

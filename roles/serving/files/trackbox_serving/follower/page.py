@@ -126,6 +126,8 @@ def section(settings: Settings, model: ModelStatus, traffic: Traffic, folder: Pa
         )
     if model.comparison:
         lines.append(f"<p>{text(model.comparison)}</p>")
+    if model.challenger:
+        lines.append(f"<p>{text(model.challenger)}</p>")
     if model.live and folder:
         lines.append(f"<pre>{text(command(settings, model.name, example(folder)))}</pre>")
         name = text(quote(model.name, safe=""))

@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,6 +42,11 @@ class Sample:
     columns: list[str]
     data: list[list[Any]]
     facts: dict[str, list[Any]]
+
+    def part(self, first: int, end: int | None) -> Sample:
+        """Return some of the rows."""
+        facts = {name: values[first:end] for name, values in self.facts.items()}
+        return replace(self, data=self.data[first:end], facts=facts)
 
 
 def take(state: Path) -> Iterator[Sample]:

@@ -28,6 +28,7 @@ class Settings:
         load_seconds: for a version to load and to answer.
         drain_seconds: after which a version stops that is neither live nor previous.
         max_model_mb: of a version on the disk.
+        challenger: the alias of versions that score logged rows in the background; empty: none does.
         log_disk_mb: of logs that wait for the store; beyond it the oldest are dropped.
 
     """
@@ -46,6 +47,7 @@ class Settings:
     load_seconds: float = 120
     drain_seconds: float = 30
     max_model_mb: int = 2048
+    challenger: str = ""
     log_disk_mb: int = 1024
 
 

@@ -48,6 +48,7 @@ class ModelStatus:
     """One model. wanted: the version of the alias. candidate: what a new version is going through.
 
     problem: why the follower does not get on; empty where it does. comparison: of the last candidate, with logged rows.
+    challenger: how the version stands that scores logged rows in the background; empty: there is none.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ModelStatus:
     candidate: str = ""
     refused: Refusal | None = None
     comparison: str = ""
+    challenger: str = ""
     problem: str = ""
 
     @classmethod

@@ -7,8 +7,9 @@ FIRST = ("request_id", "row", "time", "user", "version", "latency_ms")
 LAST = ("score", "decision")
 OURS = frozenset(FIRST + LAST)
 PREFIX = "feature."
-# How the name of a file of labels begins.
-LABELS = "labels-"
+# How the names of files begin that are no log of requests: labels, and what challengers say of logged rows.
+LABELS, SHADOW = "labels-", "shadow-"
+BESIDE = ("labels", "shadow")
 # How the name of a file ends that has rows for the follower, as JSON.
 SAMPLE = ".sample.json"
 

@@ -1,0 +1,240 @@
+"""The challenger of a model: the version of another alias, which scores logged rows and answers no client.
+
+Its unit is confined like each version's, has one process and the lowest priority, and no link of NGINX leads to it. The
+rows come from the log, with what the live version said of them; what both say goes to the bucket, where `fraud
+evaluate` makes a run of it. The follower may write no run.
+
+All happens in the thread of the model's follower, a part at each step, so that a moved alias does not wait long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trackbox_serving.follower import guard, prove, replay
+from trackbox_serving.follower.errors import Refused, Unavailable, sentence
+from trackbox_serving.follower.status import Served
+from trackbox_serving.log.column_names import SHADOW
+
+if TYPE_CHECKING:
+    from trackbox_serving.follower.model import ModelFollower
+
+# Rows of one step, seconds for them, and failures in a row after which the challenger is refused.
+CHUNK, SECONDS, FAILURES = 500, 10.0, 5
+# Samples of the log that may wait; the oldest are dropped.
+MOST_SAMPLES = 20
+# Seconds after which the scores are written to a file, and rows in it.
+CLOSE_SECONDS, CLOSE_ROWS = 60.0, 10_000
+# Seconds that the challenger's unit has to end before it is started as a candidate.
+ENDS = 30.0
+# The tag of a version that was refused as a challenger, and the file that systemd leaves when a unit has ended.
+TAG, ENDED = "serving.challenger", "ended"
+COLUMNS = ("request_id", "row", "time", "version", "score", "decision", "live_version", "live_score", "live_decision")
+
+
+@dataclass
+class Running:
+    """A challenger whose unit runs.
+
+    Attributes:
+        served: the version.
+        kinds: types of its columns.
+        until: when it must have answered, by time.monotonic; None: it has.
+        failures: in a row.
+        rows, changed: that it scored, and decisions that differ from the live version's.
+        scores: rows with the columns COLUMNS, for the next file.
+        since: when the first of them came, by time.monotonic.
+
+    """
+
+    served: Served
+    kinds: dict[str, str]
+    until: float | None
+    failures: int = 0
+    rows: int = 0
+    changed: int = 0
+    scores: list[tuple[Any, ...]] = field(default_factory=list)
+    since: float = 0.0
+
+
+class Shadow:
+    """Lets the challenger of one model score. model: its follower."""
+
+    def __init__(self, model: ModelFollower) -> None:
+        self.model, self.alias = model, model.settings.challenger
+        self.running: Running | None = None
+        # The version that was refused, and under which settings.
+        self.refused = ("", "")
+        self.samples: deque[replay.Sample] = deque(maxlen=MOST_SAMPLES)
+
+    @property
+    def versions(self) -> set[str]:
+        """The version whose unit runs; none or one."""
+        return {self.running.served.version} if self.running else set()
+
+    def offer(self, sample: replay.Sample) -> None:
+        """Let the challenger score logged rows later. Any thread may call it."""
+        versions = self.versions
+        if versions and sample.version not in versions and sample.folder == self.model.links.folder.name:
+            self.samples.append(sample)
+
+    def say(self, text: str) -> None:
+        """Let the overview say how the challenger stands."""
+        self.model.note(challenger=text)
+
+    def step(self) -> None:
+        """Ask for the alias, and do a part of what is to do."""
+        if not self.alias:
+            return
+        number = self.model.registry.version_of(self.model.given.name, self.alias)
+        if number is None or number in self.model.reachable:
+            self.end()
+            self.say(f"Version {number}, the {self.alias}, is served itself." if number else "")
+            return
+        if self.versions != {number}:
+            self.end()
+        try:
+            if self.running is None:
+                if self.refused != (number, self.model.judge()):
+                    self.begin(number)
+            elif self.running.until is not None:
+                self.look(self.running, self.running.until)
+            else:
+                self.score(self.running)
+        except Refused as refusal:
+            self.refuse(number, str(refusal))
+        except Unavailable as error:
+            # It must not keep the follower from the alias of the live version.
+            self.say(f"Version {number}, the {self.alias}, does not start: {error}")
+
+    def begin(self, number: str) -> None:
+        """Bring a version to the disk, check it, and ask for its unit."""
+        model = self.model
+        served = model.prepare(number, "challenger")
+        model.forget_ends(number)
+        kinds = guard.column_types(model.version(number).model)
+        self.running = Running(served, kinds, time.monotonic() + model.settings.load_seconds)
+        self.samples.clear()
+        model.ask_for_units()
+        self.say(f"Version {number}, the {self.alias}, is starting.")
+
+    def look(self, running: Running, until: float) -> None:
+        """Look whether the version answers by now. Refused: it ended, or takes too long."""
+        model, number = self.model, running.served.version
+        if reason := model.failure(number):
+            raise Refused(f"The version does not load: {reason}")
+        if model.answers(number):
+            running.until = None
+            self.report(running)
+        elif time.monotonic() > until:
+            raise Refused(f"The version did not answer within {model.settings.load_seconds:.0f} s.")
+
+    def score(self, running: Running) -> None:
+        """Let the version score some rows. Refused: it failed several times in a row."""
+        if self.samples:
+            sample = self.samples.popleft()
+            if len(sample.data) > CHUNK:
+                self.samples.appendleft(sample.part(CHUNK, None))
+            try:
+                self.keep(running, sample.part(0, CHUNK))
+                running.failures = 0
+            except Refused as error:
+                running.failures += 1
+                if running.failures >= FAILURES:
+                    raise Refused(f"The version fails on rows that version {sample.version} scores. {error}") from error
+            self.report(running)
+        if running.scores and (len(running.scores) >= CLOSE_ROWS or time.monotonic() > running.since + CLOSE_SECONDS):
+            self.write(running)
+
+    def keep(self, running: Running, sample: replay.Sample) -> None:
+        """Score rows, and keep what both versions say. Refused: the version does not score them as it should."""
+        its, facts = running.served, sample.facts
+        body = {"dataframe_split": replay.split(sample.columns, sample.data, running.kinds)}
+        found = prove.score(self.model.links.socket(its.version), its.version, body, SECONDS)
+        prove.check(found, len(sample.data))
+        scores = [number(prove.numbers(row)[-1]) for row in found]
+        limit = its.threshold
+        decisions = [None if score is None or limit is None else int(score >= limit) for score in scores]
+        running.changed += sum(
+            None not in pair and pair[0] != pair[1] for pair in zip(decisions, facts["decision"], strict=True)
+        )
+        running.rows += len(scores)
+        running.since = running.since if running.scores else time.monotonic()
+        known = (facts["request_id"], facts["row"], facts["time"])
+        live = (facts["score"], facts["decision"])
+        running.scores += [
+            (*before, its.version, score, decision, sample.version, *after)
+            for before, score, decision, after in zip(
+                zip(*known, strict=True), scores, decisions, zip(*live, strict=True), strict=True
+            )
+        ]
+
+    def report(self, running: Running) -> None:
+        """Say how many decisions change."""
+        text = f"Version {running.served.version}, the {self.alias}, has scored {running.rows:,} logged rows"
+        self.say(f"{text}: {running.changed:,} decisions change." if running.rows else f"{text}.")
+
+    def write(self, running: Running) -> None:
+        """Write the scores to a file, which is delivered like a log. Rows of a worker that are none are left out."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        texts, numbers, whole = pa.string(), pa.float64(), pa.int8()
+        kinds = (texts, pa.int32(), pa.int64(), texts, numbers, whole, texts, numbers, whole)
+        rows, running.scores = running.scores, []
+        folder = self.model.version(running.served.version).log
+        name = f"{SHADOW}{time.strftime('%Y%m%d%H', time.gmtime())}-{time.time_ns() // 1000}.parquet"
+        part = folder / f".open-{name}"
+        try:
+            arrays = [pa.array(values, kind) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
+            table = pa.Table.from_arrays(arrays, COLUMNS)
+            at = COLUMNS.index("time")
+            table = table.set_column(at, "time", table.column(at).cast(pa.timestamp("us", tz="UTC")))
+            pq.write_table(table, part, compression="zstd")
+            part.rename(folder / name)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            print(
+                f"the rows that version {running.served.version} scored cannot be kept: {sentence(error)}", flush=True
+            )
+        finally:
+            part.unlink(missing_ok=True)
+
+    def refuse(self, number: str, reason: str) -> None:
+        """End a challenger, and say why."""
+        self.end()
+        self.refused = (number, self.model.judge())
+        self.say(f"Version {number}, the {self.alias}, was refused: {sentence(reason)}")
+        with contextlib.suppress(Unavailable):
+            self.model.registry.tag(self.model.given.name, number, TAG, f"refused: {sentence(reason)}")
+
+    def end(self) -> None:
+        """Write what is left, and let the unit stop."""
+        if self.running:
+            running = self.running
+            if running.scores:
+                with contextlib.suppress(OSError):
+                    self.write(running)
+            self.running = None
+            self.model.ask_for_units()
+
+    def release(self, number: str) -> None:
+        """End the challenger if it is this version, and wait until its unit is gone: it starts anew for clients."""
+        if self.versions != {number}:
+            return
+        self.end()
+        end, log = time.monotonic() + ENDS, self.model.version(number).log
+        while self.model.links.socket(number).exists() and time.monotonic() < end:
+            self.model.stop.wait(0.1)
+        # systemd leaves a word after the last process.
+        end = min(end, time.monotonic() + 5)
+        while not (log / ENDED).exists() and time.monotonic() < end:
+            self.model.stop.wait(0.1)
+
+
+def number(value: Any) -> float | None:
+    """Return a score; None where it is no number."""
+    return float(value) if isinstance(value, int | float) else None
