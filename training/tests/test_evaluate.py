@@ -186,6 +186,14 @@ def test_a_challenger_is_compared_with_the_live_version(
     live, challenger = evaluate(capsys)["versions"]
     assert (live["precision"], live["recall"]["value"]) == (None, 0)
     assert (challenger["precision"]["value"], challenger["recall"]["value"]) == (0.5, 1)
+    # A challenger that became live is measured by what it told clients.
+    write("", "2026-11-02", logged(5, 0, "3", EVENING + timedelta(days=1)))
+    found = evaluate(capsys)
+    assert [(one["rows"], one["challenger"]) for one in found["versions"]] == [
+        (100, False),
+        (5, False),
+    ]
+    assert found["differences"][0]["rows"] == 100
 
 
 def test_a_hundred_thousand_rows_take_seconds(write: Write, settings: Settings) -> None:
