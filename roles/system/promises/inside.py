@@ -1,4 +1,4 @@
-"""What keeps a machine in order."""
+"""The promises (checks of verify.yml) about the system: automatic updates, log sizes and the clock."""
 
 from __future__ import annotations
 
