@@ -1,4 +1,4 @@
-"""The front door's own machine."""
+"""The promises (checks of verify.yml) about NGINX on its machine: users, settings, workers, keys and logs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def nginx_settings_run(its: Facts) -> Iterator[str]:
     tick, up = os.sysconf("SC_CLK_TCK"), float(Path("/proc/uptime").read_text().split()[0])
     [_, *workers] = family(its["unit"])
     for worker in workers:
-        # Its start, in ticks after the boot, is the 20th field behind the program's name.
+        # The 20th field after the program's name is the worker's start, in ticks since the boot.
         ticks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[19])
         started = time.time() - (up - ticks / tick)
         for path in sorted(set(files)):

@@ -1,4 +1,4 @@
-"""Who passes the front door, and what it says."""
+"""The promises (checks of verify.yml) about access through NGINX: passwords, redirects and refused requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from network import ask, open_ports
 from promises import Facts, Off, promise
 
-# Each way of reaching something: pages, both APIs, the console, and spellings that a proxy might take for another path.
+# Paths that need a password: pages, both APIs, the console, and spellings that a proxy might read as another path.
 PATHS = [
     "/",
     "/health",

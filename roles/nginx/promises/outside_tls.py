@@ -1,4 +1,4 @@
-"""How the front door encrypts."""
+"""The promises (checks of verify.yml) about NGINX's TLS: versions, ciphers and certificates."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from promises import Facts, Off, promise
 
 OLD = {ssl.TLSVersion.TLSv1: "TLS 1.0", ssl.TLSVersion.TLSv1_1: "TLS 1.1"}
 NEW = {ssl.TLSVersion.TLSv1_2: "TLS 1.2", ssl.TLSVersion.TLSv1_3: "TLS 1.3"}
-# Without forward secrecy, without authenticated encryption, or broken.
+# Ciphers without forward secrecy, without authenticated encryption, or broken ones.
 WEAK = "kRSA:SHA1:SHA256:SHA384:3DES:RC4:aNULL:eNULL:@SECLEVEL=0"
 
 
 def addresses(its: Facts) -> list[tuple[str, int]]:
-    """Return the two doors, host and port."""
+    """Return host and port of NGINX's two TLS servers: the main one and that of the S3 API."""
     if its["tls"] == "off":
         raise Off("nginx_tls is off")
     doors = [urlsplit(url) for url in (its["url"], its["s3_url"])]
@@ -27,7 +27,7 @@ def addresses(its: Facts) -> list[tuple[str, int]]:
 
 
 def shake(address: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket:
-    """Make a connection with a handshake, and close it."""
+    """Connect, do a TLS handshake, and close the connection."""
     with (
         socket.create_connection(address, timeout=SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=address[0]) as found,
@@ -36,7 +36,7 @@ def shake(address: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def blind(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLContext:
-    """Return a context that speaks one version, trusts anybody, and offers old ciphers too."""
+    """Return a TLS context for one version, which checks no certificate and offers old ciphers, too."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers(ciphers)
@@ -47,7 +47,7 @@ def blind(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLC
 
 
 def spoken(address: tuple[str, int], context: ssl.SSLContext) -> bool:
-    """Return whether the server comes to terms with the context."""
+    """Return whether the server accepts a TLS handshake with this context."""
     try:
         shake(address, context)
     except (ssl.SSLError, ConnectionResetError):
