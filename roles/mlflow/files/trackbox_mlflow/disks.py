@@ -15,12 +15,12 @@ class Disks:
         self.database, *self.upload = (Path(folder) for folder in settings["TRACKBOX_DISKS"].split())
 
     def refuse_upload(self, size: int) -> str:
-        """Return why an artifact of `size` bytes does not fit; empty if it does."""
-        # MinIO itself reports what is wrong with a missing folder.
+        """Return an error message if an artifact of `size` bytes does not fit; empty if it does."""
+        # Skip a missing folder, which MinIO itself reports.
         folders = [folder for folder in self.upload if folder.is_dir()]
         devices = [folder.stat().st_dev for folder in folders]
         for folder, device in zip(folders, devices, strict=True):
-            # Spool and artifact store hold a copy at the same time, perhaps on one disk.
+            # The spool and the artifact store hold a copy each at the same time. One disk may have to hold both.
             need, left = size * devices.count(device), free_bytes(folder) - self.reserved_bytes(folder)
             if left <= need:
                 needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""
@@ -32,7 +32,7 @@ class Disks:
         return ""
 
     def reserved_bytes(self, folder: Path) -> int:
-        """Return the bytes that uploads must leave free: `5%` of the disk, or a number of bytes."""
+        """Return the bytes that uploads must leave free. The setting is `5%` of the disk, or a number of bytes."""
         if not self.reserve.endswith("%"):
             return int(self.reserve)
         disk = os.statvfs(folder)

@@ -1,6 +1,6 @@
-"""Ends kept-alive connections at a stop without losing a request.
+"""Closes kept-alive connections when the server stops, without losing a request.
 
-uvicorn closes an idle connection at once, on which a request may be on its way. Here the next answer announces
+uvicorn closes an idle connection at once, although a request may be on its way. Here, the next response announces
 `Connection: close`, and a connection that stays idle is closed after GRACE.
 """
 
@@ -29,21 +29,21 @@ def drain_connections() -> Any:
             if self.cycle is None or self.cycle.response_complete:
                 self.loop.call_later(GRACE, super().shutdown)
             elif self.cycle.response_started:
-                # The headers that were sent promise that the connection stays: wait for the next request.
+                # The response's headers are sent, so the client keeps the connection: wait for its next request.
                 self.loop.call_later(GRACE, self.shutdown)
             else:
                 self.announce_close()
 
         def on_headers_complete(self) -> None:
-            """Begin a request. Its answer is the connection's last one while it drains."""
+            """Begin a request. While the connection drains, its response is the last one."""
             super().on_headers_complete()
             if self.draining and self.cycle is not None:
                 self.announce_close()
 
         def announce_close(self) -> None:
-            """Let the answer to the current request announce that the connection closes."""
+            """Let the response to the current request announce that the connection closes."""
             self.cycle.keep_alive = False
-            # A request with this header gets an answer with it: uvicorn reads it only there.
+            # uvicorn sends this header only if the request has it, so add it to the request.
             self.cycle.scope["headers"].append((b"connection", b"close"))
 
     return DrainingProtocol

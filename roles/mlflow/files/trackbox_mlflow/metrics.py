@@ -1,7 +1,7 @@
-"""Logged metrics are inserted by the row.
+"""Inserts logged metrics as rows, not as objects of SQLAlchemy's ORM.
 
-SQLAlchemy's ORM keeps account of each as an object, a third of a batch's time, and MLflow never uses these objects
-again. The rows are inserted in the same transaction, with the same errors.
+The ORM tracks each object, which takes a third of a batch's time, and MLflow never uses these objects again. The rows
+are inserted in the same transaction, and raise the same errors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trackbox_mlflow import patches
 
 
 def install() -> None:
-    """Let Session.add_all insert metrics by the row."""
+    """Let Session.add_all insert metrics as rows."""
     if not patches.BULK_METRICS.get():
         return
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric

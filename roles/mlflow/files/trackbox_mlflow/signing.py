@@ -1,4 +1,4 @@
-"""Signed addresses, at which NGINX fetches an artifact from the object store or puts it there: asgi/artifacts.py."""
+"""Presigned URLs, with which NGINX gets an artifact from the object store or puts it there: asgi/artifacts.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIFE = 300  # seconds; a request may wait while the object store restarts
 
 
 class Signer:
-    """Signs addresses with the S3 key of MLflow's server. endpoint: URL of the object store."""
+    """Makes presigned URLs with the S3 key of MLflow's server. endpoint: URL of the object store."""
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
@@ -33,7 +33,7 @@ class Signer:
         self.mime_type: Callable[[str], str] = patches.MIME_TYPE.get() or guess_type
 
     def address(self, method: str, bucket: str, key: str) -> str:
-        """Return path and query of an object's address. method: GET, HEAD or PUT."""
+        """Return path and query of an object's presigned URL. method: GET, HEAD or PUT."""
         parameters = {"Bucket": bucket, "Key": key}
         if method != "PUT":
             # The headers that MLflow would send.
@@ -43,7 +43,7 @@ class Signer:
 
 
 class ArtifactPaths:
-    """Signs the artifacts of `/api/2.0/mlflow-artifacts/artifacts/PATH`, without asking MLflow where they are.
+    """Makes presigned URLs for `/api/2.0/mlflow-artifacts/artifacts/PATH` without asking MLflow.
 
     destination: s3://BUCKET/FOLDER. check_path: MLflow's validate_path_is_safe.
     """
@@ -54,7 +54,7 @@ class ArtifactPaths:
         self.bucket, self.folder = place.netloc, place.path.strip("/")
 
     def address(self, method: str, path: str) -> str:
-        """Return path and query of the artifact's address; empty if MLflow itself must answer."""
+        """Return path and query of the artifact's presigned URL; empty if MLflow itself must answer."""
         try:
             path = self.check_path(path)
         except (MlflowException, ValueError):
@@ -65,7 +65,7 @@ class ArtifactPaths:
 
 
 class Download:
-    """A request of NGINX that can be answered by an address. address: empty until MLflow has found the artifact."""
+    """A request that NGINX can complete by a presigned URL. address: empty until MLflow has found the artifact."""
 
     current: ContextVar[Download | None] = ContextVar("current", default=None)
 
@@ -74,7 +74,7 @@ class Download:
 
 
 class FoundError(MlflowException):  # type: ignore[misc]
-    """Ends the handler of a route. asgi/artifacts.py replaces the answer by the artifact's address."""
+    """Ends the handler of a route. asgi/artifacts.py replaces its response by the artifact's presigned URL."""
 
     def get_http_status_code(self) -> int:
         """Return 200, so that MLflow logs no failure."""
@@ -82,9 +82,9 @@ class FoundError(MlflowException):  # type: ignore[misc]
 
 
 def signed_store(base: Any, trace_file: str) -> Any:
-    """Return a subclass of MLflow's S3 store that answers a download by the artifact's address, if NGINX asked.
+    """Return a subclass of MLflow's S3 store that answers a download by a presigned URL, if NGINX asked for it.
 
-    Its methods are those by which the handlers of MLflow 3.17 get a file that they send.
+    It overrides the methods by which the handlers of MLflow 3.17 get a file that they send.
     """
 
     class SignedStore(base):  # type: ignore[misc]
@@ -104,7 +104,7 @@ def signed_store(base: Any, trace_file: str) -> Any:
             return super().download_trace_attachment_to_file(path, dst_path)
 
         def redirect(self, path: str) -> None:
-            """End the request with the address of a file, if NGINX can fetch it."""
+            """End the request with the presigned URL of a file, if NGINX can fetch it."""
             download = Download.current.get()
             if download is None:
                 return

@@ -1,7 +1,7 @@
 """A prefork supervisor: keeps a number of workers, which are forks of this process, and stops them together.
 
-gunicorn (preload_app) takes as much memory, and gives every worker all sockets: bench/RESULTS.md. Here the
-workers listen at different sockets, and systemd owns these: see server.py.
+gunicorn (preload_app) takes as much memory, and gives every worker all sockets: bench/RESULTS.md. Here, the
+workers listen at different sockets, which systemd owns: see server.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-RESTART_DELAY = 1  # seconds, after a worker that failed by itself: it may lack its database
+RESTART_DELAY = 1  # seconds before a worker that failed is replaced: its database may be down
 
 
 def supervise(count: int, run: Callable[[int], None]) -> None:
@@ -42,7 +42,7 @@ def supervise(count: int, run: Callable[[int], None]) -> None:
 
 def start_worker(number: int, run: Callable[[int], None]) -> int:
     """Fork a worker; return its process."""
-    # Until the child has its own handlers, a signal to it would be written into the parent's pipe.
+    # Block signals until the child has its own handlers: it would write them into the parent's pipe.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = os.fork()
     if not process:
@@ -52,7 +52,7 @@ def start_worker(number: int, run: Callable[[int], None]) -> int:
 
 
 def run_worker(number: int, run: Callable[[int], None]) -> NoReturn:
-    """Do a worker's work, in its process, and end it."""
+    """Run a worker's function in the worker's process, and end the process."""
     signal.set_wakeup_fd(-1)
     for one in SIGNALS:
         signal.signal(one, signal.SIG_DFL)

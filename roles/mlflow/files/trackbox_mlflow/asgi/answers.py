@@ -1,4 +1,4 @@
-"""Error answers in MLflow's own form."""
+"""Error responses in MLflow's own form."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ CODES = {
 
 
 def error_body(status: int, message: str) -> bytes:
-    """Return the body of an error answer."""
+    """Return the body of an error response."""
     return json.dumps({"error_code": CODES[status], "message": message}).encode()
 
 
 async def send_error(send: Send, status: int, message: str) -> None:
-    """Send a whole error answer."""
+    """Send a complete error response."""
     body = error_body(status, message)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

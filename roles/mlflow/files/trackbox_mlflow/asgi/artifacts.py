@@ -1,12 +1,12 @@
-"""Lets NGINX transfer artifacts to and from the object store itself, by signed addresses.
+"""Lets NGINX transfer artifacts to and from the object store directly, by presigned URLs (signed addresses).
 
-Through MLflow an artifact would be spooled to the disk, and pass Python. NGINX gets the address in two ways:
+MLflow would spool an artifact to the disk, and copy it in Python. NGINX gets the presigned URL in two ways:
 
-- for `/api/2.0/mlflow-artifacts/artifacts/PATH` it first asks `/-/artifact/PATH` here (NGINX's auth_request), with
-  the method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The answer is 204 with
-  X-Trackbox-Address, or 403 if MLflow itself must answer;
-- on every other route MLflow looks up the artifact, and `signing.SignedStore` ends the request with the address, which
-  goes to NGINX by X-Accel-Redirect and X-Trackbox-Address.
+- For `/api/2.0/mlflow-artifacts/artifacts/PATH` it first asks `/-/artifact/PATH` here (NGINX's auth_request), with
+  the method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The response is 204
+  with X-Trackbox-Address, or 403 if MLflow itself must answer.
+- On every other route MLflow looks up the artifact. `signing.SignedStore` then ends the request, and the response
+  gives NGINX the URL in X-Accel-Redirect and X-Trackbox-Address.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from trackbox_mlflow.signing import ArtifactPaths, Download, Signer
 # An upload bypasses MLflow only if the disk could hold 8 of its size: nothing re-checks free space on that path.
 UPLOADS_THAT_FIT = 8
 SIGN = "/-/artifact/"
-# The proxy announces that it can fetch a file itself (Rack's convention), and is told to: see door.j2.
+# NGINX announces by the first header that it can fetch a file itself (Rack's convention). The second one tells it to.
 CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
 FETCH = (b"x-accel-redirect", b"@store")
 
 
 class Artifacts:
-    """Middleware: answers NGINX's requests for addresses. settings: variables as the unit sets them."""
+    """Middleware: gives NGINX presigned URLs of artifacts. settings: variables as the unit sets them."""
 
     def __init__(self, application: Application, disks: Disks, settings: Mapping[str, str]) -> None:
         self.application, self.disks = application, disks
-        # NGINX reaches this machine's MinIO, and no other store.
+        # NGINX can reach this machine's MinIO only. With another store, MLflow transfers artifacts itself.
         local = settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
         self.signer = Signer(settings["TRACKBOX_STORE"]) if local else None
         bucket = settings["MLFLOW_ARTIFACTS_DESTINATION"]
-        # With workspaces each one has a folder of its own, which only MLflow knows.
+        # With workspaces, each one has a folder of its own, which only MLflow knows.
         workspaces = settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in ("true", "1")
         self.paths: ArtifactPaths | None = None
         fits = bucket.startswith("s3://") and not workspaces
@@ -58,7 +58,7 @@ class Artifacts:
             await self.application(scope, receive, send)
 
     def signed_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """Return the header with the artifact's address; none if MLflow must answer, or the upload must be watched."""
+        """Return the header with the presigned URL; none if MLflow must answer, or must watch the upload's size."""
         headers = dict(scope["headers"])
         method, size = headers.get(b"x-trackbox-method", b"").decode(), headers.get(b"x-trackbox-length", b"")
         # MLflow itself refuses foreign origins, and tells a browser which origins may read its answer.
@@ -72,9 +72,9 @@ class Artifacts:
         return [(b"x-trackbox-address", address.encode())] if address else []
 
     def redirecting(self, signer: Signer, method: str, send: Send) -> Send:
-        """Return a `send` that lets NGINX fetch the file which MLflow would have downloaded and sent."""
+        """Return a `send` that tells NGINX to fetch the file, instead of MLflow's response with its content."""
         download = Download(signer, method)
-        # The threads in which MLflow's handlers run get a copy of the context, with this very object.
+        # MLflow's handlers run in threads, each with a copy of this context that contains the same object.
         Download.current.set(download)
 
         async def sent(message: Message) -> None:

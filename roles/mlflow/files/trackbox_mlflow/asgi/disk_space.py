@@ -1,7 +1,7 @@
-"""Refuses changes that the disk cannot hold, by 507, before they begin.
+"""Answers 507 to changes that do not fit on the disk, before they begin.
 
-MySQL waits for free space without an answer, and MLflow answers 500 to a full disk, which its client repeats for four
-minutes.
+Without this, MySQL would wait for free space and answer nothing. MLflow would answer 500 on a full disk, and its client
+would repeat the request for four minutes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Recei
 from trackbox_mlflow.disks import Disks, free_bytes
 
 DATABASE_MINIMUM = 64 * 2**20  # bytes; more than the redo log and the dirty pages of any transaction
-CHECK_INTERVAL = 64 * 2**20  # bytes of an upload between two looks at the disk
+CHECK_INTERVAL = 64 * 2**20  # bytes of an upload between two checks of the disk
 ARTIFACTS = "/mlflow-artifacts/"
 
 
 class DiskSpace:
-    """Middleware: 507 for a change that does not fit, and for an upload that fills the disk on its way."""
+    """Middleware: answers 507 to a change that does not fit on the disk, and to an upload that fills the disk."""
 
     def __init__(self, application: Application, disks: Disks, reading_posts: str) -> None:
         """reading_posts: a regular expression of the paths of POST requests that change nothing."""
@@ -36,7 +36,7 @@ class DiskSpace:
             await self.application(scope, receive, send)
 
     def refuse(self, scope: Scope) -> str:
-        """Return why this change cannot be made now; empty if it can."""
+        """Return an error message if this change cannot be made now; empty if it can."""
         if ARTIFACTS in scope["path"]:
             if scope["method"] == "DELETE":
                 return ""
@@ -46,7 +46,7 @@ class DiskSpace:
         return ""
 
     async def watch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut off an upload whose space others took meanwhile, or that did not announce its length."""
+        """Cut off an upload when the disk is full: its length may be unknown, or others took the space meanwhile."""
         since_check, full, replaced = 0, "", False
 
         async def received() -> Message:

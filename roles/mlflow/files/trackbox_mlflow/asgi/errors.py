@@ -1,4 +1,4 @@
-"""Explains MLflow's 500 where the cause is known: 507 if the disk is full, 503 if the object store does not answer."""
+"""Replaces MLflow's 500 if the cause is known: by 507 for a full disk, by 503 for an object store that is down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONNECT_TIMEOUT = 0.5  # seconds
 
 
 class ErrorAnswers:
-    """Middleware: replaces 500 by a status and a sentence that say more. endpoint: URL of the object store."""
+    """Middleware: replaces 500 by a more precise status and message. endpoint: URL of the object store."""
 
     def __init__(self, application: Application, disks: Disks, endpoint: str) -> None:
         self.application, self.disks = application, disks
@@ -37,7 +37,7 @@ class ErrorAnswers:
         await self.application(scope, receive, sent)
 
     def cause(self) -> tuple[int, str]:
-        """Return a status and a sentence for what is wrong with disks or object store; no sentence if nothing is."""
+        """Return status and message of a fault of the disks or the object store; 500 and no message if all is well."""
         if full := self.disks.refuse_upload(0):
             return 507, full
         try:

@@ -1,11 +1,12 @@
-"""Limits of what one request may cost a worker of MLflow.
+"""Limits the memory and the CPU time that one request may take from a worker.
 
-- OpenTelemetry's clients may send traces compressed. MLflow decompresses without a limit: 300 kB can become 300 MB.
-- A large search takes 150 times its size in memory, and a core for seconds: the worker for large requests answers one
-  at a time.
-- MLflow reads the body of a GET request, too. By HTTP/2 such a body may come without a length, so that NGINX cannot
-  send it to the worker for large requests.
-- A worker that has reached its limit of memory (LimitDATA in its unit) answers 503, and is replaced.
+- Compressed traces of OpenTelemetry's clients are refused if they are too large once decompressed. MLflow itself has
+  no limit: 300 kB can become 300 MB.
+- The worker for large requests answers one at a time, because a large search takes 150 times its size in memory, and a
+  core for seconds.
+- A GET request with a long body is refused. MLflow would read the body. Over HTTP/2 it may come without a length, so
+  that NGINX cannot send the request to the worker for large requests.
+- A worker that reaches its memory limit (LimitDATA in its unit) answers 503, and is replaced.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ OUT_OF_MEMORY = (
     "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
 )
 UNLIMITED = 1_000_000
-# Bytes. MLflow's clients send parameters of a GET request in the address.
+# Bytes. MLflow's clients send the parameters of a GET request in the URL.
 LONGEST_GET = 10_000
 LONG_GET = "The body of this GET request is too large: send its parameters in the address."
 
 
 class TooLargeError(Exception):
-    """A body is larger than the limit once it is decompressed."""
+    """A body is too large once it is decompressed."""
 
 
 class Limits:
-    """Middleware. max_request: bytes of a decompressed body. at_once: requests that are answered at a time; 0: any."""
+    """Middleware. max_request: bytes of a decompressed body. at_once: requests that are served at a time; 0: any."""
 
     def __init__(self, application: Application, max_request: int, at_once: int = 0) -> None:
         self.application, self.max_request = application, max_request
@@ -57,7 +58,7 @@ class Limits:
         async def sent(message: Message) -> None:
             nonlocal started
             if not started:
-                # The answer is computed: a client that reads it slowly must not keep the slot.
+                # Release the slot when the response begins: a client that reads it slowly must not keep the slot.
                 started = True
                 self.slots.release()
             await send(message)
@@ -81,7 +82,7 @@ class Limits:
                 self.slots.release()
 
     async def decompressed(self, scope: Scope, receive: Receive, encoding: bytes) -> tuple[Scope, Receive]:
-        """Read a compressed body; return the request as if it had come without compression."""
+        """Read a compressed body; return the request as if it had been sent uncompressed."""
         parts = []
         more = True
         while more:
@@ -99,13 +100,13 @@ class Limits:
 
 
 def is_long_get(scope: Mapping[str, Any]) -> bool:
-    """Return whether a GET or HEAD request has a long body; NGINX, which has the whole body, says its length."""
+    """Return whether a GET or HEAD request has a long body. NGINX has read the whole body, and sends its length."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
     return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
 
 
 def compression(scope: Mapping[str, Any]) -> bytes:
-    """Return the compression of a body that MLflow would decompress; empty for any other."""
+    """Return the encoding of a body that MLflow would decompress; empty for any other."""
     if not scope["path"].startswith(TRACES):
         return b""
     encodings = [value.strip().lower() for name, value in scope["headers"] if name == b"content-encoding"]
@@ -113,9 +114,9 @@ def compression(scope: Mapping[str, Any]) -> bytes:
 
 
 def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
-    """Return the decompressed body. Like MLflow it takes several members of gzip, and deflate without zlib's header.
+    """Return the decompressed body. Like MLflow, accept gzip with several members, and deflate without zlib's header.
 
-    TooLargeError: it has more than `limit` bytes. zlib.error: the body is not compressed in this way.
+    TooLargeError: the result has more than `limit` bytes. zlib.error: the body does not have this encoding.
     """
     if encoding == b"deflate":
         try:
@@ -149,10 +150,10 @@ def stop_worker() -> None:
 
 
 def answer_memory_errors(application: Any) -> None:
-    """Let a Flask application answer a lack of memory by 503, in JSON: its own answer would be an HTML page.
+    """Let a Flask application answer MemoryError by 503 in JSON, instead of an HTML page.
 
-    MLflow takes a statement that fails for lack of memory for a bad value of the client's (400), so that the error is
-    raised past MLflow's handler.
+    If a SQL statement fails for lack of memory, MLflow would blame the client's values, and answer 400. So the error is
+    raised again in a form that MLflow does not handle.
     """
     from flask import Response
     from sqlalchemy import Engine, ExceptionContext, event

@@ -1,4 +1,4 @@
-"""What happens once a worker's application is up: it gets its number of threads, and the file READY is made."""
+"""Sets a worker's number of threads, and makes the file READY once the worker's application has started."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anyio.to_thread import current_default_thread_limiter
 
 from trackbox_mlflow.asgi.types import Application, Message, Receive, Scope, Send
 
-CONNECTIONS = 2  # to the database, that one request may need at a time
+CONNECTIONS = 2  # database connections that one request may need at a time
 
 
 class Readiness:
@@ -22,7 +22,7 @@ class Readiness:
         if scope["type"] != "lifespan":
             await self.application(scope, receive, send)
             return
-        # More threads would wait for each other, and open connections that the pool throws away again.
+        # More threads would wait for each other's connections, and open some that the pool then discards.
         current_default_thread_limiter().total_tokens = max(1, self.pool // CONNECTIONS)
 
         async def sent(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The types of ASGI, and what a middleware is here: an application around another one."""
+"""The types of ASGI. A middleware here is an application that wraps another one."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is done to MLflow's stores beside the server: schema, collation, garbage, and its encrypted secrets."""
+"""Programs that maintain MLflow's stores: schema, collation, garbage collection, encrypted secrets, the UI's files."""

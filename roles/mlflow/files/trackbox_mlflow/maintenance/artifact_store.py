@@ -31,7 +31,7 @@ class ArtifactStore:
             yield from (found["Prefix"].removeprefix(self.root) for found in page.get("CommonPrefixes", []))
 
     def remove(self, folder: str, pretend: bool) -> tuple[int, int]:
-        """Remove a folder's objects, unless this is to pretend; return how many objects and bytes these are."""
+        """Remove a folder's objects; return their number and bytes. pretend: a dry run, which only counts them."""
         count = size = 0
         for page in self.pages(folder):
             objects = page.get("Contents", [])

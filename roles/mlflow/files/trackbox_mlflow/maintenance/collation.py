@@ -2,10 +2,10 @@
 
     python -m trackbox_mlflow.maintenance.collation URI COLLATION
 
-Prints `ready` if the schema has it already, else the tables that were converted. Neither server converts a column
-that a foreign key uses (error 3780 or 1833), MariaDB not even with foreign_key_checks=0: all foreign keys are dropped
-first and added again, in the server's own words. Meanwhile the schema has no revision that MLflow knows, so that no
-MLflow starts on it after a crash: upgrade.yml and restore.yml then load the dump again.
+Prints `ready` if the schema already has the collation, else the tables that were converted. MySQL and MariaDB refuse to
+convert a column that a foreign key uses (error 3780 or 1833), MariaDB even with foreign_key_checks=0. So all foreign
+keys are dropped first, and added again as SHOW CREATE TABLE printed them. Meanwhile the schema has a revision that
+MLflow does not know, so that no MLflow starts on it after a crash: upgrade.yml and restore.yml load the dump again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 CONVERTING = "converting:"
-# A table's lines in SHOW CREATE TABLE: the whole constraint, and its name.
+# Finds the foreign keys in SHOW CREATE TABLE: the whole constraint, and its name.
 FOREIGN_KEY = re.compile(r"^ *(CONSTRAINT `([^`]+)` FOREIGN KEY .+?),?$", re.MULTILINE)
 TABLES = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
 )
-# MariaDB's JSON is a LONGTEXT in utf8mb4_bin, whatever the table has: keys are VARCHAR.
+# Only CHAR and VARCHAR are compared, because keys are VARCHAR. MariaDB's JSON is a LONGTEXT, always in utf8mb4_bin.
 DIFFERING = """
     SELECT '' FROM information_schema.schemata WHERE schema_name = DATABASE() AND default_collation_name <> :wanted
     UNION SELECT table_name FROM information_schema.tables
@@ -33,12 +33,12 @@ DIFFERING = """
 
 
 def differing_tables(connection: Connection, collation: str) -> set[str]:
-    """Return the tables with another collation, their own or that of a column; '' stands for the schema itself."""
+    """Return the tables that have another collation, or a column that has; '' stands for the schema itself."""
     return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 
 def foreign_keys(connection: Connection) -> dict[tuple[str, str], str]:
-    """Return each foreign key as SHOW CREATE TABLE has it, by its table and name."""
+    """Return the text of each foreign key in SHOW CREATE TABLE, by its table and name."""
     found: dict[tuple[str, str], str] = {}
     for table in connection.scalars(text(TABLES)).all():
         [created] = [row[1] for row in connection.execute(text(f"SHOW CREATE TABLE `{table}`"))]

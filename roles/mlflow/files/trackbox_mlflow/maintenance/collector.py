@@ -17,7 +17,7 @@ from trackbox_mlflow import patches
 from trackbox_mlflow.maintenance.artifact_store import ArtifactStore
 
 SCHEME = "mlflow-artifacts:/"
-# Rows that were deleted before the waiting time began. An experiment only if nothing in it was deleted later.
+# Rows that were deleted at least the waiting time ago. An experiment counts only if all its runs were, too.
 RUNS = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= :before"
 MODELS = (
     "SELECT model_id, artifact_location FROM logged_models "
@@ -33,7 +33,7 @@ CONTENTS = (
     "UNION SELECT model_id FROM logged_models WHERE experiment_id = {0}"
 )
 SOURCES = "SELECT source, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-# Where MLflow keeps files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. Others are left alone.
+# Where MLflow keeps files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. Other folders stay.
 IDS = {
     r"\d+/([0-9a-f]{32})/": "SELECT run_uuid FROM runs",
     r"\d+/models/(m-[0-9a-f]{32})/": "SELECT model_id FROM logged_models",
@@ -42,7 +42,7 @@ IDS = {
 
 
 class Collector:
-    """One collection. collect: False only prints what would go. days: the waiting time. state: a folder of its own."""
+    """One garbage collection. collect: False is a dry run. days: the waiting time. state: the folder of its state."""
 
     def __init__(self, collect: bool, days: float, state: Path) -> None:
         """Connect to the database and to the artifact store."""
@@ -71,7 +71,7 @@ class Collector:
         self.done["bytes"] += size
 
     def attempt(self, kind: str, name: str, step: Callable[[], None]) -> None:
-        """Print what is collected, and collect it. An error is remembered, and does not stop the rest."""
+        """Print what is collected, and collect it. An error is recorded, and the collection continues."""
         print(f"{'Collect' if self.collect else 'Would collect'} {kind} {name}", flush=True)
         try:
             step()
@@ -104,7 +104,10 @@ class Collector:
         return gone
 
     def collect_row(self, kind: str, name: str, location: str, sql: str, delete: Callable[[str], None]) -> None:
-        """Delete a row, then its files: a file without a row is found later, a row without files is a broken run."""
+        """Delete a row, then its files.
+
+        An interruption leaves files, which a later collection finds. The other order would leave a run without files.
+        """
         if self.collect:
             identifier = sql.split()[1].strip(",")
             if not self.query(f"{sql} AND {identifier} = :name", name=name):
@@ -115,10 +118,10 @@ class Collector:
         self.done[f"{kind}s"] += 1
 
     def collect_orphans(self, gone: set[str]) -> None:
-        """Collect folders whose run, model or trace does not exist, once that has been so for the waiting time.
+        """Collect folders whose run, model or trace has been missing for the waiting time.
 
-        Waiting gives time to notice a wrong database before its files are deleted.
-        gone: experiments whose folders go at once.
+        The wait gives time to notice a wrong database before its files are deleted.
+        gone: experiments whose folders are removed at once.
         """
         file = self.state / "unreferenced.json"
         seen: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}

@@ -1,6 +1,6 @@
 """Collect what was deleted in MLflow long ago, and files without a run, model or trace.
 
-    python -m trackbox_mlflow.maintenance.garbage look|collect DAYS
+    python -m trackbox_mlflow.maintenance.garbage look|collect DAYS      look: a dry run
 
 Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) would delete the files of
 registered models, stop at the first run that it cannot delete, and leave files without a row.
@@ -27,9 +27,9 @@ COUNTS = "{runs} runs, {models} models, {experiments} experiments and {folders} 
 
 
 def clock_jump(state: Path, days: float) -> float:
-    """Return by how many days the clock was set forward since the last collection: rows may look too old.
+    """Return by how many days the clock was set forward since the last collection, because rows then look too old.
 
-    After a reboot the time that the machine was off is unknown: up to the waiting time and 31 days count as that.
+    After a reboot, the time that the machine was off is unknown. Up to `days` + 31 days are accepted as that time.
     """
     file = state / "clock.json"
     now: dict[str, Any] = {"boot": os.environ["BOOT"], "time": time.time()}
@@ -42,7 +42,7 @@ def clock_jump(state: Path, days: float) -> float:
 
 
 def run(collect: bool, days: float, state: Path, status: Status) -> str:
-    """Look or collect; return the error."""
+    """List or collect the garbage; return an error message, or an empty string."""
     if days <= 0:
         return "mlflow_gc_days is 0, so that what was deleted stays for ever: nothing was collected."
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def run(collect: bool, days: float, state: Path, status: Status) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Look or collect, and end with the error."""
+    """List or collect the garbage, and exit with the error message if there is one."""
     collect, days = arguments[0] == "collect", float(arguments[1])
     state = Path(os.environ["STATE_DIRECTORY"])
     status = Status(state, "garbage", METRICS)

@@ -2,9 +2,9 @@
 
     python -m trackbox_mlflow.maintenance.rewrap URI < TWO LINES: the old passphrase, and the new one
 
-Prints how many secrets it changed. `mlflow crypto rotate-kek` takes passphrases on its command line, which every user
-can read, counts up a version that the server must be given from then on, and cannot continue after an interruption.
-This leaves the version as it is, and skips secrets that have the new passphrase already.
+Prints the number of changed secrets. MLflow's own `mlflow crypto rotate-kek` takes passphrases on its command line,
+which every user can read, increments a version that the server's settings must then have, and cannot continue after an
+interruption. This program keeps the version, and skips secrets that already have the new passphrase.
 """
 
 from __future__ import annotations

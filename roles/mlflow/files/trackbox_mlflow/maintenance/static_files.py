@@ -1,7 +1,7 @@
 """Copy the files of MLflow's UI to a folder for NGINX, each with its compressed forms beside it.
 
-static_files.py BUILD FOLDER MARK [brotli], with the system's Python. BUILD: the UI's folder in MLflow's package, a
-pattern; FOLDER is replaced whole; MARK: an empty file that is made at the end.
+static_files.py BUILD FOLDER MARK [brotli], with the system's Python. BUILD: a pattern that matches the UI's folder in
+MLflow's package. FOLDER: the copy, which is replaced as a whole. MARK: an empty file that is made at the end.
 """
 
 from __future__ import annotations
@@ -19,36 +19,37 @@ from pathlib import Path
 
 Compressor = Callable[[bytes], bytes]
 
-# Text, and fonts without a compression of their own.
+# Text files, and fonts in formats without compression.
 COMPRESSIBLE = {".cjs", ".css", ".eot", ".html", ".ico", ".js", ".json", ".mjs", ".svg", ".ttf", ".txt"}
-# Bytes; a smaller file fits in the same packet without compression.
+# Bytes. A smaller file fits in one packet without compression.
 SMALLEST = 1000
 # Webpack names a file by a hash of its content: main.c2f5f8d4.js.
 HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
 
 
 def gzipped(data: bytes) -> bytes:
-    """Return the data in gzip's form, without a time."""
+    """Return the data compressed by gzip, without a timestamp."""
     return gzip.compress(data, 9, mtime=0)
 
 
 def brotlied(data: bytes) -> bytes:
-    """Return the data in brotli's form.
+    """Return the data compressed by brotli.
 
-    MLflow 3.17's files take 28 s of CPU time. Quality 9 would take 8 s and make them 7 % larger; 11 takes 80 s.
+    Quality 10 takes 28 s of CPU time for MLflow 3.17's files. Quality 9 would take 8 s and make them 7 % larger; 11
+    would take 80 s.
     """
     found: bytes = importlib.import_module("brotli").compress(data, quality=10, lgwin=24)
     return found
 
 
 def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], path: Path) -> None:
-    """Copy one file, and write those of its compressed forms that are smaller. compressors: by their files' suffix."""
+    """Copy one file, and write its compressed forms if they are smaller. compressors: by the suffix of the form."""
     copy = folder / path.relative_to(build)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if HASHED.search(path.name):
         copy.hardlink_to(path)
     else:
-        # A new time: that of the package's file may be the same in two versions, and NGINX makes the ETag of it.
+        # Give the copy a new time, because NGINX computes the ETag from it: two versions' files may have the same time.
         shutil.copyfile(path, copy)
     data = path.read_bytes()
     if path.suffix in COMPRESSIBLE and len(data) >= SMALLEST:
@@ -63,7 +64,7 @@ def prepare(build: Path, folder: Path, compressors: Mapping[str, Compressor]) ->
     shutil.rmtree(new, ignore_errors=True)
     paths = [path for path in build.rglob("*") if path.is_file()]
     with ProcessPoolExecutor() as pool:
-        # The largest first, so that no process waits for the last one.
+        # Begin with the largest files, so that no process still works on one after the others have ended.
         largest_first = sorted(paths, key=lambda path: -path.stat().st_size)
         list(pool.map(partial(add_file, build, new, compressors), largest_first))
     shutil.rmtree(folder, ignore_errors=True)
