@@ -1,4 +1,4 @@
-"""The tracking server."""
+"""The promises (checks of verify.yml) about MLflow: its schema, environment, memory limit and the UI's files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The registry of what this package changes inside of libraries, or uses of them without their promise to keep it.
+"""The registry of the parts of libraries that this package replaces, or uses although they are private.
 
-Each entry says what it is, what it gains, and what happens without it. `get` returns what the entry needs, or None
-where a version of the library no longer has it: then the library runs as it is, and the log has one sentence about it.
+Each entry says what it is, what it gains, and what happens without it. `get` returns what the entry needs. If a version
+of the library does not have that, `get` returns None, the library runs unchanged, and one line about it is logged.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def select_fits(select: Any, *_: Any) -> bool:
 
 
 def store_fits(registered: Any, store: Any, *_: Any) -> bool:
-    """Whether MLflow's registry is the dictionary that the function returns, no copy, and the store has the methods."""
+    """Whether the function returns MLflow's registry itself, not a copy, and the store has signing.py's methods."""
     methods = ("download_artifacts", "parse_s3_compliant_uri")
     return registered() is registered() and all(hasattr(store, name) for name in methods)
 
 
 @dataclass
 class Patch:
-    """An entry. needs: names as `resolve` takes them, with which `get` answers. fits: a further check of these."""
+    """An entry. needs: names for `resolve`, whose objects `get` returns. fits: a further check of these objects."""
 
     what: str
     gain: str
@@ -59,7 +59,7 @@ class Patch:
     logged: bool = field(default=False, compare=False)
 
     def find(self) -> list[Any]:
-        """Return what the entry needs. ImportError, AttributeError: the library has it no longer."""
+        """Return what the entry needs. ImportError, AttributeError: the installed library does not have it."""
         found = [resolve(name) for name in self.needs]
         if not self.fits(*found):
             raise AttributeError(f"{self.needs[0]} works in another way")
@@ -73,7 +73,7 @@ class Patch:
             return False
 
     def get(self) -> Any:
-        """Return what the entry needs, a tuple where that is more than one thing; None, and a log line, without it."""
+        """Return the object that the entry needs, or a tuple of several; None, and log one line, if one is missing."""
         try:
             found = self.find()
         except (ImportError, AttributeError) as error:

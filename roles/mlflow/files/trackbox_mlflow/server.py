@@ -2,15 +2,16 @@
 
     python -m trackbox_mlflow.server OPTIONS      the options of `mlflow server`, on systemd's sockets
 
-It is the command `mlflow server`, but that it replaces uvicorn's start:
+This is the command `mlflow server`, but it replaces the start of uvicorn:
 
-- systemd's sockets stay open while the server restarts, and requests wait in their queues;
-- a worker is a fork of a parent that has imported MLflow: half the memory, and one that dies is replaced at once;
-- each worker listens at the common address and at a socket of its own, by which NGINX chooses the worker with the
-  fewest requests: at a common socket the worker that wakes up first takes every connection that is kept alive;
-- large requests, which NGINX sends to a socket of their own, have a worker of a lower priority: while Python parses
-  one, it answers nothing else;
-- a stop drains connections: draining.py.
+- systemd's sockets stay open while the server restarts, and requests wait in their queues.
+- A worker is a fork of a parent that has imported MLflow. This halves the memory, and a worker that dies is replaced
+  at once.
+- Each worker listens at the common address and at a socket of its own. By the latter, NGINX chooses the worker with the
+  fewest requests. At a common socket, the worker that wakes up first would take every kept-alive connection.
+- Large requests, which NGINX sends to a socket of their own, have a worker with a lower priority: while Python parses
+  one, the worker answers nothing else.
+- A stop drains connections: draining.py.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def track_engines() -> None:
 
 
 def replace_server(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
-    """Serve in place of MLflow's `_exec_cmd`, which would run uvicorn's command; its last word is the application."""
+    """Replace MLflow's `_exec_cmd`, which would run uvicorn by this command. Its last word names the application."""
     os.environ.update(extra_env)
     words = list(map(str, command))
     options = dict(pairwise(words))
@@ -56,7 +57,7 @@ def replace_server(command: Sequence[Any], *, extra_env: Mapping[str, str], **_:
 
 
 def serve_without_command(arguments: Sequence[str]) -> NoReturn:
-    """Serve where MLflow's command cannot be used: its application reads the environment."""
+    """Serve without MLflow's command, if that cannot be replaced. MLflow's application then reads the environment."""
     import mlflow.server as names
     from mlflow.server.handlers import initialize_backend_stores
 
@@ -72,13 +73,13 @@ def serve_without_command(arguments: Sequence[str]) -> NoReturn:
 
 
 def serve(application_name: str, workers: int, log_config: str | None) -> NoReturn:
-    """Serve MLflow's application by so many workers, and one for large requests where it has a socket."""
+    """Serve MLflow's application with this number of workers, and one for large requests if it has a socket."""
     from mlflow.server import app
 
     module, _, attribute = application_name.partition(":")
     application = getattr(importlib.import_module(module), attribute)
     drop_unused_middleware(application)
-    # MLflow's command has connected to the database, and a connection must not be shared by forks.
+    # MLflow's command has connected to the database. Close its connections, because forks must not share one.
     for engine in list(engines):
         engine.dispose()
     common, *own = [socket.socket(fileno=FIRST_FD + number) for number in range(int(os.environ["LISTEN_FDS"]))]
@@ -127,13 +128,13 @@ def answer_requests(application: Any, sockets: list[socket.socket], protocol: An
         http=protocol,
         lifespan="on",
         log_config=log_config or uvicorn.config.LOGGING_CONFIG,
-        # NGINX writes one, with names.
+        # NGINX writes the access log, with users' names.
         access_log=False,
         # Only NGINX and root can open these sockets, so X-Forwarded-For is trusted.
         forwarded_allow_ips="*",
-        # As in mlflow.socket: listen(2) sets it anew.
+        # The same as in mlflow.socket, because uvicorn calls listen(2) again.
         backlog=4096,
-        # Longer than NGINX keeps connections (60 s): the side that sends requests must close first.
+        # Longer than NGINX keeps connections (60 s), because the side that sends requests must close first.
         timeout_keep_alive=75,
     )
     uvicorn.Server(config).run(sockets)
