@@ -27,7 +27,7 @@ def drop_waiting(listeners: list[socket.socket], ready: Path) -> None:
 
 
 def main() -> None:
-    """Watch for ever."""
+    """Run until the process is killed."""
     ready, patience = Path(sys.argv[1]), float(sys.argv[2])
     listeners = [socket.socket(fileno=3 + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     for listener in listeners:

@@ -18,7 +18,7 @@ RESTART_DELAY = 1  # seconds before a worker that failed is replaced: its databa
 
 
 def supervise(count: int, run: Callable[[int], None]) -> None:
-    """Keep workers 0 to count - 1 running until SIGTERM or SIGINT; return when all have ended. run: a worker's work."""
+    """Keep workers 0 to count - 1 running until SIGTERM or SIGINT; return when all ended. run: a worker's function."""
     workers: dict[int, int] = {}  # process to number
     stopping = False
     # The kernel queues signals as bytes in a pipe, so that none is lost between a check and a wait.

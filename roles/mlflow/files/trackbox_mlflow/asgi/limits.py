@@ -45,7 +45,7 @@ class Limits:
         self.slots = asyncio.Semaphore(at_once or UNLIMITED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the server's start and end."""
+        """Serve one request, or pass on the start and the end of the server."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return

@@ -18,7 +18,7 @@ class Readiness:
         self.application, self.ready, self.pool = application, ready, pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the server's start and end, and pass requests on."""
+        """Handle the start and the end of the server (ASGI's lifespan), and pass requests on."""
         if scope["type"] != "lifespan":
             await self.application(scope, receive, send)
             return
