@@ -35,6 +35,14 @@ def nginx_hashes_strong(its: Facts) -> Iterator[str]:
             yield f"{name} has {'a cheap hash' if kept else 'something else'}"
 
 
+@promise("nginx")
+def nginx_tokens_in_force(its: Facts) -> Iterator[str]:
+    """NGINX's list has no token that has ended."""
+    for name, end in its["ends"].items():
+        if end <= time.time():
+            yield f"{name} ended {time.strftime('%Y-%m-%d %H:%M', time.gmtime(end))}: remove it from nginx_tokens"
+
+
 def settings(shown: str) -> list[str]:
     """Return the files that `nginx -T` shows."""
     return re.findall(r"^# configuration file (.+):$", shown, re.MULTILINE)

@@ -73,11 +73,14 @@ def door_refuses_wrong_passwords(its: Facts) -> Iterator[str]:
 
 @promise("nginx")
 def door_opens_to_its_users(its: Facts) -> Iterator[str]:
-    """NGINX accepts each user with the right password."""
+    """NGINX accepts each user with the right password, and each token."""
     for user in its["users"]:
         status = ask(its, "/", user=(user["name"], user["password"])).status
         if status != 200:
             yield f"{user['name']} gets {status}"
+    for token in its["tokens"]:
+        if ask(its, "/", Authorization=f"Bearer {token['token']}").status == 401:
+            yield f"the token {token['name']} gets 401"
 
 
 @promise("nginx")
