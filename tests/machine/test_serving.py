@@ -354,6 +354,9 @@ def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endp
     asked = ("list_objects_v2 Bucket=inference", "list_objects_v2 Bucket=mlflow", "list_objects_v2 Bucket=datasets")
     said = machine.run_client("client_s3.py", "serving", machine.secret("serving_s3_secret"), *asked)
     assert json.loads(said) == ["ok", "AccessDenied", "AccessDenied"]
+    # The label of the test above finds its row, with the credentials of training.
+    found = json.loads(fraud(host, "evaluate", "--json"))
+    assert sum(version["labelled"] for version in found["versions"]) >= 1
 
 
 def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:

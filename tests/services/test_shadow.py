@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from dataclasses import replace
 from typing import Any
@@ -109,6 +110,17 @@ def test_a_challenger_scores_logged_rows_and_answers_no_client_until_it_is_promo
         )
         registry.client.delete_registered_model_alias(registry.name, "challenger")
         until(lambda: status(shadowing, registry)["challenger"] == "")
+
+
+def test_a_challenger_without_logged_rows_is_not_started(shadowing: Settings, registry: Registry) -> None:
+    version = registry.add()
+    registry.point(version, "challenger")
+    for other in (replace(shadowing.shared, log="scores"), replace(shadowing.shared, replay_rows=0)):
+        with following(replace(shadowing, shared=other)) as follower:
+            follower.note(challenger="")
+            until(lambda one=follower: "needs serving_log: all" in one.mine.challenger)  # type: ignore[misc]
+            assert follower.shadow.versions == set()
+    shutil.rmtree(shadowing.shared.run)
 
 
 def test_a_challenger_that_fails_is_refused_and_what_is_live_stays(

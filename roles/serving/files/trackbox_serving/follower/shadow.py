@@ -95,6 +95,10 @@ class Shadow:
             self.end()
             self.say(f"Version {number}, the {self.alias}, is served itself." if number else "")
             return
+        shared = self.model.settings.shared
+        if shared.log != "all" or not shared.replay_rows:
+            self.say(f"Version {number}, the {self.alias}, needs serving_log: all, and serving_replay_rows above 0.")
+            return
         if self.versions != {number}:
             self.end()
         try:
