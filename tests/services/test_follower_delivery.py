@@ -120,6 +120,17 @@ def test_logs_wait_while_the_store_is_away_and_the_oldest_go_beyond_the_bound(se
     assert (back.status.log.dropped, back.status.log.delivered, back.status.log.problem) == (1, 2, "")
 
 
+def test_labels_are_the_last_that_go_beyond_the_bound(settings: Settings) -> None:
+    away = replace(settings, s3_endpoint=f"http://127.0.0.1:{free_port()}", log_disk_mb=1)
+    names = ("labels-2026112920-11-0.parquet", "2026112920-11-1.parquet", "2026112920-11-2.parquet")
+    paths = [write(away, name) for name in names]
+    for number, path in enumerate(paths):
+        path.write_bytes(os.urandom(600_000))
+        os.utime(path, (number, number))
+    delivery(away).round()
+    assert [path.exists() for path in paths] == [True, False, False]
+
+
 def test_a_link_a_pipe_and_a_second_name_are_not_delivered(settings: Settings, store: Minio) -> None:
     folder = settings.shared.state / "log/fraud/7"
     (settings.shared.state / "secret").write_text("secret")

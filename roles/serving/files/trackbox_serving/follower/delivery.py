@@ -17,7 +17,7 @@ from trackbox_serving.follower import replay
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
-from trackbox_serving.log.column_names import BESIDE
+from trackbox_serving.log.column_names import BESIDE, LABELS
 
 # Bytes of a log file. A worker writes them, and runs somebody else's model.
 MOST_BYTES = 1 << 30
@@ -142,6 +142,8 @@ class Delivery:
     def count(self, problem: str, delivered: int, dropped: int) -> None:
         """Drop the oldest files beyond the bound, and write down how the delivery stands."""
         left = closed(self.settings.shared.state)
+        # Who sent labels was told that they are kept: the log goes first.
+        left.sort(key=lambda file: file.path.name.startswith(LABELS))
         total = sum(file.size for file in left)
         while left and total > self.settings.log_disk_mb << 20:
             oldest = left.pop(0)
