@@ -16,7 +16,7 @@ MEMORY = "ps -o rss= -C nginx | awk '{sum += $1} END {print sum}'"
 GUESS = """
 import http.client, ssl, sys, threading
 from base64 import b64encode
-address, count = sys.argv[1], int(sys.argv[2])
+address, count, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 lock, left, statuses = threading.Lock(), list(range(count)), {}
 def guess():
     line = None
@@ -27,7 +27,7 @@ def guess():
             number = left.pop()
         try:
             line = line or http.client.HTTPSConnection(address, timeout=60, context=ssl._create_unverified_context())
-            login = b64encode(f"training:guess {number}".encode()).decode()
+            login = b64encode(f"{name}:guess {number}".encode()).decode()
             line.request("GET", "/version", headers={"Authorization": f"Basic {login}"})
             answer = line.getresponse()
             answer.read()
@@ -56,14 +56,16 @@ def p95(machine: Machine, count: int, until: threading.Event | None = None) -> f
     return sorted(taken)[int(len(taken) * 0.95)]
 
 
-def test_valid_users_get_their_answers_during_a_burst(machine: Machine, host: Host, attacks: Counter[str]) -> None:
+def test_valid_users_get_their_answers_during_a_burst(
+    machine: Machine, host: Host, viewer: dict[str, str], attacks: Counter[str]
+) -> None:
     quiet = p95(machine, 200)
     before = int(host.check_output(MEMORY))
     ended = threading.Event()
     said = []
 
     def burst() -> None:
-        command = ["nice", sys.executable, "-c", GUESS, machine.address, str(GUESSES)]
+        command = ["nice", sys.executable, "-c", GUESS, machine.address, str(GUESSES), viewer["user"]]
         said.append(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False).stdout)
         ended.set()
 

@@ -66,6 +66,7 @@ def test_no_file_with_a_secret_can_be_read(run: Run, secret_files: list[str]) ->
     "path",
     [
         "/etc/trackbox/nginx/htpasswd",
+        "/etc/trackbox/nginx/tokens.conf",
         "/etc/trackbox/nginx/ca.key",
         "/etc/trackbox/nginx/server.key",
         "/etc/trackbox/mlflow/aws",

@@ -25,6 +25,9 @@ def secrets(machine: Machine, host: Host) -> dict[str, str]:
         found[f"{user}'s login"] = base64.b64encode(login.encode()).decode()
     for line in host.check_output("cat /etc/trackbox/nginx/htpasswd").splitlines():
         found[f"{line.split(':')[0]}'s hash"] = line.partition(":")[2]
+    hashes = re.findall(r'"([^":]*:[^":]*)" ([\w-]{22})', host.check_output("cat /etc/trackbox/nginx/tokens.conf"))
+    assert len(hashes) >= 6
+    found |= {f"the hash of {login}": hashed for login, hashed in hashes}
     return found
 
 
