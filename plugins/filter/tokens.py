@@ -41,6 +41,12 @@ def token_problems(tokens: Sequence[Mapping[str, Any]], taken: Sequence[str] = (
     for name, times in Counter(str(token.get("name", "")).lower() for token in tokens).items():
         if times > 1:
             problems.append(f"nginx_tokens: {name} is there {times} times, capitals aside: remove all but one.")
+    beginnings = Counter(str(token["token"])[:BEGINNING].lower() for token in tokens if "token" in token)
+    if any(times > 1 for times in beginnings.values()):
+        problems.append(
+            f"nginx_tokens: two tokens begin with the same {BEGINNING} characters, by which NGINX tells them apart: "
+            "replace one."
+        )
     for token in tokens:
         name = str(token.get("name", ""))
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,32}", name) or name.startswith("."):

@@ -71,6 +71,13 @@ def test_a_token_that_does_not_fit_is_refused_and_not_quoted(token: str) -> None
     ]
 
 
+def test_two_tokens_with_the_same_beginning_are_refused_and_not_quoted() -> None:
+    two = [CI | {"token": SECRET}, CI | {"name": "otel", "token": SECRET[:8].upper() + "Y" * 24}]
+    [problem] = token_problems(two, [], NOW)
+    assert problem.startswith("nginx_tokens: two tokens begin with the same 8 characters")
+    assert SECRET[:8] not in problem
+
+
 def test_a_day_ends_at_midnight_and_a_time_is_utc() -> None:
     assert ends("2027-01-15") == NOW + 16 * 3600
     assert ends("2027-01-15T08:00") == ends("2027-01-15T09:00+01:00") == NOW
