@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,8 @@ def ends(end: str) -> float:
     Raises ValueError.
     """
     moment = datetime.fromisoformat(end)
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", end):
-        moment += timedelta(days=1)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    day = 24 * 60 * 60 if re.fullmatch(r"\d{4}-\d\d-\d\d", end) else 0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() + day
 
 
 def token_problems(tokens: Sequence[Mapping[str, Any]], taken: Sequence[str] = (), now: float = 0) -> list[str]:

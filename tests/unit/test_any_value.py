@@ -67,7 +67,9 @@ def built(spec: dict[str, Any], way: list[str | int], value: Any) -> Any:
         return value
     if way[0] == 0:
         return [built({**spec, "type": spec.get("elements")}, way[1:], value)]
-    required = {name: "x" * 12 for name, option in spec["options"].items() if option.get("required")}
+    required = {
+        name: option.get("choices", ["x" * 12])[0] for name, option in spec["options"].items() if option.get("required")
+    }
     return required | {str(way[0]): built(spec["options"][way[0]], way[1:], value)}
 
 

@@ -80,6 +80,7 @@ def test_two_tokens_with_the_same_beginning_are_refused_and_not_quoted() -> None
 
 def test_a_day_ends_at_midnight_and_a_time_is_utc() -> None:
     assert ends("2027-01-15") == NOW + 16 * 3600
+    assert ends("9999-12-31") > NOW
     assert ends("2027-01-15T08:00") == ends("2027-01-15T09:00+01:00") == NOW
 
 
