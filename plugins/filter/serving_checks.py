@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+# The oldest Python that roles/serving/files/requirements.in locks packages for.
+OLDEST_PYTHON = (3, 11)
 ALIAS = re.compile(r"[\w.-]{1,255}")
 # The maximum length in bytes of a model's name. The path of a Unix socket is limited to 107 bytes, and
 # /run/trackbox-serving/NAME/VERSION.sock contains the name, as does its temporary name.
@@ -81,6 +83,21 @@ def serving_problems(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def serving_python_problems(python: Mapping[str, Any], host: str) -> list[str]:
+    """Return a sentence where a machine's Python is older than what serving's packages need.
+
+    python: `ansible_facts.python`.
+    """
+    found = (int(python["version"]["major"]), int(python["version"]["minor"]))
+    if found >= OLDEST_PYTHON:
+        return []
+    ours, theirs = (".".join(map(str, version)) for version in (OLDEST_PYTHON, found))
+    return [
+        f"{host} has Python {theirs}, and the packages that serve models need {ours} or newer: take a newer "
+        "distribution, or take the machine out of the group training, with which serving comes."
+    ]
+
+
 class FilterModule:
     """The filters of this file, for Ansible."""
 
@@ -89,4 +106,5 @@ class FilterModule:
         return {
             "served_models": served_models,
             "serving_problems": serving_problems,
+            "serving_python_problems": serving_python_problems,
         }

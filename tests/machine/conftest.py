@@ -1,5 +1,6 @@
-"""The fixtures are in machine.py, because tests of other scenarios use them, too."""
+"""The fixtures are in modules of their own, because tests of other scenarios use them, too."""
 
+from endpoint import endpoint, versions
 from machine import Machine, host, machine, viewer
 
-__all__ = ["Machine", "host", "machine", "viewer"]
+__all__ = ["Machine", "endpoint", "host", "machine", "versions", "viewer"]

@@ -8,11 +8,13 @@ import signal
 import struct
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from machine import ROOT
+import pytest
+from machine import ROOT, Machine
 
 EXT4_IOC_SHUTDOWN, WITHOUT_LOG = 0x8004587D, struct.pack("I", 2)
 LOCAL_VM = ROOT / "roles/local_vm/files/local-vm"
@@ -64,3 +66,14 @@ class Power:
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)
         run(LOCAL_VM, "start", self.folder, self.name, self.address, memory)
+
+
+@pytest.fixture(scope="session")
+def power(machine: Machine) -> Iterator[Power]:
+    """Yield the machine's power switch, after a sync of what the installation wrote."""
+    folder = ROOT / ".trackbox" / machine.name
+    assert folder.is_mount(), f"{folder} is no file system of its own: molecule/faults/create.yml makes one"
+    os.sync()
+    yield Power(machine.name, folder, machine.address)
+    # Write to the disk what the tests have written, before other tests use the machine.
+    os.sync()

@@ -7,93 +7,17 @@ import json
 import re
 import shlex
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from machine import VIEWER, Answer, Machine
+from endpoint import Endpoint, alias, tag
+from machine import VIEWER, Machine
+from scoring_clients import Clients
 from testinfra.host import Host
 
 SCORER = {"name": "sam", "password": "the password of a scorer", "role": "scorer"}
 UNITS = "trackbox-serving@fraud-{}.service"
-
-
-@dataclass
-class Endpoint:
-    """The served model, as its clients reach it."""
-
-    machine: Machine
-    user: str
-    password: str
-    body: dict[str, Any] = field(default_factory=dict)
-
-    def ask(self, path: str, body: Any = None) -> Answer:
-        """Send a request to /serving/; return the answer."""
-        login = {"user": self.user, "password": self.password}
-        return self.machine.ask(f"/serving/{path}", method="GET" if body is None else "POST", body=body, **login)
-
-    def version(self) -> str:
-        """Return the version that answers; empty where none does."""
-        answer = self.ask("fraud/ping")
-        return str(answer.headers["X-Model-Version"]) if answer.status == 200 else ""
-
-    def score(self) -> tuple[str, list[Any]]:
-        """Return the version that scores, and its scores."""
-        answer = self.ask("fraud/invocations", self.body)
-        assert answer.status == 200, answer.body
-        return str(answer.headers["X-Model-Version"]), json.loads(answer.body)["predictions"]
-
-    def wait(self, version: str, seconds: float = 60) -> float:
-        """Wait until a version answers; return the seconds."""
-        start = time.monotonic()
-        while self.version() != version:
-            assert time.monotonic() - start < seconds, f"version {version} does not answer"
-            time.sleep(0.1)
-        return time.monotonic() - start
-
-
-def fraud(host: Host, *arguments: str) -> str:
-    """Run `fraud` on the machine; return what it printed."""
-    return str(host.check_output(f"fraud {shlex.join(arguments)}"))
-
-
-def alias(machine: Machine, version: str, name: str = "champion") -> None:
-    """Let the alias name a version, as MLflow's pages do."""
-    body = {"name": "fraud", "alias": name, "version": version}
-    login = {"user": "admin", "password": machine.secret("admin_password")}
-    answer = machine.ask("/api/2.0/mlflow/registered-models/alias", method="POST", body=body, **login)
-    assert answer.status == 200, answer.body
-
-
-def tag(machine: Machine, version: str) -> str:
-    """Return what serving said of a version."""
-    login = {"user": "admin", "password": machine.secret("admin_password")}
-    found = json.loads(machine.ask(f"/api/2.0/mlflow/model-versions/get?name=fraud&version={version}", **login).body)
-    return next((each["value"] for each in found["model_version"].get("tags", []) if each["key"] == "serving"), "")
-
-
-@pytest.fixture(scope="module")
-def versions(machine: Machine, host: Host) -> list[str]:
-    """Return two versions of `fraud`, of which the second is the champion."""
-    found = []
-    for recipe in ("logistic", "xgboost"):
-        fraud(host, "train", "--quiet", "--data", "synthetic", "--models", recipe, "--json")
-        said = json.loads(fraud(host, "promote", "--force", "--wait", "--json"))
-        found.append(str(said["version"]))
-    return found
-
-
-@pytest.fixture(scope="module")
-def endpoint(machine: Machine, versions: list[str]) -> Endpoint:
-    """Return the endpoint for an admin, with the example of the model as a request."""
-    found = Endpoint(machine, "admin", machine.secret("admin_password"))
-    described = json.loads(found.ask("fraud/openapi.json").body)
-    body = described["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]
-    found.body = body["example"]
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -132,70 +56,33 @@ def test_the_overview_has_a_command_that_works(host: Host, machine: Machine, end
 
 
 def test_no_request_fails_while_the_alias_moves(machine: Machine, endpoint: Endpoint, versions: list[str]) -> None:
-    expected = {}
-    for version in versions:
-        alias(machine, version)
-        endpoint.wait(version)
-        expected[version] = endpoint.score()[1]
-    wrong: list[str] = []
-    count, over, times = [0], threading.Event(), []
-
-    def client() -> None:
-        while not over.is_set():
-            try:
-                version, scores = endpoint.score()
-            except Exception as error:
-                wrong.append(repr(error)[:200])
-                continue
-            count[0] += 1
-            if scores != expected[version]:
-                wrong.append(f"version {version} gave {scores}")
-
-    clients = [threading.Thread(target=client) for _ in range(4)]
-    for each in clients:
-        each.start()
-    for turn in range(10):
-        alias(machine, versions[turn % 2])
-        times.append(endpoint.wait(versions[turn % 2]))
-    over.set()
-    for each in clients:
-        each.join()
-    assert wrong == []
-    assert count[0] > 100
+    expected, times = {version: endpoint.serve(version) for version in versions}, []
+    with Clients(endpoint, expected) as clients:
+        for turn in range(10):
+            moved = time.monotonic()
+            alias(machine, versions[turn % 2])
+            times.append(clients.first(versions[turn % 2], moved))
+    assert clients.failures == []
+    assert len(clients.answers) > 100
     assert sorted(times)[len(times) // 2] <= 10
 
 
 def test_no_request_fails_while_processes_are_killed_and_services_restart(
-    machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
+    host: Host, endpoint: Endpoint, versions: list[str]
 ) -> None:
-    wrong: list[str] = []
-    over = threading.Event()
-
-    def client() -> None:
-        while not over.is_set():
-            try:
-                endpoint.score()
-            except Exception as error:
-                wrong.append(repr(error)[:200])
-
     live = endpoint.version()
-    clients = [threading.Thread(target=client) for _ in range(4)]
-    for each in clients:
-        each.start()
-    for command in (
-        f"systemctl kill --signal=KILL {UNITS.format(live)}",
-        f"systemctl restart {UNITS.format(live)}",
-        "systemctl restart trackbox-serving-follower",
-        f"systemctl kill --signal=KILL {UNITS.format(live)}",
-        "systemctl reload nginx",
-    ):
-        host.check_output(command)
-        time.sleep(3)
-        endpoint.wait(live)
-    over.set()
-    for each in clients:
-        each.join()
-    assert wrong == []
+    with Clients(endpoint, {live: endpoint.score()[1]}) as clients:
+        for command in (
+            f"systemctl kill --signal=KILL {UNITS.format(live)}",
+            f"systemctl restart {UNITS.format(live)}",
+            "systemctl restart trackbox-serving-follower",
+            f"systemctl kill --signal=KILL {UNITS.format(live)}",
+            "systemctl reload nginx",
+        ):
+            host.check_output(command)
+            time.sleep(3)
+            endpoint.wait(live)
+    assert clients.failures == []
 
 
 # Closes each connection when a request comes, as a process that dies does, and counts them in a file for each socket.
@@ -365,7 +252,7 @@ def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:
     assert float(rated.split(": ")[1].split()[0]) <= 1.0
     process = host.check_output(f"systemctl show --value -p MainPID {unit}")
     inside = f"nsenter --target {process} --mount --net --"
-    assert host.check_output(f"{inside} ls /run").split() == ["systemd"]
+    assert host.check_output(f"{inside} ls /run").split() == ["scratch", "systemd"]
     assert len(host.check_output(f"cat /proc/{process}/net/dev").splitlines()) == 3
     assert host.check_output(f"{inside} ls /etc/trackbox/serving") == ""
     assert host.check_output(f"{inside} ls /var/lib/trackbox-serving/models/fraud").split() == [endpoint.version()]

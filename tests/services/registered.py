@@ -1,7 +1,8 @@
-"""Small models in a real registry, for the tests of the follower: good ones, and ones that must be refused."""
+"""Small models in a real registry, for the tests of serving: good ones, and ones that must be refused."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, infer_signature
 from sklearn.linear_model import LogisticRegression
 
@@ -47,12 +49,13 @@ def version(name: str) -> str:
 
 
 class Registry:
-    """A registered model of a real MLflow server."""
+    """A registered model of a real MLflow server, which is created if there is none of this name."""
 
     def __init__(self, uri: str, name: str) -> None:
         mlflow.set_tracking_uri(uri)
         self.client, self.name = MlflowClient(uri), name
-        self.client.create_registered_model(name)
+        with contextlib.suppress(MlflowException):
+            self.client.create_registered_model(name)
 
     def add(self, change: Change | None = None, **options: Any) -> str:
         """Log a model and register it; return its version. change: function that edits the folder before the upload."""

@@ -207,7 +207,6 @@ REFUSED = {
     "pickle": ({"serialization_format": "cloudpickle"}, None, "Only skops is safe to load"),
     "flavour": ({}, rewrite("MLmodel", "loader_module: mlflow.sklearn", "loader_module: os"), "runs code of its own"),
     "pins": ({"pip_requirements": ["scikit-learn==0.1"]}, None, "lacks what the model needs: scikit-learn==0.1"),
-    "python": ({}, rewrite("python_env.yaml", "python: 3.", "python: 2."), "was made with Python 2."),
     "missing file": ({}, lambda folder: (folder / "model.skops").unlink(), "not one file in its folder"),
     "damaged file": ({}, lambda folder: (folder / "model.skops").write_bytes(b"PK"), "cannot be read"),
     "no example": ({"input_example": None}, None, "no input example"),
@@ -234,6 +233,17 @@ def test_a_bad_version_is_refused_with_its_reason(
         assert status(settings, registry)["refused"]["version"] == bad
         until(lambda: not units.processes and not follower.version(bad).folder.exists())
         assert answering(follower) == ""
+
+
+def test_a_version_of_another_python_that_is_data_alone_is_served_and_says_so(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    version = registry.add(rewrite("python_env.yaml", "python: 3.", "python: 2."))
+    registry.point(version)
+    with following(settings) as follower:
+        until(lambda: answering(follower) == version)
+        until(lambda: "other versions of packages than its own: Python 2." in registry.tag(version))
+        assert "Python 2." in status(settings, registry)["live"]["differs"]
 
 
 def test_the_old_version_serves_on_when_a_candidate_is_refused_and_the_candidate_is_not_tried_again(
@@ -367,6 +377,47 @@ def test_decisions_that_change_on_logged_rows_are_counted(settings: Settings, re
         wanted = sum(1.5 <= value < 1.5 + 1.3862943611 for value in values)
         text = f"Of 1,000 real rows {wanted} decisions change from version {first} to version {second}."
         assert status(settings, registry)["comparison"] == text
+
+
+@pytest.mark.parametrize("what", ["MB where its log is", "a folder"])
+def test_a_version_that_writes_more_than_a_log_stops_and_the_one_before_serves(
+    settings: Settings, registry: Registry, what: str
+) -> None:
+    settings = replace(settings, log_disk_mb=1)
+    with served_twice(settings, registry) as (first, second, follower):
+        folder = follower.version(second).log
+        if what == "a folder":
+            (folder / "x").mkdir()
+        else:
+            (folder / "x").write_bytes(bytes(80 << 20))
+        until(lambda: answering(follower) == first)
+        until(lambda: registry.tag(second).startswith("refused: It "))
+        assert what in registry.tag(second)
+        until(lambda: not folder.exists())
+        assert status(settings, registry)["live"]["version"] == first
+
+
+def test_a_model_that_is_deleted_and_registered_anew_is_served_anew(
+    settings: Settings, registry: Registry, units: Units
+) -> None:
+    registry.point(registry.add(weight=1))
+    with following(settings) as follower:
+        until(lambda: answering(follower) == "1")
+        before = ask(follower.links.folder / "champion.sock", "/invocations", EXAMPLE, 5).body
+        registry.client.delete_registered_model(registry.name)
+        registry.client.create_registered_model(registry.name)
+        assert registry.add(weight=2) == "1"
+        registry.point("1")
+
+        def other() -> bool:
+            try:
+                return ask(follower.links.folder / "champion.sock", "/invocations", EXAMPLE, 5).body != before
+            except OSError:
+                return False
+
+        until(other)
+        until(lambda: not follower.mine.candidate)
+        assert follower.mine.live
 
 
 def test_files_that_leave_their_folder_are_not_read(settings: Settings, tmp_path: Path) -> None:

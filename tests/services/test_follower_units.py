@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from trackbox_serving.follower import page
 from trackbox_serving.follower.metrics import Traffic, read
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import LogStatus, ModelStatus, Refusal, Served
+from trackbox_serving.follower.unix import ask
 from trackbox_serving.names import Unit
 from trackbox_serving.settings import Settings as Shared
 
@@ -148,7 +153,7 @@ def shown(model: ModelStatus, traffic: Traffic | None = None, folder: Path | Non
 def test_the_page_shows_version_traffic_and_refusal(tmp_path: Path) -> None:
     body = {"dataframe_split": {"columns": ["a"], "data": [[1.0], [2.0]]}}
     (tmp_path / "serving_input_example.json").write_text(json.dumps(body))
-    live = Served("7", since="2026-11-29T19:00:00+00:00", promoted_by="vera")
+    live = Served("7", since="2026-11-29T19:00:00+00:00", promoted_by="vera", differs="numpy==1.0 (installed: 2.0)")
     refused = Refusal("8", "The types are <b>wrong</b>", "2026-11-29T19:30:00+00:00")
     html = shown(ModelStatus("fraud", "champion", "8", live, refused=refused), Traffic(1234, 0.0012, 0.02), tmp_path)
     for text in (
@@ -158,6 +163,7 @@ def test_the_page_shows_version_traffic_and_refusal(tmp_path: Path) -> None:
         "1,234",
         "1.2 ms / 20 ms",
         "Version 8 was refused",
+        "other versions of packages: numpy==1.0 (installed: 2.0).",
     ):
         assert text in html
     assert "&lt;b&gt;wrong" in html
@@ -186,3 +192,31 @@ def test_the_metrics_of_a_worker_give_requests_and_quantiles() -> None:
     assert found.requests == 100
     assert found.p50 == pytest.approx(0.001)
     assert found.p99 == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"])
+def test_a_worker_that_sends_a_byte_at_a_time_does_not_hold_the_follower(tmp_path: Path, head: bytes) -> None:
+    path, over = tmp_path / "worker.sock", threading.Event()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def drip() -> None:
+            line, _ = listening.accept()
+            with line:
+                line.sendall(head)
+                while not over.wait(0.1):
+                    try:
+                        line.sendall(b"x")
+                    except OSError:
+                        return
+
+        worker = threading.Thread(target=drip)
+        worker.start()
+        start = time.monotonic()
+        with pytest.raises((OSError, HTTPException)):
+            ask(path, "/metrics", timeout=0.5)
+        took = time.monotonic() - start
+        over.set()
+        worker.join()
+    assert took < 2

@@ -1,9 +1,17 @@
 """The filters about served models."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_checks import LEAST, served_models, served_models_problems, serving_problems
+from serving_checks import (
+    LEAST,
+    OLDEST_PYTHON,
+    served_models,
+    served_models_problems,
+    serving_problems,
+    serving_python_problems,
+)
 
 
 def test_a_model_has_the_alias_champion_and_no_code_if_it_is_not_said() -> None:
@@ -50,3 +58,15 @@ def test_a_number_that_is_too_small_is_refused(name: str) -> None:
     assert serving_problems({**settings, name: str(LEAST[name] - 1)}) == [
         f"{name} is {LEAST[name] - 1}: it must be {LEAST[name]} or more."
     ]
+
+
+@pytest.mark.parametrize(("minor", "served"), [(10, False), (11, True), (13, True)])
+def test_a_python_that_is_too_old_for_the_lock_is_refused(minor: int, served: bool) -> None:
+    problems = serving_python_problems({"version": {"major": 3, "minor": minor}}, "vm")
+    assert bool(problems) != served
+    assert not problems or "vm has Python 3.10, and the packages that serve models need 3.11" in problems[0]
+
+
+def test_the_oldest_python_is_that_of_the_lock() -> None:
+    command = (Path(__file__).parents[2] / "roles/serving/files/requirements.in").read_text()
+    assert f"--python-version {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} " in command

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from full_disk import fill, free, leave, size
 from machine import Answer, Machine
-from power_cut import Power, run
+from power_cut import Power
 from testinfra.host import Host
 
 API = "/api/2.0/mlflow"
@@ -61,29 +62,6 @@ def door(machine: Machine) -> Door:
     door.run = door.ask("POST", f"{API}/runs/create", {"experiment_id": "0"}).body.decode().split('"run_id": "')[1][:32]
     assert door.ask("PUT", SMALL, "small").status == 200
     return door
-
-
-def free(power: Power) -> int:
-    """Return the free bytes of the machine's disk."""
-    return int(run("stat", "--file-system", "--format=%a", power.folder)) * 4096
-
-
-def size(power: Power) -> int:
-    """Return the size of the machine's disk, in bytes."""
-    return int(run("stat", "--file-system", "--format=%b", power.folder)) * 4096
-
-
-def leave(power: Power, filler: Path, space: int) -> None:
-    """Enlarge the filler until `space` bytes are free."""
-    run("fallocate", f"--length={free(power) - space}", filler)
-
-
-@pytest.fixture
-def filler(power: Power) -> Iterator[Path]:
-    """Yield a file that takes disk space; delete it afterwards."""
-    path = power.folder / "rootfs/var/tmp/filler"
-    yield path
-    path.unlink(missing_ok=True)
 
 
 def pids(host: Host) -> str:
@@ -142,9 +120,7 @@ def test_with_a_full_disk_reads_and_logins_work_and_freed_space_repairs_the_rest
     door: Door, power: Power, host: Host, filler: Path
 ) -> None:
     before = pids(host)
-    leave(power, filler, 2**26)
-    run("sh", "-c", f"cat /dev/zero >>{filler} 2>/dev/null || true")
-    assert free(power) < 2**16
+    fill(power, filler)
     start = time.monotonic()
     assert door.read() == [200] * 3
     assert door.ask("GET", "/version").status == 200

@@ -25,6 +25,7 @@ class About:
         threshold: rows with at least this score are flagged; None: the version has none.
         allow_code: whether Python code that was logged with the model may run.
         challenger: whether it scores logged rows in the background, and answers no client.
+        made: when the version was registered, in ms since 1970; empty: not known.
 
     """
 
@@ -37,6 +38,7 @@ class About:
     threshold: float | None = None
     allow_code: bool = False
     challenger: bool = False
+    made: str = ""
 
 
 @dataclass(frozen=True)

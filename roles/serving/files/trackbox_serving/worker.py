@@ -6,7 +6,7 @@ The socket is systemd's (LISTEN_FDS), so that requests wait in its queue while t
 it is RUN/NAME/VERSION.sock. The model is loaded and tried once, in gunicorn's parent, and the processes are forks of it
 that share its memory. gunicorn tells systemd READY=1, replaces a process that dies or hangs, and passes SIGTERM on.
 
-It needs no network, no secret, and can write to its folder of the log and to /tmp only.
+It needs no network, no secret, and can write to its folder of the log and to TMPDIR only.
 """
 
 from __future__ import annotations

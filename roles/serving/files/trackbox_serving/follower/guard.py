@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 import trackbox_serving
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
@@ -21,6 +22,10 @@ PROGRAM = Path(trackbox_serving.__file__).parents[1]
 ENVIRONMENT = Path(sys.prefix).name
 # A distribution that brings the same modules as another.
 SAME = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu"}
+# The library that a model's results depend on, by its flavour: with another minor version of scikit-learn a model may
+# not load, or score otherwise. XGBoost reads what older versions wrote. An ONNX file says which operators it needs.
+LIBRARY = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
+READS_OLDER = "xgboost-cpu"
 # trackbox_serving.models.allowed has the list. It runs in a process of its own: it reads somebody else's file, and
 # importing skops takes 1 s and 150 MB.
 CHECK = """
@@ -29,34 +34,41 @@ resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from trackbox_serving.models import allowed
-folder, allow_code = Path(sys.argv[2]), sys.argv[3] == "True"
-problem = ""
+folder = Path(sys.argv[2])
+problem, flavour = "", ""
 try:
-    with allowed.safe_copy(folder, allow_code):
+    with allowed.safe_copy(folder, False):
         flavours = allowed.read_description(folder)["flavors"]
-    if not allow_code and "sklearn" in flavours:
+    flavour = flavours["python_function"]["loader_module"].removeprefix("mlflow.")
+    if flavour == "sklearn":
         import skops.io
         types = skops.io.get_untrusted_types(file=folder / str(flavours["sklearn"]["pickled_model"]))
         if unknown := sorted(set(types) - set(allowed.TRUSTED)):
             problem = "The model has types that are not on Trackbox's list: " + ", ".join(unknown)
 except allowed.ModelError as error:
     problem = str(error)
-print(json.dumps(problem))
+print(json.dumps([problem, flavour]))
 """
 
 
-def check(folder: Path, allow_code: bool) -> None:
-    """Refuse a model that the workers must not load, or whose requirements their environment does not satisfy."""
-    check_loading(folder, allow_code)
-    check_python(folder)
-    check_pins(folder)
+def check(folder: Path, allow_code: bool) -> str:
+    """Refuse a model that the workers must not load, or whose requirements their environment does not satisfy.
+
+    Return how the environment differs where that is no reason to refuse; empty where it does not.
+    """
+    flavour = check_loading(folder, allow_code)
+    differences = [*check_python(folder, flavour), *check_pins(folder, flavour)]
     if not (folder / "serving_input_example.json").is_file():
         raise Refused("The model has no input example to prove itself with: log it with input_example.")
+    return sentence(", ".join(differences))
 
 
-def check_loading(folder: Path, allow_code: bool) -> None:
-    """Refuse a model with a flavour, class, type or file that is not on our list."""
-    command = [sys.executable, "-I", "-W", "ignore", "-c", CHECK, str(PROGRAM), str(folder), str(allow_code)]
+def check_loading(folder: Path, allow_code: bool) -> str:
+    """Return the flavour of a model that is data alone, or an empty string for one that may run code.
+
+    Refused: it has a flavour, class, type or file that is not on our list, and may not run code.
+    """
+    command = [sys.executable, "-I", "-W", "ignore", "-c", CHECK, str(PROGRAM), str(folder)]
     environment = {"HOME": "/nonexistent"}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
@@ -65,9 +77,14 @@ def check_loading(folder: Path, allow_code: bool) -> None:
     if done.returncode < 0:
         raise Unavailable(f"The check of the model's files was ended by signal {-done.returncode}.")
     if done.returncode:
-        raise Refused(f"The model's files cannot be read: {sentence((done.stderr.splitlines() or [''])[-1], 160)}")
-    if problem := json.loads(done.stdout.splitlines()[-1]):
-        raise Refused(sentence(problem.replace(f"{folder}/", "")))
+        problem = f"The model's files cannot be read: {sentence((done.stderr.splitlines() or [''])[-1], 160)}"
+    else:
+        problem, flavour = json.loads(done.stdout.splitlines()[-1])
+        if not problem:
+            return str(flavour)
+    if allow_code:
+        return ""
+    raise Refused(sentence(problem.replace(f"{folder}/", "")))
 
 
 def description(folder: Path) -> dict[str, Any]:
@@ -93,23 +110,27 @@ def column_types(folder: Path) -> dict[str, str]:
     return {}
 
 
-def check_python(folder: Path) -> None:
-    """Refuse a model of another minor version of Python than the workers'."""
+def check_python(folder: Path, flavour: str) -> list[str]:
+    """Return how Python differs from the model's. Refused: in its minor version, of which code and pickles are."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
         stated = str(yaml.safe_load((folder / "python_env.yaml").read_text()).get("python") or stated)
     minor = re.match(r"\d+\.\d+", stated)
     ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if minor and minor[0] != ours:
+    if not minor or minor[0] == ours:
+        return []
+    if not flavour:
         raise Refused(f"The model was made with Python {sentence(stated, 20)}, and this machine has Python {ours}.")
+    return [f"Python {sentence(stated, 20)} (installed: {ours})"]
 
 
-def check_pins(folder: Path) -> None:
-    """Refuse a model whose requirements the serving environment does not satisfy."""
+def check_pins(folder: Path, flavour: str) -> list[str]:
+    """Return the requirements of which the environment has another version. Refused: it is one that matters."""
     path = folder / "requirements.txt"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
-    lacking = []
+    lacking: list[str] = []
+    differing: list[str] = []
     for line in lines:
         text = line.partition(" #")[0].strip()
         if not text or text.startswith("#"):
@@ -121,10 +142,34 @@ def check_pins(folder: Path) -> None:
         if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
             continue
         found = installed(wanted.name)
-        if wanted.url or found is None or not wanted.specifier.contains(found, prereleases=True):
-            lacking.append(f"{sentence(text, 60)} (installed: {found or 'none'})")
+        if not wanted.url and found and wanted.specifier.contains(found, prereleases=True):
+            continue
+        kept = lacking if not found or wanted.url or matters(wanted, found, flavour) else differing
+        kept.append(f"{sentence(text, 60)} (installed: {found or 'none'})")
     if lacking:
         raise Refused(f"The serving environment lacks what the model needs: {sentence(', '.join(lacking), 220)}.")
+    return differing
+
+
+def matters(wanted: Requirement, found: str, flavour: str) -> bool:
+    """Return whether a version that a requirement does not allow is a reason to refuse the model.
+
+    MLflow pins the version of each package that it finds when a model is logged, and only warns where a model is loaded
+    with another. So a pin (==) matters for the library of the model's flavour alone, and there its first two numbers. A
+    range was written by somebody, and matters. Code and pickles depend on every package. found: the installed version.
+    """
+    name = wanted.name.lower().replace("_", "-")
+    [only, *others] = wanted.specifier
+    if others or only.operator not in ("==", "===") or only.version.endswith(".*"):
+        return True
+    library = SAME.get(name, name)
+    if flavour and library != LIBRARY.get(flavour):
+        return False
+    try:
+        pinned, ours = Version(only.version).release[:2], Version(found).release[:2]
+    except InvalidVersion:
+        return True
+    return ours < pinned if flavour and library == READS_OLDER else ours != pinned
 
 
 def installed(name: str) -> str | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from trackbox_serving.files import read_regular
 from trackbox_serving.follower import download, guard, prove, replay
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
+from trackbox_serving.follower.log_folder import excess
 from trackbox_serving.follower.registry import Registry
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.shadow import Shadow
@@ -164,13 +165,15 @@ class ModelFollower:
             with contextlib.suppress(OSError):
                 self.note(problem="The disk is full." if full else sentence(error), candidate="")
         finally:
+            with contextlib.suppress(OSError, Unavailable):
+                self.watch()
             with contextlib.suppress(OSError):
                 self.retire()
                 self.ask_again()
 
     def follow(self) -> None:
         """Make the version of the alias live, or refuse it."""
-        number = self.registry.version_of(self.given.name, self.given.alias)
+        number, made = self.registry.named(self.given.name, self.given.alias) or (None, "")
         if (refused := self.mine.refused) and refused.version != number:
             # Whoever moves the alias back asks again.
             self.status.change(lambda: setattr(refused, "under", ""))
@@ -179,6 +182,7 @@ class ModelFollower:
             return
         self.note(wanted=number)
         self.tag_refusal()
+        self.forget_namesake(number, made)
         if self.mine.live and self.mine.live.version == number:
             self.note(problem="", candidate="")
         elif self.mine.previous and self.mine.previous.version == number and self.answers(number):
@@ -187,17 +191,32 @@ class ModelFollower:
             self.note(problem="", candidate="")
         else:
             self.shadow.release(number)
-            self.take(number)
+            self.take(number, made)
+
+    def forget_namesake(self, number: str, made: str) -> None:
+        """Stop and remove a version of this number that is another one: the model was deleted and registered anew."""
+        version = self.version(number)
+        known = {served.made for served in (self.mine.live, self.mine.previous) if served and served.version == number}
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            known.add(version.read_about().made)
+        if not made or not known - {made, ""}:
+            return
+        self.note(candidate=f"Another version {number} stops.")
+        self.drop(number)
+        end = time.monotonic() + self.settings.drain_seconds
+        while self.answers(number) and time.monotonic() < end and not self.stop.wait(LOOK):
+            pass
+        shutil.rmtree(version.folder, ignore_errors=True)
 
     def missing(self) -> str:
         """Return the sentence about an alias that names no version."""
         text = f"The registry has no version of {self.given.name} with the alias {self.given.alias}."
         return f"{text} Version {self.mine.live.version} is served on." if self.mine.live else text
 
-    def take(self, number: str) -> None:
+    def take(self, number: str, made: str = "") -> None:
         """Download a version, check it, start it, let it prove itself, and switch to it."""
         try:
-            served = self.prepare(number)
+            served = self.prepare(number, made=made)
             with self.candidate(number):
                 self.note(candidate=f"Version {number} is starting.")
                 self.wait_until_it_answers(number)
@@ -207,33 +226,36 @@ class ModelFollower:
         except Refused as refusal:
             self.refuse(number, str(refusal))
 
-    def prepare(self, number: str, role: str = "candidate") -> Served:
+    def prepare(self, number: str, role: str = "candidate", made: str = "") -> Served:
         """Bring a version to the disk and check it; return it as it will be served.
 
         role: what the version is for, `candidate` or `challenger`: the field of the status that says how it stands.
+        made: when it was registered; see `Served`.
         """
         version = self.version(number)
         if not download.damage(version):
             about = version.read_about()
-            guard.check(version.model, self.given.allow_code)
+            differs = guard.check(version.model, self.given.allow_code)
         else:
             self.note(**{role: f"Version {number} is downloaded."})
             found = self.registry.describe(self.given.name, number)
             part = download.fetch(self.registry, version, self.settings.max_model_mb)
             try:
                 self.note(**{role: f"Version {number} is checked."})
-                guard.check(part / "model", self.given.allow_code)
+                differs = guard.check(part / "model", self.given.allow_code)
                 about = About(
                     found.name, number, found.run_id, self.given.alias, now(), found.promoted_by,
-                    guard.threshold(part / "model"), self.given.allow_code,
+                    guard.threshold(part / "model"), self.given.allow_code, made=made,
                 )  # fmt: skip
                 download.keep(part, version, about)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-        wanted = replace(about, allow_code=self.given.allow_code, challenger=role == "challenger")
+        wanted = replace(
+            about, allow_code=self.given.allow_code, challenger=role == "challenger", made=about.made or made
+        )
         if about != wanted:
             version.write_about(wanted)
-        return Served(number, about.run_id, "", about.promoted_by, about.threshold)
+        return Served(number, about.run_id, "", about.promoted_by, about.threshold, differs, wanted.made)
 
     @contextlib.contextmanager
     def candidate(self, number: str) -> Iterator[None]:
@@ -259,6 +281,8 @@ class ModelFollower:
         while not self.answers(number):
             if reason := self.failure(number):
                 raise Refused(f"The version does not load: {reason}")
+            if reason := self.excess(number):
+                raise Refused(reason)
             if self.stop.is_set():
                 raise Unavailable("The follower stops.")
             if time.monotonic() > end:
@@ -314,7 +338,8 @@ class ModelFollower:
             self.retiring[last.version] = time.monotonic() + self.settings.drain_seconds
         self.ask_for_units()
         with contextlib.suppress(Unavailable):
-            self.registry.tag(self.given.name, served.version, TAG, f"served since {served.since}")
+            differs = f"; with other versions of packages than its own: {served.differs}" if served.differs else ""
+            self.registry.tag(self.given.name, served.version, TAG, f"served since {served.since}{differs}")
 
     def link(self) -> None:
         """Let NGINX's links lead to the live version and to the previous one."""
@@ -329,6 +354,31 @@ class ModelFollower:
         refused = Refusal(number, text, now(), self.judge(), False)
         self.note(refused=refused, candidate="", problem="")
         self.tag_refusal()
+
+    def excess(self, number: str) -> str:
+        """Return what a version wrote beyond its log; empty where there is nothing of it."""
+        return excess(self.version(number).log, self.settings.log_disk_mb)
+
+    def watch(self) -> None:
+        """Stop a version that writes more than a log: it may be live, and fill the disk."""
+        for number in self.kept:
+            if not (reason := self.excess(number)):
+                continue
+            if number in self.shadow.versions:
+                self.shadow.refuse(number, reason)
+            else:
+                self.drop(number)
+                self.refuse(number, reason)
+
+    def drop(self, number: str) -> None:
+        """Stop a version at once; the previous one is served if it was live."""
+        live, previous = (
+            None if served and served.version == number else served for served in (self.mine.live, self.mine.previous)
+        )
+        self.retiring.pop(number, None)
+        self.note(live=live or previous, previous=previous if live else None)
+        self.link()
+        self.ask_for_units()
 
     def tag_refusal(self) -> None:
         """Tell the registry the last refusal, if it does not know it."""

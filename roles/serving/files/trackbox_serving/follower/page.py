@@ -112,6 +112,8 @@ def section(settings: Settings, model: ModelStatus, traffic: Traffic, folder: Pa
         shown = facts(model.live, traffic, model.previous).items()
         pairs = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in shown)
         lines.append(f'<p class="good">Version {text(model.live.version)} is served.</p>\n<dl>{pairs}</dl>')
+        if model.live.differs:
+            lines.append(f"<p>It was made with other versions of packages: {text(model.live.differs)}.</p>")
     else:
         lines.append('<p class="bad">No version is served.</p>')
     if model.candidate:

@@ -81,11 +81,20 @@ class Registry:
 
     def version_of(self, name: str, alias: str) -> str | None:
         """Return the version that an alias names now; None where there is no such model or alias."""
+        found = self.named(name, alias)
+        return found[0] if found else None
+
+    def named(self, name: str, alias: str) -> tuple[str, str] | None:
+        """Return the version that an alias names now, and when it was made; None where there is no such model or alias.
+
+        A model that is deleted and registered anew has the same numbers again.
+        """
         asked = {"name": name, "alias": alias}
         answer = self.ask("GET", "/api/2.0/mlflow/registered-models/alias", params=asked)
         if answer.status_code != 200:
             return None
-        return str(answer.json()["model_version"]["version"])
+        found = answer.json()["model_version"]
+        return str(found["version"]), str(found.get("creation_timestamp", ""))
 
     def describe(self, name: str, version: str) -> Version:
         """Return what the registry says of a version. Refused: it is gone."""

@@ -20,13 +20,18 @@ def now() -> str:
 
 @dataclass
 class Served:
-    """A version that is served. since: when it went live."""
+    """A version that is served. since: when it went live. differs: packages of which it wants other versions.
+
+    made: when it was registered, in ms since 1970; empty: not known.
+    """
 
     version: str
     run_id: str = ""
     since: str = ""
     promoted_by: str = ""
     threshold: float | None = None
+    differs: str = ""
+    made: str = ""
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,28 +38,48 @@ class Connection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self.path = path
+        self.line: socket.socket | None = None
 
     def connect(self) -> None:
         """Connect to the socket; a path of more than 107 bytes is an OSError."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # HTTPConnection forgets `sock` as soon as it has an answer's headers.
+        self.sock = self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
+
+    def cut(self) -> None:
+        """End the connection, from another thread: what waits for an answer gets none."""
+        with contextlib.suppress(OSError):
+            if self.line:
+                self.line.shutdown(socket.SHUT_RDWR)
 
 
 def ask(path: Path, url: str, body: Any = None, timeout: float = 30) -> Answer:
     """Send a GET request, or a POST request with `body` as JSON.
 
-    OSError, HTTPException: the worker does not answer within `timeout` seconds.
+    OSError, HTTPException: the worker does not answer within `timeout` seconds, headers and body included. A socket's
+    own timeout begins anew with each byte that a worker sends.
     """
-    connection = Connection(path, timeout)
+    connection, over = Connection(path, timeout), threading.Event()
+
+    def end() -> None:
+        over.set()
+        connection.cut()
+
+    clock = threading.Timer(timeout, end)
+    clock.daemon = True
+    clock.start()
     try:
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Connection": "close", "X-Forwarded-User": FOLLOWER}
         connection.request("GET" if data is None else "POST", url, data, headers)
         response = connection.getresponse()
         text = response.read(MOST_BYTES)
+        if over.is_set():
+            raise TimeoutError(f"no whole answer came within {timeout:g} s")
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
     except (ValueError, OverflowError) as error:
         raise http.client.HTTPException(f"the answer is none: {error}") from error
     finally:
+        clock.cancel()
         connection.close()

@@ -1,0 +1,26 @@
+"""Score with many clients for some seconds, as its input says (JSON); print statuses with their times as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from endpoint import Endpoint
+from machine import find
+from scoring_clients import Clients
+
+given = json.load(sys.stdin)
+machine = find(given["name"], Path(given["secrets"]))
+endpoint = Endpoint(machine, "admin", machine.secret("admin_password"), given["body"])
+# A refused client waits a moment. Each handshake of TLS takes some ms of the two cores, so connections are kept.
+clients = Clients(
+    endpoint, given["expected"], given["number"], statuses=(200, 429, 503), keep=(True,), pause=0.2, patience=30
+)
+with clients:
+    time.sleep(given["seconds"])
+times: dict[int, list[float]] = {}
+for answer in clients.answers:
+    times.setdefault(answer.status, []).append(answer.ms)
+print(json.dumps({"ms": times, "failures": clients.failures[:20]}))

@@ -1,0 +1,153 @@
+"""Clients that score without a pause, and check that each answer is what the version in its header gives."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from endpoint import Endpoint
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer. began, ended: by time.monotonic. request: its X-Request-Id."""
+
+    began: float
+    ended: float
+    status: int
+    version: str
+    request: str
+
+    @property
+    def ms(self) -> float:
+        """How long it took."""
+        return (self.ended - self.began) * 1000
+
+
+@dataclass
+class Clients:
+    """Threads that score from the beginning of a `with` block to its end.
+
+    By default half of them open a connection for each request, and send it once. The others keep theirs, and send a
+    request again on a new one if the server has closed it, as browsers and other clients do.
+
+    Attributes:
+        expected: by version, the scores of the endpoint's body.
+        number: of threads.
+        patience: seconds for which a refused connection is tried again. No request is sent twice for it.
+        statuses: of answers that are no failure.
+        keep: for each thread in turn, whether it keeps its connection.
+        pause: seconds after an answer that is no 200.
+
+    """
+
+    endpoint: Endpoint
+    expected: Mapping[str, list[Any]]
+    number: int = 4
+    patience: float = 0
+    statuses: tuple[int, ...] = (200,)
+    keep: tuple[bool, ...] = (False, True)
+    pause: float = 0
+    answers: list[Answered] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Clients:
+        """Start the threads."""
+        kept = [self.keep[turn % len(self.keep)] for turn in range(self.number)]
+        self.threads = [threading.Thread(target=self.run, args=[keep]) for keep in kept]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the threads."""
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def run(self, keep: bool) -> None:
+        """Score until the block ends. keep: whether to keep the connection."""
+        trust = ssl.create_default_context(cafile=str(self.endpoint.machine.secrets / "ca.crt"))
+        login = base64.b64encode(f"{self.endpoint.user}:{self.endpoint.password}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+        body = json.dumps(self.endpoint.body).encode()
+        line: http.client.HTTPSConnection | None = None
+        while not self.over.is_set():
+            began = time.monotonic()
+            try:
+                kept = line is not None
+                line = line or self.connect(trust)
+                try:
+                    response = self.send(line, body, headers)
+                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                    if not kept:
+                        raise
+                    line = self.connect(trust)
+                    response = self.send(line, body, headers)
+                text = response.read()
+                self.judge(began, response, text)
+                if response.status != 200:
+                    self.over.wait(self.pause)
+                if not keep or response.will_close:
+                    line.close()
+                    line = None
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{time.strftime('%X')} after {time.monotonic() - began:.1f} s: {error!r}"[:200])
+                line = None
+
+    def send(
+        self, line: http.client.HTTPSConnection, body: bytes, headers: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        """Send the request; return the answer."""
+        line.request("POST", f"/serving/{self.endpoint.model}/invocations", body, headers)
+        return line.getresponse()
+
+    def connect(self, trust: ssl.SSLContext) -> http.client.HTTPSConnection:
+        """Return an open connection. OSError: it is refused for longer than `patience`."""
+        end = time.monotonic() + self.patience
+        while True:
+            line = http.client.HTTPSConnection(self.endpoint.machine.address, timeout=60, context=trust)
+            try:
+                line.connect()
+                return line
+            except OSError:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(0.05)
+
+    def judge(self, began: float, response: http.client.HTTPResponse, text: bytes) -> None:
+        """Note an answer, and whether it is wrong."""
+        version = response.headers.get("X-Model-Version", "")
+        found = Answered(began, time.monotonic(), response.status, version, response.headers.get("X-Request-Id", ""))
+        self.answers.append(found)
+        if response.status not in self.statuses:
+            self.failures.append(f"{time.strftime('%X')} status {response.status}: {text[:120]!r}")
+        elif response.status == 200 and json.loads(text)["predictions"] != self.expected[version]:
+            self.failures.append(f"version {version} gave {text[:120]!r}")
+
+    def first(self, version: str, since: float, seconds: float = 60) -> float:
+        """Wait for the first answer of a version to a request of after `since`; return how long after it ended."""
+        seen, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            new = self.answers[seen:]
+            seen += len(new)
+            for each in new:
+                if each.version == version and each.began >= since:
+                    return each.ended - since
+            time.sleep(0.02)
+        raise AssertionError(f"no answer of version {version} within {seconds} s")
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Return a quantile of some values."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
