@@ -17,7 +17,7 @@ from harness import ROOT, Bench, RefusedError, open_bench
 SUBJECTS = (
     "log_metric",
     "log_batch",
-    "search",
+    "queries",
     "history",
     "artifact",
     "s3",

@@ -1,0 +1,117 @@
+"""Fill MLflow's tables with lists of runs, traces, models and experiments, by SQL in bulk, and empty them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from harness import Bench
+
+# Rows as MLflow 3.17 writes them. {uuid}: of the row `n` of the list {number}.
+UUID = "LEFT(SHA2(CONCAT('{number}-', n), 256), 32)"
+RUNS = """
+INSERT INTO runs (run_uuid, name, source_type, source_name, user_id, status, start_time, end_time, lifecycle_stage,
+    artifact_uri, experiment_id)
+  SELECT {uuid}, CONCAT('run-', LPAD(n, 6, 0)), 'LOCAL', 'bench', 'bench', 'FINISHED', 1700000000000 + n,
+    1700000001000 + n, 'active', CONCAT('mlflow-artifacts:/bench/', n), {number} FROM numbers;
+INSERT INTO latest_metrics (`key`, value, timestamp, step, is_nan, run_uuid)
+  SELECT CONCAT('m', k.n), RAND(), 1, 1, 0, r.id FROM few k, (SELECT {uuid} AS id FROM numbers) r WHERE k.n < 5;
+INSERT INTO params (`key`, value, run_uuid)
+  SELECT CONCAT('p', k.n), CASE k.n WHEN 0 THEN r.n % 2 WHEN 1 THEN r.n DIV 20 ELSE RAND() END, r.id
+  FROM few k, (SELECT n, {uuid} AS id FROM numbers) r WHERE k.n < 8;
+INSERT INTO tags (`key`, value, run_uuid)
+  SELECT CASE k.n WHEN 0 THEN 'mlflow.runName' WHEN 1 THEN 'mlflow.user' ELSE CONCAT('t', k.n) END,
+    CASE k.n WHEN 0 THEN CONCAT('run-', LPAD(r.n, 6, 0)) WHEN 1 THEN 'bench' ELSE r.n DIV 20 END, r.id
+  FROM few k, (SELECT n, {uuid} AS id FROM numbers) r WHERE k.n < 4;
+"""
+TRACES = """
+INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, execution_time_ms, status, request_preview)
+  SELECT CONCAT('tr-', {uuid}), {number}, 1700000000000 + n, 100, 'OK', 'a question' FROM numbers;
+INSERT INTO trace_tags (request_id, `key`, value)
+  SELECT CONCAT('tr-', {uuid}), 't0', n DIV 20 FROM numbers;
+INSERT INTO trace_request_metadata (request_id, `key`, value)
+  SELECT CONCAT('tr-', {uuid}), 'mlflow.trace.user', n DIV 20 FROM numbers;
+"""
+# Models and experiments are one list for all: those from {first} on.
+MODELS = """
+INSERT INTO registered_models (name, creation_time, last_updated_time)
+  SELECT CONCAT('bench-', LPAD(n, 6, 0)), 1700000000000 + n, 1700000000000 + n FROM numbers WHERE n >= {first};
+INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source, run_id, status)
+  SELECT CONCAT('bench-', LPAD(m.n, 6, 0)), k.n + 1, 1700000000000 + 10 * m.n + k.n, 1700000000000 + 10 * m.n + k.n,
+    'None', 'models:/m', LEFT(SHA2(CONCAT('version-', m.n, k.n), 256), 32), 'READY'
+  FROM numbers m, few k WHERE m.n >= {first};
+"""
+EXPERIMENTS = """
+INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time, last_update_time)
+  SELECT CONCAT('bench-', LPAD(n, 6, 0)), 'mlflow-artifacts:/bench', 'active', 1700000000000 + n, 1700000000000 + n
+  FROM numbers WHERE n >= {first};
+"""
+# The binary log would take as long as the rows.
+SESSION = "SET SESSION sql_log_bin = 0; SET SESSION unique_checks = 0; SET SESSION foreign_key_checks = 0;\n"
+
+
+def numbers(count: int, name: str = "numbers") -> str:
+    """Return SQL that creates a table with the integers below `count`, a power of ten."""
+    digits = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
+    places = range(len(str(count)) - 1)
+    total = " + ".join(f"{10**place} * d{place}.n" for place in places)
+    tables = ", ".join(f"({digits}) d{place}" for place in places)
+    return f"CREATE TEMPORARY TABLE {name} (n INT PRIMARY KEY) AS SELECT {total} AS n FROM {tables};\n"
+
+
+def insert(bench: Bench, statements: str, count: int, number: str = "0", first: int = 0) -> None:
+    """Write the rows of a list with `count` entries."""
+    text = statements.replace("{uuid}", UUID).replace("{number}", number).replace("{first}", str(first))
+    bench.sql(SESSION + numbers(count) + numbers(10, "few") + text, "mlflow")
+
+
+@contextmanager
+def lists(bench: Bench, sizes: tuple[int, ...]) -> Iterator[dict[int, str]]:
+    """Yield an experiment with so many runs and traces for each size; delete all of it afterwards."""
+    with ExitStack() as stack:
+        made = {size: stack.enter_context(bench.experiment()) for size in sizes}
+        stack.callback(empty, bench, list(made.values()))
+        for size, number in made.items():
+            insert(bench, RUNS + TRACES, size, number)
+        bench.sql("ANALYZE TABLE runs, latest_metrics, params, tags, trace_info, trace_tags", "mlflow")
+        yield made
+
+
+def empty(bench: Bench, numbers: list[str]) -> None:
+    """Delete the rows of these experiments' runs and traces, a table at a time."""
+    inside = f"experiment_id IN ({', '.join(numbers)})"
+    join = "DELETE one FROM {0} one JOIN {1} USING ({2}) WHERE {1}." + inside + ";\n"
+    deletes = [join.format(table, "runs", "run_uuid") for table in ("latest_metrics", "params", "tags")]
+    deletes += [join.format(table, "trace_info", "request_id") for table in ("trace_tags", "trace_request_metadata")]
+    bench.sql(
+        SESSION + "".join(deletes) + f"DELETE FROM runs WHERE {inside}; DELETE FROM trace_info WHERE {inside};",
+        "mlflow",
+    )
+
+
+def grow(bench: Bench, count: int, first: int = 0) -> None:
+    """Register models with ten versions each, and create experiments, until there are `count`."""
+    insert(bench, MODELS + EXPERIMENTS, count, first=first)
+    bench.sql("ANALYZE TABLE registered_models, model_versions, experiments", "mlflow")
+
+
+def shrink(bench: Bench) -> None:
+    """Delete the models and experiments that `grow` made."""
+    named = "WHERE name LIKE 'bench-______'"
+    tables = ("model_versions", "registered_models", "experiments")
+    bench.sql(SESSION + "".join(f"DELETE FROM {table} {named};" for table in tables), "mlflow")
+
+
+@contextmanager
+def registry(bench: Bench, sizes: tuple[int, ...]) -> Iterator[Iterator[int]]:
+    """Yield each size while there are so many models and experiments; delete them afterwards."""
+
+    def grown() -> Iterator[int]:
+        for before, size in zip((0, *sizes), sizes, strict=False):
+            grow(bench, size, before)
+            yield size
+
+    try:
+        yield grown()
+    finally:
+        shrink(bench)
