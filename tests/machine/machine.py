@@ -30,6 +30,15 @@ CLIENT = ROOT / "training/.venv/bin/python"
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
     (ROOT / "molecule/promises/tests/breakings.yml").read_text()
 )
+# On the machine: the database's socket, client and dump, MLflow's Python, and the folder of its programs.
+SOCKET = "/run/mysqld/mysqld.sock"
+SQL_CLIENT = "$(command -v mariadb || command -v mysql)"
+DUMP = (
+    'dump() { if command -v mariadb-dump >/dev/null; then mariadb-dump --skip-dump-date "$@"; '
+    'else mysqldump --skip-dump-date --set-gtid-purged=OFF --column-statistics=0 "$@"; fi; }; dump'
+)
+SERVER_PYTHON = "/opt/trackbox/mlflow/current/bin/python"
+SERVER_PROGRAM = "$(sed -n s/^WorkingDirectory=//p /etc/systemd/system/mlflow.service)"
 PROMISES = sorted(name for group in BREAKINGS.values() for name in group)
 
 
@@ -191,6 +200,12 @@ def inside(name: str) -> Host:
 def host(machine: Machine) -> Host:
     """Return a testinfra host for the machine under test: root by SSH."""
     return inside(machine.name)
+
+
+def run_inside(host: Host, script: Path, *args: str) -> str:
+    """Run a script on the machine with MLflow's Python and programs, as root; return the last line of its output."""
+    command = f"PYTHONPATH={SERVER_PROGRAM} {SERVER_PYTHON} -c {shlex.quote(script.read_text())} {shlex.join(args)}"
+    return str(host.check_output(command)).splitlines()[-1]
 
 
 def which_boot(host: Host) -> str:

@@ -9,18 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import ROOT, Machine
+from machine import DUMP, ROOT, SERVER_PYTHON, SOCKET, SQL_CLIENT, Machine, run_inside
 from testinfra.host import Host
 
 COPY = "trackbox_test_copy"
 COLLATION = ROOT / "roles/mlflow/files/trackbox_mlflow/maintenance/collation.py"
-SOCKET = "/run/mysqld/mysqld.sock"
-PYTHON = "/opt/trackbox/mlflow/current/bin/python"
-CLIENT = "$(command -v mariadb || command -v mysql)"
-DUMP = (
-    'dump() { if command -v mariadb-dump >/dev/null; then mariadb-dump --skip-dump-date "$@"; '
-    'else mysqldump --skip-dump-date --set-gtid-purged=OFF --column-statistics=0 "$@"; fi; }; dump'
-)
 OLD = "utf8mb4_bin"
 # Removes the collations of tables and columns from a dump, and the character set of the trigger of the table `secrets`.
 WITHOUT_COLLATION = "sed -E 's/( DEFAULT)? (CHARACTER SET|CHARSET)[ =]utf8mb4//g; s/ COLLATE[ =]utf8mb4_[a-z0-9_]+//g'"
@@ -92,18 +85,12 @@ def copy(host: Host) -> Iterator[str]:
     sed = f"sed -E 's/COLLATE([ =])utf8mb4_[a-z0-9_]+/COLLATE\\1{OLD}/g'"
     create = f"DROP DATABASE IF EXISTS {COPY}; CREATE DATABASE {COPY} CHARACTER SET utf8mb4 COLLATE {OLD}"
     try:
-        host.check_output(f'{CLIENT} -e "{create}"')
-        host.check_output(f"{DUMP} --no-data --skip-triggers mlflow | {sed} | {CLIENT} {COPY}")
-        host.check_output(f"{CLIENT} {COPY} -e \"INSERT INTO alembic_version VALUES ('0123456789ab')\"")
+        host.check_output(f'{SQL_CLIENT} -e "{create}"')
+        host.check_output(f"{DUMP} --no-data --skip-triggers mlflow | {sed} | {SQL_CLIENT} {COPY}")
+        host.check_output(f"{SQL_CLIENT} {COPY} -e \"INSERT INTO alembic_version VALUES ('0123456789ab')\"")
         yield COPY
     finally:
-        host.run(f'{CLIENT} -e "DROP DATABASE IF EXISTS {COPY}"')
-
-
-def run_inside(host: Host, script: Path, *args: str) -> str:
-    """Run a script with MLflow's Python, as root; return the last line of its output."""
-    command = f"{PYTHON} -c {shlex.quote(script.read_text())} {shlex.join(args)}"
-    return str(host.check_output(command)).splitlines()[-1]
+        host.run(f'{SQL_CLIENT} -e "DROP DATABASE IF EXISTS {COPY}"')
 
 
 def convert(host: Host, schema: str, collation: str) -> str:
@@ -116,7 +103,7 @@ def convert(host: Host, schema: str, collation: str) -> str:
 def collation(host: Host) -> str:
     """Return the collation of MLflow's schema."""
     query = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = 'mlflow'"
-    return str(host.check_output(f'{CLIENT} -N -e "{query}"'))
+    return str(host.check_output(f'{SQL_CLIENT} -N -e "{query}"'))
 
 
 def cascades(host: Host, schema: str) -> dict[str, Any]:
@@ -161,7 +148,7 @@ def test_an_interrupted_conversion_leaves_a_revision_that_no_mlflow_accepts(
 ) -> None:
     broken = (COLLATION).read_text().replace("ADD {line}", "ADD nonsense")
     uri = f"mysql+pymysql://root@localhost/{copy}?unix_socket={SOCKET}"
-    assert host.run(f"{PYTHON} -c {shlex.quote(broken)} {uri} {collation}").rc != 0
-    assert host.check_output(f"{CLIENT} {copy} -N -e 'SELECT version_num FROM alembic_version'") == (
+    assert host.run(f"{SERVER_PYTHON} -c {shlex.quote(broken)} {uri} {collation}").rc != 0
+    assert host.check_output(f"{SQL_CLIENT} {copy} -N -e 'SELECT version_num FROM alembic_version'") == (
         "converting:0123456789ab"
     )

@@ -1,14 +1,16 @@
-"""Searches of runs by a metric, which trackbox_mlflow/search.py reads from an index, are complete and in order."""
+"""Pages that trackbox_mlflow/search.py reads from an index have the rows that MLflow's own statements find."""
 
 import json
 import math
+import os
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import Machine
+from machine import DUMP, SOCKET, SQL_CLIENT, Machine, run_inside
 from testinfra.host import Host
 
 COUNT, PAGE = 1500, 50
@@ -110,6 +112,23 @@ def test_a_filtered_page_by_a_metric_is_in_order(machine: Machine, runs: tuple[s
     assert ids == in_order(chosen, True)
 
 
-def test_the_database_has_the_index_of_metrics(host: Host) -> None:
-    said = host.check_output("mysql --batch --skip-column-names -e 'SHOW INDEX FROM mlflow.latest_metrics'")
-    assert said.count("trackbox_metrics_in_order") == 3
+@pytest.fixture
+def schema(host: Host) -> Iterator[str]:
+    """Copy MLflow's schema, without data and triggers; return the copy's URI."""
+    name = "trackbox_test_searches"
+    try:
+        host.check_output(f'{SQL_CLIENT} -e "DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}"')
+        host.check_output(f"{DUMP} --no-data --skip-triggers mlflow | {SQL_CLIENT} {name}")
+        host.check_output(f'{SQL_CLIENT} {name} -e "INSERT INTO alembic_version SELECT * FROM mlflow.alembic_version"')
+        yield f"mysql+pymysql://root@localhost/{name}?unix_socket={SOCKET}"
+    finally:
+        host.run(f'{SQL_CLIENT} -e "DROP DATABASE IF EXISTS {name}"')
+
+
+def test_random_searches_find_what_mlflows_own_statements_find(host: Host, schema: str) -> None:
+    count = os.environ.get("TRACKBOX_SEARCHES", "100")
+    said = json.loads(run_inside(host, Path(__file__).with_name("inside_searches.py"), schema, count, "1"))
+    assert said["count"] == 0, said["differing"]
+    assert said["refused"] < int(count) / 10
+    assert sum(said["used"].values()) > int(count) / 10
+    assert len(said["used"]) > 2

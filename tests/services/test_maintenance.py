@@ -69,7 +69,7 @@ def test_a_schema_is_created_once_with_its_index(
     if gone:
         # Let the patch look for a name that does not exist. The real function stays, because MLflow's store needs it.
         monkeypatch.setattr(patches.CREATE_TABLES, "needs", ("mlflow.store.db.utils:_initialize_tables_of_old",))
-    given = ("site.yml", uri, revision, OLDEST)
+    given = ("site.yml", uri, revision, OLDEST, "add")
     assert say(capsys, *given) == "created utf8mb4_0900_bin"
     engine = create_engine(uri)
     assert "trackbox_metrics_in_order" in {one["name"] for one in inspect(engine).get_indexes("latest_metrics")}
@@ -86,7 +86,7 @@ def test_another_schema_with_data_is_refused_with_a_remedy(
     shutil.copy(empty_database, uri.removeprefix("sqlite:///"))
     engine = create_engine(uri)
     with pytest.raises(SystemExit, match="the database has no experiments, so there is nothing to upgrade"):
-        say(capsys, "upgrade.yml", uri, "another", OLDEST)
+        say(capsys, "upgrade.yml", uri, "another", OLDEST, "add")
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "INSERT INTO experiments (experiment_id, name, lifecycle_stage, creation_time, last_update_time) "
@@ -105,11 +105,11 @@ def test_another_schema_with_data_is_refused_with_a_remedy(
             if found:
                 connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (found,))
         with pytest.raises(SystemExit) as refused:
-            say(capsys, playbook, uri, revision, OLDEST)
+            say(capsys, playbook, uri, revision, OLDEST, "add")
         assert words in str(refused.value)
     with engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (older,))
-    assert say(capsys, "upgrade.yml", uri, revision, OLDEST) == "older utf8mb4_0900_bin"
+    assert say(capsys, "upgrade.yml", uri, revision, OLDEST, "add") == "older utf8mb4_0900_bin"
 
 
 class MySQL:

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from promises import Facts, promise
+from promises import Facts, Off, promise
 from tools import family, output
 
 REVISION = """
@@ -24,6 +24,17 @@ def mlflow_schema(its: Facts) -> Iterator[str]:
     found = output("runuser", f"--user={its['user']}", "--", python, "-c", REVISION, its["database"]).strip()
     if found != its["revision"]:
         yield f"it has {found}, wanted is {its['revision']}"
+
+
+@promise("mlflow")
+def mlflow_indexes(its: Facts) -> Iterator[str]:
+    """MLflow's tables have the indexes by which its searches find the first pages."""
+    if not its["indexes"]:
+        raise Off("mlflow_search_indexes is off")
+    python = f"{its['environments'][0]['path']}/bin/python"
+    command = ["env", f"PYTHONPATH={its['program']}", python, "-m", "trackbox_mlflow.maintenance.indexes"]
+    found = output("runuser", f"--user={its['user']}", "--", *command, "missing", its["database"]).split()
+    yield from (f"{name} is missing" for name in found if name != "ready")
 
 
 @promise("mlflow")

@@ -1,58 +1,277 @@
-"""The first page of runs that are ordered by a metric comes from an index.
+"""A page of a long list comes from an index: of runs, traces, models, model versions and experiments.
 
-MLflow joins every run of the experiment with the metric, and sorts. The index `trackbox_metrics_in_order`, which
-maintenance/schema.py makes, gives the best values in order. Only the runs with the CANDIDATES x page size best values
-are joined: if they fill the page, it is exact; else MLflow's own statement runs.
+MLflow joins, sorts and numbers all rows of a list for each page. Two conditions are added to its statement here, with
+the indexes of indexes.py. Each leaves the rows of the page as they are:
+
+- a bound: the page has the rows that come first by a column. The index gives the value of the row at the page's end,
+  or some pages later where filters drop rows, and only rows up to this value are joined and sorted. If they fill the
+  page, it is exact, because all other rows come later;
+- the rows of a filter: where few rows fulfil a filter, they are read first, and no others are joined.
+
+Otherwise MLflow's own statement runs, as it does without the indexes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from sqlalchemy import event, select
+from sqlalchemy import String, and_, event, select, union_all
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Case
 from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
-from sqlalchemy.sql.operators import desc_op
 
-from trackbox_mlflow import patches
+from trackbox_mlflow import indexes, patches
 
-CANDIDATES = 10  # values for each run of the page: several experiments have values of the same metric
+# How many pages' rows are tried: filters drop some of them, and a metric has values in other experiments, too.
+PAGES = (10, 100)
+FARTHEST = 50_000  # rows: a later page sorts all, as MLflow does
+FEW = 1_000  # rows of a filter that are read first
+LISTS = 20  # pairs of an experiment and a stage of which an index gives the first rows
+STAGES = ("active", "deleted")
+NO_SUCH_INDEX = 1176  # MySQL's error
 
 
-def ordering_metric(statement: Any, metrics: Any) -> tuple[Any, bool] | None:
-    """Return the column of metrics that orders a page of runs, and whether it descends; None for another statement.
+@dataclass(frozen=True)
+class Order:
+    """A column that orders a table, and its index. scope: the columns before it, which a search compares with values.
 
-    metrics: MLflow's table latest_metrics.
+    values: whether the table has values of runs or traces by their `key`.
     """
-    if not isinstance(statement, Select) or statement._limit is None or len(order := statement._order_by_clauses) < 2:
+
+    index: indexes.Index
+    column: str
+    scope: tuple[str, ...] = ()
+    values: bool = False
+
+
+ORDERS = {
+    (order.index.table, order.column): order
+    for order in (
+        Order(indexes.METRICS, "value", values=True),
+        Order(indexes.PARAMS, "value", values=True),
+        Order(indexes.TAGS, "value", values=True),
+        Order(indexes.RUNS, "start_time", ("lifecycle_stage", "experiment_id")),
+        Order(indexes.LOGGED_MODELS, "creation_timestamp_ms", ("lifecycle_stage", "experiment_id")),
+        Order(indexes.EXPERIMENTS_BY_CHANGE, "last_update_time", ("lifecycle_stage",)),
+        Order(indexes.EXPERIMENTS_BY_CREATION, "creation_time", ("lifecycle_stage",)),
+        Order(indexes.VERSIONS, "last_updated_time"),
+        Order(indexes.MODELS, "last_updated_time"),
+        # MLflow's own index.
+        Order(
+            indexes.Index("index_trace_info_experiment_id_timestamp_ms", "trace_info", (), ""),
+            "timestamp_ms",
+            ("experiment_id",),
+        ),
+    )
+}
+# The tables whose rows have values in other tables, and the column by which these name the row.
+OWNERS = {"runs": "run_uuid", "trace_info": "request_id", "logged_models": "model_id"}
+
+
+def base(table: Any) -> Any:
+    """Return the table that a subquery of MLflow selects from, or the table itself; None for another subquery."""
+    if not isinstance(table, Subquery):
+        return table
+    froms = table.element.get_final_froms()
+    return froms[0] if len(froms) == 1 else None
+
+
+def same_table(one: Any, other: Any) -> bool:
+    """Whether two tables are one: the ORM has copies of a table, with notes on them."""
+    return one is not None and getattr(one, "name", None) == other.name
+
+
+def conditions(clause: Any) -> Iterator[Any]:
+    """Yield the conditions that a WHERE joins by AND."""
+    if isinstance(clause, BooleanClauseList) and clause.operator is operators.and_:
+        for one in clause.clauses:
+            yield from conditions(one)
+    elif clause is not None:
+        yield clause
+
+
+def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
+    """Return the name of the table's column that a condition compares with values, and these; None for another."""
+    if not isinstance(condition, BinaryExpression) or not same_table(getattr(condition.left, "table", None), table):
         return None
-    # MLflow's first column puts runs without the metric last (its _get_orderby_clauses).
-    column = order[1].element if (descending := getattr(order[1], "modifier", None) is desc_op) else order[1]
-    table = getattr(column, "table", None)
-    if isinstance(column, UnaryExpression) or not isinstance(table, Subquery) or str(order[0]) != "clause_1":
+    name, value = condition.left.name, getattr(condition.right, "value", None)
+    if value is None:
         return None
-    return (column, descending) if metrics in table.element.get_final_froms() else None
+    if condition.operator is operators.in_op:
+        return name, list(value)
+    if condition.operator is operators.ne and name == "lifecycle_stage":
+        return name, [stage for stage in STAGES if stage != value]
+    return (name, [value]) if condition.operator is operators.eq else None
+
+
+def leading(statement: Any) -> tuple[Any, bool] | None:
+    """Return the column that orders a page, and whether it descends; None for a statement without such a page.
+
+    Rows without a value are the last ones: MLflow has a column before it for that, `clause_1` or a CASE. MySQL and
+    SQLite do it themselves where the order descends.
+    """
+    if not isinstance(statement, Select) or statement._limit is None or not statement._order_by_clauses:
+        return None
+    first, *others = statement._order_by_clauses
+    nulls_last = last_without_value(first)
+    if nulls_last and not others:
+        return None
+    column, descending = others[0] if nulls_last else first, False
+    if isinstance(column, UnaryExpression):
+        column, descending = column.element, column.modifier is operators.desc_op
+    if getattr(column, "table", None) is None or not (nulls_last or descending or column.nullable is False):
+        return None
+    return column, descending
+
+
+def last_without_value(clause: Any) -> bool:
+    """Whether this is the column by which MLflow puts rows without a value last."""
+    element = clause.element if isinstance(clause, UnaryExpression) else clause
+    return isinstance(element, Case) or str(element).startswith("clause_")
+
+
+class Page:
+    """A page that MLflow asks for. column, descending: its order."""
+
+    def __init__(self, state: ORMExecuteState, column: Any, descending: bool) -> None:
+        """Find the order's index, if there is one."""
+        self.state, self.statement = state, state.statement
+        self.column, self.descending = column, descending
+        self.table = base(column.table)
+        self.order = ORDERS.get((getattr(self.table, "name", ""), column.name))
+        self.connection = state.session.connection()
+        self.end = (self.statement._offset or 0) + self.statement._limit
+        self.conditions = list(conditions(self.statement.whereclause))
+        self.filters = [target for target, _, _, how in self.statement._setup_joins if not how["isouter"]]
+
+    def comparisons(self, where: Any) -> Iterator[tuple[str, list[Any]]]:
+        """Yield the columns of the order's table that a WHERE compares with values, and these."""
+        return (found for one in conditions(where) if (found := compared(one, self.table)))
+
+    def scopes(self) -> list[dict[str, Any]]:
+        """Return the lists that the page is from: the values of the columns before the order's, of each list."""
+        assert self.order
+        if self.order.values:
+            inside = dict(self.comparisons(self.column.table.element.whereclause))
+            return [{"key": inside["key"][0]}]
+        found = dict(self.comparisons(self.statement.whereclause))
+        names = self.order.scope
+        if not set(names) <= set(found):
+            return []
+        return [dict(zip(names, values, strict=True)) for values in product(*(found[name] for name in names))]
+
+    def first(self, scope: dict[str, Any], rows: int) -> Any:
+        """Return a SELECT of the order's first values of a list, as many as `rows`."""
+        assert self.order
+        table, column = self.table, self.table.c[self.column.name]
+        where: list[Any] = [table.c[name] == value for name, value in scope.items()]
+        by: Any = column
+        if "is_nan" in table.c:
+            where.append(table.c.is_nan == False)  # noqa: E712
+        if self.order.index.prefix:
+            # The index has the beginning of a value only: the server does not take its order for that of the values.
+            # It reads the index for an order by the key, of which this range has one. Any value is a right bound.
+            where = [table.c.key >= scope["key"], table.c.key < scope["key"] + "\0"]
+            by = table.c.key
+        else:
+            where.append(column.is_not(None))
+        order = by.desc() if self.descending else by.asc()
+        hint = f"FORCE INDEX ({self.order.index.name})"
+        return select(column).with_hint(table, hint, "mysql").where(*where).order_by(order).limit(rows)
+
+    def bound(self, rows: int) -> Any:
+        """Return the value of the order's column in this row of all lists, or None if they have fewer rows."""
+        lists = [self.first(scope, rows) for scope in self.scopes()]
+        if not 0 < len(lists) <= LISTS:
+            return None
+        if len(lists) == 1:
+            return self.connection.scalar(lists[0].limit(1).offset(rows - 1))
+        every = union_all(*(select(one.subquery().c[0]) for one in lists)).subquery()
+        order = every.c[0].desc() if self.descending else every.c[0].asc()
+        return self.connection.scalar(select(every.c[0]).order_by(order).limit(1).offset(rows - 1))
+
+    def filtered(self) -> bool:
+        """Whether the search has conditions beside the columns before the order's, or values of other experiments."""
+        assert self.order
+        plain = [
+            one for one in self.conditions if (found := compared(one, self.table)) and found[0] in self.order.scope
+        ]
+        return self.order.values or bool(self.filters) or len(plain) < len(self.conditions)
+
+    def bounded(self) -> Any:
+        """Answer from the rows up to a bound, if they fill the page; else None."""
+        if not self.order or self.end > FARTHEST:
+            return None
+        for pages in PAGES if self.filtered() else (1,):
+            if (bound := self.bound(pages * self.end)) is None:
+                return None
+            conditions = [self.column >= bound if self.descending else self.column <= bound]
+            if "is_nan" in self.column.table.c:
+                conditions.append(self.column.table.c.is_nan == False)  # noqa: E712
+            page = self.state.invoke_statement(statement=self.statement.where(*conditions)).freeze()
+            if len(page.data) == self.statement._limit:
+                return page()
+        return None
+
+    def of_few(self) -> Any:
+        """Answer from the rows of a filter that few rows fulfil; None without such a filter."""
+        for target in self.filters:
+            table = base(target)
+            if not isinstance(target, Subquery) or table is None or "value" not in table.c:
+                continue
+            found = [(one, OWNERS[one.name]) for one in self.statement.columns_clause_froms if one.name in OWNERS]
+            for owned, name in found:
+                if name in target.c:
+                    few = self.connection.scalars(select(target.c[name]).limit(FEW + 1)).all()
+                    if len(few) <= FEW:
+                        return self.state.invoke_statement(statement=self.statement.where(owned.c[name].in_(few)))
+        return None
+
+
+def answer(state: ORMExecuteState) -> Any:
+    """Answer a statement that asks for a page by an index; None lets it run as it is."""
+    if not state.is_select or not (order := leading(state.statement)):
+        return None
+    page = Page(state, *order)
+    try:
+        return page.of_few() or page.bounded()
+    except DBAPIError as error:
+        if not error.orig or error.orig.args[0] != NO_SUCH_INDEX:
+            raise
+        return None
+
+
+def with_index(original: Any) -> Any:
+    """Return MLflow's get_sql_comparison_func, but that IN compares the column as it is in an index, too.
+
+    Values that are equal byte by byte are equal in every collation, so that the further condition drops none.
+    """
+
+    def get_sql_comparison_func(comparator: str, dialect: str) -> Any:
+        """Return a function of a column and its values."""
+        compare = original(comparator, dialect)
+        if comparator != "IN" or dialect != "mysql":
+            return compare
+
+        def listed(column: Any, values: Any) -> Any:
+            condition = compare(column, values)
+            return and_(column.in_(list(values)), condition) if isinstance(column.type, String) else condition
+
+        return listed
+
+    return get_sql_comparison_func
 
 
 def install() -> None:
-    """Let every session of SQLAlchemy's ORM try the index first."""
-    if not (found := patches.METRIC_PAGE.get()):
-        return
-    metrics = found[-1]
+    """Let every session of SQLAlchemy's ORM try the indexes first."""
+    if patches.PAGES.get():
+        event.listen(Session, "do_orm_execute", answer)
+    if original := patches.LISTED_VALUES.get():
+        from mlflow.utils.search_utils import SearchUtils
 
-    def first_page(state: ORMExecuteState) -> Any:
-        """Answer a statement from the best values, if they fill the page; None lets it run as it is."""
-        if not state.is_select or not (ordering := ordering_metric(state.statement, metrics)):
-            return None
-        column, descending = ordering
-        end = (state.statement._offset or 0) + state.statement._limit
-        number = column.table.c.is_nan == False  # noqa: E712
-        best = select(column).where(number).order_by(column.desc() if descending else column)
-        last = state.session.connection().scalar(best.offset(CANDIDATES * end - 1).limit(1))
-        if last is None:
-            return None
-        statement = state.statement.where(number, column >= last if descending else column <= last)
-        page = state.invoke_statement(statement=statement).freeze()
-        return page() if len(page.data) == state.statement._limit else None
-
-    event.listen(Session, "do_orm_execute", first_page)
+        SearchUtils.get_sql_comparison_func = staticmethod(with_index(original))

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from trackbox_mlflow import metrics, patches, search, signing
+from trackbox_mlflow import chart, metrics, patches, search, signing
 from trackbox_mlflow.asgi import wrap
 from trackbox_mlflow.asgi.limits import Limits, answer_memory_errors
 from trackbox_mlflow.draining import drain_connections
@@ -84,6 +84,7 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
         engine.dispose()
     common, *own = [socket.socket(fileno=FIRST_FD + number) for number in range(int(os.environ["LISTEN_FDS"]))]
     search.install()
+    chart.install()
     metrics.install()
     signing.install()
     answer_memory_errors(app)

@@ -1,10 +1,10 @@
 """Create MLflow's schema in an empty database, and refuse one of another version.
 
-    python -m trackbox_mlflow.maintenance.schema PLAYBOOK URI REVISION OLDEST
+    python -m trackbox_mlflow.maintenance.schema PLAYBOOK URI REVISION OLDEST INDEXES
 
-REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested. Prints
-`created`, `indexed` or `ready`, for upgrade.yml also `older`, and the schema's collation. Importing MLflow takes
-seconds, so that it is imported only where the schema has to change.
+REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested; INDEXES is
+`add` or `drop`, for those of indexes.py. Prints `created`, `indexed` or `ready`, for upgrade.yml also `older`, and the
+schema's collation. Importing MLflow takes seconds, so that it is imported only where the schema has to change.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import sqlalchemy
 
 from trackbox_mlflow import patches
+from trackbox_mlflow.maintenance import indexes
 from trackbox_mlflow.maintenance.collation import CONVERTING
 
 COLLATION = "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name = DATABASE()"
@@ -72,16 +73,6 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
     return ""
 
 
-def add_index(engine: sqlalchemy.Engine) -> bool:
-    """Add the index that search.py uses; return whether it was missing. MySQL makes it without blocking writers."""
-    name = "trackbox_metrics_in_order"
-    table = sqlalchemy.Table("latest_metrics", sqlalchemy.MetaData(), autoload_with=engine)
-    if name in {one.name for one in table.indexes}:
-        return False
-    sqlalchemy.Index(name, table.c.key, table.c.is_nan, table.c.value).create(engine)
-    return True
-
-
 def create(engine: sqlalchemy.Engine, uri: str) -> None:
     """Create MLflow's tables in a database without any of its data."""
     # MySQL cannot roll DDL back: a creation that was interrupted left tables, on which another one would fail.
@@ -98,11 +89,11 @@ def create(engine: sqlalchemy.Engine, uri: str) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Look at the schema, and create it where there is none."""
-    playbook, uri, wanted, oldest = arguments
+    playbook, uri, wanted, oldest, wish = arguments
     engine = sqlalchemy.create_engine(uri)
     found = first_value(engine, "SELECT version_num FROM alembic_version", "alembic_version")
     if found == wanted:
-        indexed = playbook != "upgrade.yml" and add_index(engine)
+        indexed = playbook != "upgrade.yml" and indexes.apply(engine, wish == "add")
         print("indexed" if indexed else "ready", first_value(engine, COLLATION))
         return
     tables = ("experiments", "runs", "registered_models")
@@ -114,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
     if playbook == "upgrade.yml":
         sys.exit("the database has no experiments, so there is nothing to upgrade: run site.yml.")
     create(engine, uri)
-    add_index(engine)
+    indexes.apply(engine, wish == "add")
     print("created", first_value(engine, COLLATION))
 
 

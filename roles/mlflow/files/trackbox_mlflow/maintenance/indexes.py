@@ -1,0 +1,73 @@
+"""Make the indexes of trackbox_mlflow/indexes.py while clients write, or take them away.
+
+    python -m trackbox_mlflow.maintenance.indexes add|drop|missing URI
+
+Prints the indexes that were made, dropped, or are missing, or `ready`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from trackbox_mlflow.indexes import INDEXES, Index
+
+# Begin and end of the work need the table for a moment. Statements of clients queue behind this wait, so it is short.
+LOCK_SECONDS = 5
+TRIES = 60
+LOCK_WAIT_TIMEOUT = 1205  # MySQL's error
+
+
+def look(engine: Engine) -> tuple[list[Index], list[Index]]:
+    """Return which indexes the schema has, and which it lacks of those whose tables and columns it has."""
+    found = sqlalchemy.inspect(engine)
+    tables = {index.table for index in INDEXES} & set(found.get_table_names())
+    columns = {table: {str(column["name"]) for column in found.get_columns(table)} for table in tables}
+    names = {one["name"] for table in tables for one in found.get_indexes(table)}
+    has = [index for index in INDEXES if index.name in names]
+    lacks = [one for one in INDEXES if one.name not in names and columns.get(one.table, set()).issuperset(one.columns)]
+    return has, lacks
+
+
+def change(connection: Connection, statement: str) -> None:
+    """Run a statement that changes a table; try again where a transaction of a client holds the table."""
+    for attempt in range(TRIES):
+        try:
+            connection.exec_driver_sql(statement)
+            return
+        except OperationalError as error:
+            if not error.orig or error.orig.args[0] != LOCK_WAIT_TIMEOUT or attempt == TRIES - 1:
+                raise
+            time.sleep(LOCK_SECONDS)
+
+
+def apply(engine: Engine, wanted: bool) -> list[str]:
+    """Make the indexes that are missing, or drop those that are there; return their names."""
+    has, lacks = look(engine)
+    mysql = engine.dialect.name == "mysql"
+    with engine.connect() as connection:
+        if mysql:
+            connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_SECONDS}")
+        online = "ALGORITHM=INPLACE LOCK=NONE" if mysql else ""
+        for index in lacks if wanted else has:
+            if wanted:
+                change(connection, f"CREATE INDEX {index.name} ON {index.table} ({index.parts(mysql)}) {online}")
+            else:
+                change(connection, f"DROP INDEX {index.name}" + (f" ON {index.table} {online}" if mysql else ""))
+        connection.commit()
+    return [index.name for index in (lacks if wanted else has)]
+
+
+def main(command: str, uri: str) -> None:
+    """Print what was made, dropped, or is missing."""
+    engine = sqlalchemy.create_engine(uri)
+    names = [index.name for index in look(engine)[1]] if command == "missing" else apply(engine, command == "add")
+    print(*names or ["ready"])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
