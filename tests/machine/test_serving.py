@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from endpoint import Endpoint, alias, tag
+from endpoint import Endpoint, alias, fraud, tag
 from machine import VIEWER, Machine
 from scoring_clients import Clients
 from testinfra.host import Host
