@@ -36,8 +36,8 @@ def brotlied(data: bytes) -> bytes:
     """Return the data compressed by brotli.
 
     Quality 10 takes 28 s of CPU time for MLflow 3.17's files. Quality 9 would take 8 s and make them 7 % larger; 11
-    would take 80 s. The program does it, because Debian's Python library would tie python3 to the release of libbrotli1,
-    which a package source of the database may replace.
+    would take 80 s. The program brotli does it, because Debian's Python library would tie python3 to the release of
+    libbrotli1, which a package source of the database may replace.
     """
     command = ["brotli", "--quality=10", "--lgwin=24", "--stdout"]
     return subprocess.run(command, input=data, capture_output=True, check=True, timeout=300).stdout
