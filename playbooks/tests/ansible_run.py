@@ -23,6 +23,7 @@ FACTS: dict[str, Any] = {
     "distribution_version": "13.1",
     "memtotal_mb": 3900,
     "processor_nproc": 2,
+    "python": {"version": {"major": 3, "minor": 13}},
     "mounts": [{"mount": "/", "size_available": 30 * 10**9}],
     "service_mgr": "systemd",
 }
