@@ -1,6 +1,6 @@
 """Pages that MLflow's UI and client ask for, of short and of long lists: their times, and the database's plans.
 
-Each list is asked for as the UI does, seen in Chromium's requests to MLflow 3.17, or as the client does by default.
+Each request is written after the code of MLflow 3.17's UI and client. The requests of a browser were not recorded.
 """
 
 from __future__ import annotations
