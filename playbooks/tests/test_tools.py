@@ -44,7 +44,7 @@ def test_on_another_distribution_it_names_the_missing_programs(tmp_path: Path) -
 
 
 def test_an_ordinary_user_gets_the_command_to_type(tmp_path: Path) -> None:
-    """Runs as nobody in a user namespace, because this user may still read the files of root."""
+    """Runs in a user namespace, as a user who is not root but may read root's files."""
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")

@@ -64,7 +64,7 @@ def minio_version(output: str) -> str:
 
 
 def released(version: str) -> str:
-    """Return a version's time of release, which sorts: of RELEASE.2025-10-15T17-29-55Z the part after the dot."""
+    """Return the timestamp in a version's name, as in RELEASE.2025-10-15T17-29-55Z; it can be sorted as text."""
     return re.sub("^[A-Z]+.", "", version)
 
 

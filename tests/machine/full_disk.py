@@ -1,4 +1,4 @@
-"""Fill the disk of a local VM whose folder is a mounted file system."""
+"""Fill the disk of a local VM. The VM's folder must be a mount point of its own."""
 
 from __future__ import annotations
 

@@ -55,5 +55,5 @@ def test_the_folder_is_replaced_whole_also_after_an_interruption(build: Path, tm
 def test_a_file_without_a_hash_in_its_name_gets_a_time_of_its_own(build: Path, tmp_path: Path) -> None:
     prepare(build, tmp_path / "static-files", {})
     assert not (tmp_path / "static-files/index.html").samefile(build / "index.html")
-    # The others take no room twice.
+    # The other files are hard links, which take no space.
     assert (tmp_path / "static-files/static/js/main.c2f5f8d4.js").samefile(build / "static/js/main.c2f5f8d4.js")

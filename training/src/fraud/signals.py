@@ -32,11 +32,11 @@ def exit_now(number: int, _: object) -> None:
 
 
 def raise_pending() -> None:
-    """Raise a signal's error again if `raise_error` has handled the signal.
+    """Raise the error of an earlier signal once more.
 
     Python drops an exception that a handler raises during a `__del__` or the callback of a weak
     reference, so the command would go on. Long waits therefore call this function every second.
-    If a signal's handler is `exit_now`, the first signal has arrived.
+    A signal whose handler is `exit_now` has arrived, because `raise_error` sets this handler.
     """
     for number, error in ERRORS.items():
         if signal.getsignal(number) is exit_now:

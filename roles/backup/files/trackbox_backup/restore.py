@@ -58,7 +58,7 @@ class Restore:
             )
 
     def of_one_host(self, known: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return this host's backups, or all of them if they are of one other host. Raises Refused if of several."""
+        """Return this host's backups, or else those of the only other host. Raises Refused if there are several."""
         mine = [one for one in known if one["hostname"] == self.settings.host]
         hosts = sorted({str(one["hostname"]) for one in known})
         if not mine and len(hosts) > 1:
@@ -76,7 +76,10 @@ class Restore:
         return next(str(tag) for tag in one["tags"] if tag not in (TAG, WHOLE))
 
     def look(self) -> dict[str, Any]:
-        """Return the backup's name and host, and whether this machine holds data. Raises Refused if it does not fit."""
+        """Return the backup's name and host, and whether this machine holds data.
+
+        Raises Refused if the backup is incompatible with the machine.
+        """
         made, half = self.manifest, HALF.exists()
         # After an interrupted restore the database may be incomplete, so the file HALF supplies the revision.
         here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0].removeprefix(CONVERTING)

@@ -219,7 +219,7 @@ class Page:
         return None
 
     def of_few(self) -> Any:
-        """Answer from the rows of a filter that few rows fulfil; None without such a filter."""
+        """Answer from the rows that match a selective filter; None if no filter is selective."""
         for target in self.filters:
             table = base(target)
             if not isinstance(target, Subquery) or table is None or "value" not in table.c:

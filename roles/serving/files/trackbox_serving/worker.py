@@ -20,7 +20,8 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
-# Before the libraries are imported. Threads of OpenMP do not survive a fork, and the processes share the cores.
+# Set before the libraries are imported. One thread each, because OpenMP's threads do not survive a fork and the
+# processes share the cores.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

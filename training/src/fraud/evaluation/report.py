@@ -12,7 +12,7 @@ from fraud import __version__
 from fraud.data.schema import LABEL, TIME
 from fraud.types import Context, Fitted, Split
 
-#: Columns of the table of results: metric and head.
+#: Columns of the results table: the metric and its heading.
 HEADS = {
     "roc_auc": "ROC AUC", "precision_at_100": "top 100", "precision": "precision",
     "recall": "recall", "mcc": "MCC", "f1": "F1", "brier": "Brier", "threshold": "threshold",

@@ -28,9 +28,9 @@ class Labels:
 
     Attributes:
         request_ids: (n,), of the requests that were scored.
-        rows: (n,), of which row in its request each label is.
+        rows: (n,), the index of each labelled row in its request.
         labels: (n,).
-        time: when they came, in nanoseconds since 1970.
+        time: time of arrival, in nanoseconds since 1970.
         user: who sent them, as NGINX says.
         done: is called by the thread, with whether they are on the disk.
 

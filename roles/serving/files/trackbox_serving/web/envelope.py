@@ -52,7 +52,7 @@ class Call:
 
 #: Answers a call. RefusedError: it is not answered with a result.
 Handler = Callable[[Call], Awaitable[Answer]]
-#: From a path to the methods that it takes, and the name of the path in the metrics; None: there is no such path.
+#: Maps a path to its methods and to its label in the metrics; None for an unknown path.
 Router = Callable[[str], tuple[dict[str, Handler], str] | None]
 
 
