@@ -16,7 +16,9 @@ from mlflow import MlflowClient
 
 from fraud.cli.main import run
 from fraud.data.inference import read_log
+from fraud.evaluate import changed_decisions
 from fraud.evaluation.metrics import wilson
+from fraud.evaluation.served import differences
 from fraud.settings import Settings
 
 #: A moment that is the 1st of November in UTC and the 2nd in Berlin.
@@ -194,6 +196,18 @@ def test_a_challenger_is_compared_with_the_live_version(
         (5, False),
     ]
     assert found["differences"][0]["rows"] == 100
+
+
+def test_the_file_of_changed_decisions_has_the_rows_that_are_counted() -> None:
+    shadow = pd.DataFrame({
+        "version": "2", "live_version": "1", "day": date(2026, 11, 30),
+        "score": [0.9, 0.2, 0.8], "live_score": [0.1, 0.7, 0.3],
+        "decision": [1.0, 0.0, np.nan], "live_decision": [0.0, np.nan, 0.0],
+    })  # fmt: skip
+    [counted] = differences(shadow)
+    listed = pd.read_csv(io.BytesIO(changed_decisions(shadow)))
+    assert counted.changed == len(listed) == 1
+    assert listed["score"].tolist() == [0.9]
 
 
 def test_a_hundred_thousand_rows_take_seconds(write: Write, settings: Settings) -> None:

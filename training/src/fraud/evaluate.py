@@ -12,7 +12,14 @@ from fraud.data.inference import Log, read_log
 from fraud.errors import DataError
 from fraud.evaluation import served_pictures
 from fraud.evaluation.pictures import png
-from fraud.evaluation.served import Counted, assume_ordinary, count, differences, notes
+from fraud.evaluation.served import (
+    Counted,
+    assume_ordinary,
+    count,
+    decision_changes,
+    differences,
+    notes,
+)
 from fraud.evaluation.served_report import report
 from fraud.settings import Settings
 from fraud.tracking.tracker import Tracker
@@ -98,9 +105,7 @@ def check(settings: Settings, model: str, log: Log, counted: Counted) -> None:
 
 def changed_decisions(shadow: pd.DataFrame) -> bytes:
     """The rows whose decision changes, as CSV, the largest difference of scores first."""
-    changed = shadow[
-        (shadow["decision"] != shadow["live_decision"]) & shadow["live_decision"].notna()
-    ]
+    changed = shadow[decision_changes(shadow)]
     apart = (changed["score"] - changed["live_score"]).abs()
     order = apart.sort_values(ascending=False).index[:MOST_CHANGED]
     return changed.loc[order].drop(columns=["day"]).to_csv(index=False).encode()
@@ -137,9 +142,8 @@ def metrics(its: Evaluation) -> dict[str, float]:
             "labelled": one.labelled,
             "frauds": one.frauds,
         }
-        for name, share in (("precision", one.precision), ("recall", one.recall)):
-            if share:
-                values |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
+        for name, share in one.shares.items():
+            values |= {name: share.value, f"{name}_low": share.low, f"{name}_high": share.high}
         found |= {f"{name}.version_{one.version}": float(value) for name, value in values.items()}
     for each in its.differences:
         pair = f"version_{each.version}_from_{each.against}"
@@ -158,7 +162,6 @@ def by_day(counted: Counted) -> list[tuple[str, date, float]]:
     for day, its in counted.by_day():
         name = f"version_{its.version}"
         found.append((f"daily_labelled_share.{name}", day, its.labelled / its.rows))
-        for what, share in (("precision", its.precision), ("recall", its.recall)):
-            if share:
-                found.append((f"daily_{what}.{name}", day, share.value))
+        for what, share in its.shares.items():
+            found.append((f"daily_{what}.{name}", day, share.value))
     return found

@@ -267,6 +267,17 @@ class Served:
     precision: Interval | None = None
     recall: Interval | None = None
 
+    @property
+    def title(self) -> str:
+        """The name of the version in tables and pictures."""
+        return f"version {self.version}" + (" (challenger)" if self.challenger else "")
+
+    @property
+    def shares(self) -> dict[str, Interval]:
+        """Precision and recall by name, without a share that has no rows."""
+        named = {"precision": self.precision, "recall": self.recall}
+        return {name: share for name, share in named.items() if share}
+
 
 @dataclass(frozen=True)
 class Difference:

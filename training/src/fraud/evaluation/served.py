@@ -90,6 +90,12 @@ def served(version: str, counts: dict[str, int], challenger: bool = False) -> Se
     return Served(version, challenger, precision=precision, recall=recall, **counts)
 
 
+def decision_changes(shadow: pd.DataFrame) -> pd.Series:
+    """Which rows the challenger decides otherwise: (n,) booleans, false where one of both has no decision."""
+    both = shadow["decision"].notna() & shadow["live_decision"].notna()
+    return both & (shadow["decision"] != shadow["live_decision"])
+
+
 def differences(shadow: pd.DataFrame) -> list[Difference]:
     """Compare each challenger with each version that was live while it scored the same rows.
 
@@ -100,8 +106,7 @@ def differences(shadow: pd.DataFrame) -> list[Difference]:
     found = []
     for (version, against), part in shadow.groupby(["version", "live_version"]):
         apart = (part["score"] - part["live_score"]).abs().dropna()
-        both = part["decision"].notna() & part["live_decision"].notna()
-        changed = both & (part["decision"] != part["live_decision"])
+        changed = decision_changes(part)
         found.append(
             Difference(
                 version=str(version), against=str(against), rows=len(part),

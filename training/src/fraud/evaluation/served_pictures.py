@@ -18,30 +18,26 @@ def share_by_day(counted: Counted, name: str) -> Figure:
     """A share (`precision` or `recall`) of each version by day; the bars are 95 % intervals."""
     figure = new(f"{name.capitalize()} by day of prediction", "", name, (8.6, 4.0))
     axes = figure.axes[0]
+    by_day = counted.by_day()
     for number, version in enumerate(counted.versions):
-        points = []
-        for day, its in counted.by_day():
-            value = getattr(its, name)
-            if its.version == version and value is not None:
-                points.append((day.toordinal(), value.value, value.low, value.high))
+        points = [
+            (day.toordinal(), share.value, share.low, share.high)
+            for day, its in by_day
+            if its.version == version and (share := its.shares.get(name))
+        ]
         if points:
             days, y, low, high = map(np.array, zip(*points, strict=True))
             # Side by side: intervals of versions on the same day must not cover each other.
             x = days + 0.08 * number
             axes.errorbar(
                 x, y, yerr=[y - low, high - y], marker="o", ms=4, lw=1.2, elinewidth=0.8,
-                color=colormaps["tab10"](number % 10), label=title(counted, version),
+                color=colormaps["tab10"](number % 10), label=counted.total(version).title,
             )  # fmt: skip
     axes.set_ylim(0, 1.03)
     label_days(axes, counted.days)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def title(counted: Counted, version: str) -> str:
-    """How a legend names a version."""
-    return f"version {version}" + (" (challenger)" if version in counted.challengers else "")
 
 
 def label_days(axes: Axes, days: pd.DataFrame) -> None:

@@ -39,14 +39,9 @@ def text(value: Interval | None) -> str:
     return str(value) if value else "–"
 
 
-def name(its: Served) -> str:
-    """How tables name a version."""
-    return f"version {its.version}" + (" (challenger)" if its.challenger else "")
-
-
 def days_table(counted: Counted) -> str:
     """The table of versions and days, the newest day first."""
-    lines = [[f"{day:%Y-%m-%d}", name(its), *cells(its)] for day, its in reversed(counted.by_day())]
+    lines = [[f"{day:%Y-%m-%d}", its.title, *cells(its)] for day, its in reversed(counted.by_day())]
     return table(["day", "", *HEADS], lines)
 
 
@@ -89,7 +84,7 @@ def report(its: Evaluation, counted: Counted, pictures: dict[str, bytes], time_z
         last=f"{days.max():%Y-%m-%d}",
         time_zone=escape(time_zone),
         notes="".join(f'<p class="warning">{escape(note)}</p>' for note in its.notes),
-        versions=table(["", *HEADS], [[name(one), *cells(one)] for one in its.versions]),
+        versions=table(["", *HEADS], [[one.title, *cells(one)] for one in its.versions]),
         challengers=challengers(its.differences),
         days=days_table(counted),
         pictures="\n".join(image(content, title) for title, content in pictures.items()),
