@@ -13,7 +13,8 @@ from pathlib import Path
 
 from trackbox_serving.names import Unit
 
-FAILED = "failed"
+# The files in the folder of a version's log that say why it ended: in the words of its process, and in systemd's.
+FAILED, ENDED = "failed", "ended"
 
 
 def leave(folder: Path, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ class Settings:
     log: Literal["all", "scores", "off"] = "all"
     tracking_uri: str = ""
     log_queue: int = 10_000
-    replay_rows: int = 1000
+    replay_rows: int = field(default=1000, metadata={"least": 0})
 
 
 def load(path: Path | None = None) -> Settings:
@@ -103,7 +103,7 @@ def checked(kind: type[Any], given: Any, path: Path) -> Any:
         wanted: type[Any] = str if isinstance(default, Path) else type(default)
         if type(value) is not wanted:
             raise SettingsError(f"{path}: {name} is {value!r}; it must be of the type {wanted.__name__}.")
-        least = 0 if name == "replay_rows" else 1
+        least = known[name].metadata.get("least", 1)
         if isinstance(value, int) and wanted is int and value < least:
             raise SettingsError(f"{path}: {name} is {value}; it must be {least} or more.")
         values[name] = Path(value) if isinstance(default, Path) else value

@@ -24,14 +24,12 @@ from trackbox_serving.follower.shadow import Shadow
 from trackbox_serving.follower.status import ModelStatus, Refusal, Served, Status, now
 from trackbox_serving.follower.units import Links, Wanted
 from trackbox_serving.follower.unix import ask
-from trackbox_serving.run_unit import FAILED
+from trackbox_serving.run_unit import ENDED, FAILED
 from trackbox_serving.settings import ModelSetting
 from trackbox_serving.version import About, Version
 
 # The tag of a version that says what serving made of it.
 TAG = "serving"
-# The file in which systemd says how a version's unit ended, in the folder of its log; FAILED is the worker's own.
-ENDED = "ended"
 # Seconds between two looks at a version that is starting, after which the units are asked for once more, and of the
 # longest pause after an error that may pass.
 LOOK, ASK_AGAIN, LONGEST_PAUSE = 0.2, 5, 60

@@ -19,6 +19,7 @@ from trackbox_serving.follower import guard, prove, replay
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.status import Served
 from trackbox_serving.log.column_names import SHADOW
+from trackbox_serving.run_unit import ENDED
 
 if TYPE_CHECKING:
     from trackbox_serving.follower.model import ModelFollower
@@ -31,8 +32,8 @@ MOST_SAMPLES = 20
 CLOSE_SECONDS, CLOSE_ROWS = 60.0, 10_000
 # Seconds that the challenger's unit has to end before it is started as a candidate.
 ENDS = 30.0
-# The tag of a version that was refused as a challenger, and the file that systemd leaves when a unit has ended.
-TAG, ENDED = "serving.challenger", "ended"
+# The tag of a version that was refused as a challenger.
+TAG = "serving.challenger"
 COLUMNS = ("request_id", "row", "time", "version", "score", "decision", "live_version", "live_score", "live_decision")
 
 
