@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -138,6 +139,19 @@ def found(pattern: str) -> list[str]:
     return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]
 
 
+def mirrors() -> set[str]:
+    """Return the hosts of the machine's package sources."""
+    texts = [
+        Path(path).read_text()
+        for path in found("/etc/apt/sources.list*") + found("/etc/apt/sources.list.d/*")
+        if Path(path).is_file()
+    ]
+    hosts = set(re.findall(r"^(?:URIs:|deb).*?https?://([^/:\s]+)", "\n".join(texts), re.MULTILINE))
+    if not hosts:
+        raise LookupError("the machine has no package source whose host could be looked up")
+    return hosts
+
+
 def attempts() -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what a model may not do."""
     for name in FAMILIES:
@@ -145,7 +159,8 @@ def attempts() -> Iterator[tuple[str, Callable[[], object]]]:
     for port in (22, 80, 443, 3306, 5000, 9000, 9001, 9443):
         for host in ("127.0.0.1", argument):
             yield f"connect to {host}:{port}", partial(connect, socket.AF_INET, (host, port))
-    yield "look up a name", partial(socket.getaddrinfo, "deb.debian.org", 443)
+    for host in sorted(mirrors()):
+        yield f"look up {host}", partial(socket.getaddrinfo, host, 443)
     for path in SOCKETS:
         yield f"connect to {path}", partial(connect, socket.AF_UNIX, path)
     for pattern in READ:

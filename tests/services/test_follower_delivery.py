@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("minio")
 import pyarrow as pa
 import pyarrow.parquet as pq
+from buckets import client_of
 from minio import Minio
 from servers import KEYS, free_port, s3_endpoint
 from trackbox_serving.follower import replay
@@ -29,10 +30,7 @@ BUCKET = "inference"
 
 @pytest.fixture
 def store(s3_endpoint: str) -> Minio:
-    keys = {"access_key": KEYS["MINIO_ROOT_USER"], "secret_key": KEYS["MINIO_ROOT_PASSWORD"]}
-    client = Minio(endpoint=s3_endpoint.removeprefix("http://"), secure=False, **keys)
-    if not client.bucket_exists(bucket_name=BUCKET):
-        client.make_bucket(bucket_name=BUCKET)
+    client = client_of(s3_endpoint, BUCKET)
     for each in client.list_objects(bucket_name=BUCKET, recursive=True):
         client.remove_object(bucket_name=BUCKET, object_name=each.object_name)
     return client

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("skops")
+from buckets import client_of
 from minio import Minio
 from registered import Registry
 from servers import KEYS, s3_endpoint
@@ -31,11 +32,7 @@ BUCKET = "shadow"
 
 @pytest.fixture
 def stored(s3_endpoint: str) -> Minio:
-    keys = {"access_key": KEYS["MINIO_ROOT_USER"], "secret_key": KEYS["MINIO_ROOT_PASSWORD"]}
-    client = Minio(endpoint=s3_endpoint.removeprefix("http://"), secure=False, **keys)
-    if not client.bucket_exists(bucket_name=BUCKET):
-        client.make_bucket(bucket_name=BUCKET)
-    return client
+    return client_of(s3_endpoint, BUCKET)
 
 
 @pytest.fixture
