@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 MOVES, KILLS = 100, 20
 UNIT = "trackbox-serving@fraud-{}.service"
-# What an answer may take while the alias moves, in ms: docs/serving.md has measurements.
+# The time limit of an answer while the alias moves, in ms. docs/serving.md has measurements.
 SLOW = 2000
 
 

@@ -15,7 +15,7 @@ from scoring_clients import quantile
 from testinfra.host import Host
 
 CLIENTS, SECONDS, ROWS = 200, 20, 1000
-# What a refusal may take, and a call of MLflow, in seconds: on two cores that the clients use, too.
+# The time limits of a refusal and of a call of MLflow, in seconds. The clients of this test use the same two cores.
 REFUSAL, CALL = 2.0, 10.0
 MEMORY = "systemctl list-units --plain --no-legend --full 'trackbox-serving@*.service' | awk '{print $1}'"
 

@@ -174,8 +174,8 @@ class Page:
         if "is_nan" in table.c:
             where.append(table.c.is_nan == False)  # noqa: E712
         if self.order.index.prefix:
-            # The index has the beginning of a value only: the server does not take its order for that of the values.
-            # It reads the index for an order by the key, of which this range has one. Any value is a right bound.
+            # The index has only the beginning of each value, so the server does not use it for an order by the value.
+            # The server does use it for an order by the key, and this range has one key. Any value is a correct bound.
             where = [table.c.key >= scope["key"], table.c.key < scope["key"] + "\0"]
             by = table.c.key
         else:
