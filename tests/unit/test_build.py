@@ -15,6 +15,10 @@ SCRIPT = str(Path(__file__).parents[2] / "roles/minio/files/build/build.py")
 BINARY = b"what Go compiled"
 SHA256 = hashlib.sha256(BINARY).hexdigest()
 CLOSED = "http://127.0.0.1:9"
+# The SHA-256 of the files that Go compiles, one after the other. Each byte of them changes the binary, a comment's too.
+# After a change, build MinIO, and set minio_checksums and this value together.
+SOURCES = ("go.mod", "go.sum", "main.go", "toolchain.txt")
+PINNED = "107b5ec48061f93f4c26acfbc1247cbcea11752cb506b23ec2a84308bd9fd297"
 
 # `uv pip install … --target FOLDER …` installs the Go toolchain. The fake uv copies the fake `go` beside it.
 UV = """#!/bin/sh
@@ -210,3 +214,8 @@ def test_without_a_network_it_says_so_at_once(
     )
     assert [path.name for path in cache.iterdir()] == ["lock"]
     assert time.monotonic() - started < 60
+
+
+def test_the_sources_are_those_of_the_pinned_binary() -> None:
+    folder = Path(SCRIPT).parent
+    assert hashlib.sha256(b"".join((folder / name).read_bytes() for name in SOURCES)).hexdigest() == PINNED

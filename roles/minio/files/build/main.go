@@ -1,4 +1,4 @@
-// The MinIO server, with the same main as upstream's, from modules that this folder's go.sum pins.
+// The MinIO server, as upstream's own main has it, from modules that this folder's go.sum pins.
 package main
 
 import (
