@@ -14,6 +14,15 @@ from typing import Any
 
 from endpoint import Endpoint
 
+# What a client sees that writes to, or reads from, a connection that the server has closed. The last two are TLS's.
+CLOSED = (
+    http.client.RemoteDisconnected,
+    ConnectionResetError,
+    BrokenPipeError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -82,13 +91,12 @@ class Clients:
         body = json.dumps(self.endpoint.body).encode()
         line: http.client.HTTPSConnection | None = None
         while not self.over.is_set():
-            began = time.monotonic()
+            began, kept = time.monotonic(), line is not None
             try:
-                kept = line is not None
                 line = line or self.connect(trust)
                 try:
                     response = self.send(line, body, headers)
-                except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                except CLOSED:
                     if not kept:
                         raise
                     line = self.connect(trust)
@@ -101,7 +109,9 @@ class Clients:
                     line.close()
                     line = None
             except (OSError, http.client.HTTPException) as error:
-                self.failures.append(f"{time.strftime('%X')} after {time.monotonic() - began:.1f} s: {error!r}"[:200])
+                connection = "kept" if kept else "new"
+                after = f"{time.monotonic() - began:.1f} s on a {connection} connection"
+                self.failures.append(f"{time.strftime('%X')} after {after}: {error!r}"[:200])
                 line = None
 
     def send(
