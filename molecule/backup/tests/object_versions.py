@@ -1,6 +1,7 @@
-"""Print every object version in the bucket of data sets as JSON; with an argument, create some objects first.
+"""Print every object version in the bucket `datasets` as JSON; with an argument, create some objects first.
 
-The test runs it on the machine, in the environment of MinIO's library. It connects as MinIO's root user.
+The test runs this script on the machine with the Python environment of MinIO's SDK. The script connects as MinIO's root
+user.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_
 OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 
 PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
-# A program that stores or deletes a manifest in the format of a later Trackbox.
+# A program that stores a backup whose manifest has the format of a later Trackbox; with an argument, it deletes it.
 LATER = """
 import json, pathlib, sys, tempfile
 from trackbox_backup import backup, settings
@@ -74,7 +74,7 @@ def client(machine: Machine, *arguments: str, given: str = "") -> Any:
 
 
 def last(host: Host) -> dict[str, Any]:
-    """Return the status file that monitoring reads."""
+    """Return the content of last.json, the status file of the backups."""
     found: dict[str, Any] = json.loads(host.check_output("cat /var/lib/trackbox/backup/last.json"))
     return found
 
@@ -188,7 +188,7 @@ def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playboo
 
 def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    # Wait until the backup stores the objects: then it has already stored the database and the settings.
+    # Wait until the backup stores the objects, because it stores the database and the settings before them.
     cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
     host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
     host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")
@@ -328,7 +328,8 @@ def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine:
     assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
-    # Simulate a restore that failed in the database: backup.yml must refuse, and a second restore must succeed.
+    # Simulate a restore that failed while it wrote the database. backup.yml must then refuse, and a second restore must
+    # succeed.
     host.check_output("mysql mlflow -Ne 'SELECT version_num FROM alembic_version' >/var/lib/trackbox/half-restored")
     host.check_output("mysql mlflow -e 'SET foreign_key_checks = 0; DROP TABLE runs'")
     assert "A restore onto this machine did not end" in says(machine, "backup", *NEW)
