@@ -1,4 +1,4 @@
-"""Clock jumps of a single service, with libfaketime, because a container shares the clock of its host."""
+"""The clock of a single service jumps. libfaketime simulates this, because a container shares its host's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from machine import Machine
 from testinfra.host import Host
 from writers import acknowledged, check_stored, writing
 
-AHEAD = Path("/run/ahead")  # by how much the clock is ahead, in the notation of faketime(1)
+AHEAD = Path("/run/ahead")  # file with the offset of the service's clock, in the notation of faketime(1)
 
 
 def ask(machine: Machine, call: str, **body: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def ask(machine: Machine, call: str, **body: str) -> dict[str, Any]:
 
 
 def servers_clock(machine: Machine) -> float:
-    """Return the server's time, read from an object that MLflow creates."""
+    """Return MLflow's clock as Unix time, read from the creation time of a new experiment."""
     name = f"clock-{time.time()}"
     ask(machine, "experiments/create", name=name)
     [found] = ask(machine, "experiments/search", max_results="1", filter=f"name = '{name}'")["experiments"]
@@ -35,7 +35,10 @@ def servers_clock(machine: Machine) -> float:
 
 @contextmanager
 def own_clock(host: Host, unit: str, then: str) -> Iterator[None]:
-    """Run a service with the clock that the file AHEAD sets. then: command after adding and removing its settings."""
+    """Run a service with libfaketime, which reads the offset of the clock from the file AHEAD.
+
+    then: command to run after the unit's settings are added, and after they are removed.
+    """
     host.check_output("apt-get install --quiet --yes --no-install-recommends libfaketime")
     [library] = host.check_output("ls /usr/lib/*/faketime/libfaketime.so.1").split()
     folder = f"/run/systemd/system/{unit}.service.d"
@@ -67,7 +70,8 @@ def test_clients_can_write_while_the_servers_clock_jumps(machine: Machine, host:
     with own_clock(host, "mlflow", "systemctl restart mlflow"):
         machine.wait_for_health(200, 60)
         with writing(machine, told, 40, 2) as clients:
-            # MinIO refuses signatures whose time is 15 minutes off. libfaketime cannot move MinIO's own clock.
+            # Stay below 15 minutes, because MinIO refuses signatures with a larger difference. libfaketime cannot
+            # change MinIO's own clock.
             for ahead in ("+0", "+14m", "-14m", "+0"):
                 host.check_output(f"echo {ahead} >{AHEAD}")
                 time.sleep(5)

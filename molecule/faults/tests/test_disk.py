@@ -1,4 +1,4 @@
-"""A full disk: uploads leave a reserve for the database, and even without a free byte reads and logins work."""
+"""Uploads are refused before they use the database's reserve of disk space. On a full disk, reads and logins work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESERVE = 0.05
 
 
 class Door:
-    """Requests of the admin to NGINX."""
+    """Sends the admin's requests to NGINX."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine, self.password = machine, machine.secret("admin_password")
@@ -41,7 +41,7 @@ class Door:
         return [search.status, self.ask("GET", "/").status, self.ask("GET", SMALL).status]
 
     def upload(self, chunks: Iterator[bytes], length: int = 0) -> http.client.HTTPResponse:
-        """Upload an artifact with Content-Length, or, without `length`, in chunks until the server responds."""
+        """Upload an artifact until the server closes. Without `length`, use chunked encoding and no Content-Length."""
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         line = http.client.HTTPSConnection(self.machine.address, context=trust, timeout=60)
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()

@@ -1,4 +1,4 @@
-"""Fifty concurrent hostile requests, by a viewer and by an admin: memory, disk and latency for others stay limited."""
+"""Fifty concurrent hostile requests of a viewer or an admin use limited memory and disk, and delay others little."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from machine import Machine
 from testinfra.host import Host
 from vm_memory import memory_of
 
-# Memory in MB that fifty requests may take in addition to the idle machine's: for three workers and bodies in NGINX.
+# Maximum increase of memory in MB during the fifty requests. Three workers and the request bodies in NGINX use it.
 MEMORY_MB = 1600
-# Disk space in MB that the requests may take: eight bodies of 32 MB for each user and address, and artifact files.
+# Maximum increase of disk use in MB. Eight bodies of 32 MB for each user and address, and artifact files, use it.
 DISK_MB = 1024
 # Seconds within which every request must get a response.
 SECONDS = 240
 
-# A separate process, so that the attacker's threads do not delay the other user's measurements.
+# This program runs in a separate process, so that the attacker's threads do not delay the other user's measurements.
 ATTACK = """
 import http.client, json, ssl, sys, threading, time
 from base64 import b64encode
@@ -66,7 +66,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def hostile(experiment: str) -> Iterator[list[Any]]:
-    """Yield per request: name, method, path, headers, part of the body in hex, number of parts, pause in seconds."""
+    """Yield each request: name, method, path, headers, part of the body in hex, number of parts, pause in seconds."""
 
     def request(
         name: str, path: str, body: bytes, count: int = 1, pause: float = 0, headers: dict[str, str] | None = None
@@ -108,7 +108,7 @@ def experiment(machine: Machine) -> str:
 
 
 def latencies(machine: Machine, until: threading.Event, least: int) -> list[float]:
-    """Return the latencies in seconds of another user's searches, until the event is set and `least` are measured."""
+    """Search as another user until the event is set and `least` searches are done; return the latencies in seconds."""
     user = {"user": "training", "password": machine.secret("training_password")}
     taken: list[float] = []
     while not until.is_set() or len(taken) < least:
@@ -127,7 +127,7 @@ def p95(taken: list[float]) -> float:
 
 @contextmanager
 def watched(host: Host) -> Iterator[dict[str, int]]:
-    """Yield a dictionary. At the end, set `memory` and `disk` to the peak increase since the start, in MB."""
+    """Yield a dictionary. At the end of the block, set its `memory` and `disk` to the peak increase in MB."""
     script = """
     look() { awk '/^(Anonymous|AnonPages|Shmem):/ {sum += $2} END {print int(sum / 1024)}' /proc/meminfo; }
     pss() { cat $(printf '/proc/%s/smaps_rollup ' $(pgrep -u mlflow,www-data,minio,mysql)) 2>/dev/null |

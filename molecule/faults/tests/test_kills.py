@@ -1,4 +1,4 @@
-"""Services are killed while clients write: all services restart, calls wait briefly, no acknowledged write is lost."""
+"""Services are killed while clients write. All services restart, calls wait briefly, no acknowledged write is lost."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_while_a_service_is_stopped_clients_get_503_at_once(machine: Machine, ho
         ("minio", artifact, "PUT"),
         ("mysql", "/api/2.0/mlflow/runs/log-metric", "POST"),
     ):
-        # Replace a worker, because a new worker has no open connection to the database or to MinIO.
+        # Kill a worker first, because the new worker has no open connection to the database or to MinIO.
         list(lose_a_worker(host))
         host.check_output(f"systemctl stop {unit}")
         try:

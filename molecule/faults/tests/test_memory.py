@@ -11,8 +11,9 @@ from testinfra.host import Host
 from vm_memory import memory_of
 
 UNITS = "mysql minio mlflow nginx"
-LIMIT = "3G"  # The services use 1 GB of this memory.
-# A program that repeats the synthetic transactions until they do not fit into memory.
+LIMIT = "3G"  # memory of the machine, of which the services use 1 GB
+
+# A program that writes the synthetic transactions 25 times into a file, which then does not fit into memory.
 MUCH = """
 import sys
 from fraud.data import synthetic

@@ -1,4 +1,4 @@
-"""The power is cut while clients write: data not yet on the disk are lost, but no acknowledged write is lost."""
+"""The power is cut while clients write. Data not yet on the disk are lost, but every acknowledged write is stored."""
 
 from __future__ import annotations
 
