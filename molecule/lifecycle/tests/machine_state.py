@@ -1,6 +1,6 @@
 """Print the state of a machine as JSON: files, users, units, listeners, firewall rules and mounts, with properties.
 
-The tests run it on the machine. It needs only Python's standard library.
+The tests run this script on the machine. It needs only Python's standard library.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-# Folders whose content is lost at a reboot or changes all the time.
+# Folders that are left out, because their content is lost at a reboot or changes all the time.
 VOLATILE = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"}
 COMMANDS = {
     "user": "getent passwd",

@@ -39,7 +39,8 @@ def dry_run(machine: Machine) -> str:
 def ids(machine: Machine, host: Host) -> dict[str, str]:
     """Run client_garbage.py; return the ids of what it created, by name.
 
-    All deletions except that of `fresh` are dated back beyond the waiting time. The row of model `orphan` is deleted.
+    Then move the time of each deletion except that of `fresh` to more than mlflow_gc_days ago, and delete the database
+    row of the model `orphan`.
     """
     made: dict[str, str] = json.loads(machine.run_client("client_garbage.py").splitlines()[-1])
     earlier = f"UPDATE {{0}} SET {{1}} = {{1}} - {LONG} WHERE {{2}}"

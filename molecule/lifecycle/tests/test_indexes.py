@@ -1,4 +1,4 @@
-"""The indexes that Trackbox adds to MLflow's tables come by site.yml while clients write, and go where they are off."""
+"""site.yml adds indexes to MLflow's tables while clients write, and removes them if mlflow_search_indexes is false."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OFF = ("--extra-vars", json.dumps({"mlflow_search_indexes": False}))
 
 
 def made(host: Host) -> set[str]:
-    """Return the indexes in MLflow's schema that are Trackbox's."""
+    """Return the names of the indexes that Trackbox has added to MLflow's schema."""
     query = (
         "SELECT DISTINCT index_name FROM information_schema.statistics "
         "WHERE table_schema = 'mlflow' AND index_name LIKE 'trackbox%'"

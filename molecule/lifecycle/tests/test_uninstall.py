@@ -1,4 +1,4 @@
-"""playbooks/uninstall.yml keeps packages, and keeps and lists data, which site.yml reuses. An option deletes the data.
+"""playbooks/uninstall.yml keeps packages and data, and lists the data. site.yml reuses the data; an option deletes it.
 
 The tests run in this order and after all others, because afterwards nothing is installed on the machine.
 """
@@ -17,7 +17,7 @@ WORK = "client_data.py"
 
 # Data that uninstall.yml keeps unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
-# Regular expressions of paths that may differ although they belong to no package, by reason.
+# For each reason, a regular expression of the paths that may differ although no package contains them.
 EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
