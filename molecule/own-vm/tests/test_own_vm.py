@@ -19,8 +19,8 @@ CURL = f"curl --silent --max-time 30 --cacert {SECRETS}/ca.crt"
 LOGS = ["check", "install", "again"]
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # The lock for Python 3.11 does not contain this collection's successor.
-    "Create user up to this point in real play",  # In check mode on a bare machine, the user `minio` is missing.
+    "community.mysql.mysql_",  # The lock for Python 3.11 lacks a successor of this collection.
+    "Create user up to this point in real play",  # No task creates the user `minio` in check mode.
     "Create group up to this point in real play",
 )
 
@@ -33,7 +33,7 @@ def host() -> Host:
 
 @pytest.fixture(scope="module")
 def admin(host: Host) -> str:
-    """Return the curl option that supplies the admin's password without a command line."""
+    """Write the admin's password into a file, so that no command line shows it; return curl's option for the file."""
     host.check_output(f"""printf 'user = "admin:%s"' "$(cat {SECRETS}/admin_password)" >.curlrc.admin""")
     return "--config .curlrc.admin"
 
