@@ -12,7 +12,7 @@ from testinfra.host import Host
 GUESSES = 10_000
 MEMORY = "ps -o rss= -C nginx | awk '{sum += $1} END {print sum}'"
 
-# A separate process, so that the attacker's threads do not delay the valid user's measurements.
+# This program runs in a separate process, so that the attacker's threads do not delay the valid user's measurements.
 GUESS = """
 import http.client, ssl, sys, threading
 from base64 import b64encode

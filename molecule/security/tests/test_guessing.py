@@ -1,4 +1,4 @@
-"""A failed login does not reveal whether the name exists, and a source that tries many names is slowed down."""
+"""A failed login does not reveal whether the user exists, and NGINX slows down an address that tries many names."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROUNDS = 80
 def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     machine: Machine, viewer: dict[str, str], attacks: Counter[str]
 ) -> None:
-    # The viewer has a bcrypt hash; users whose password Trackbox has generated have none.
+    # Use the viewer, whose password has a bcrypt hash. Passwords that Trackbox has generated have none.
     taken: dict[str, list[float]] = {"known": [], "unknown": []}
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     line = http.client.HTTPSConnection(machine.address, timeout=15, context=trust)
     for _ in range(ROUNDS):
-        # Try both names alternately, so that other load delays them equally. Stay below five failures a second, because
-        # NGINX delays the responses to more of them.
+        # Try both names alternately, so that other load delays them equally. Stay below five failed logins a second,
+        # because NGINX delays the responses to more failed logins.
         for kind, user in (("known", viewer["user"]), ("unknown", f"nobody{secrets.token_hex(2)}")):
             attacks["network"] += 1
             login = base64.b64encode(f"{user}:a wrong password".encode()).decode()
@@ -60,6 +60,6 @@ def test_a_source_that_tries_many_names_is_slowed_down(
             assert machine.ask("/version", **admin).status == 200
             assert time.monotonic() - asked < 2
         assert {guess.result().status for guess in guesses} == {401}
-    # NGINX sends five responses a second.
+    # NGINX sends only five responses to failed logins a second.
     assert time.monotonic() - began > names / 5 - 2
     time.sleep(1)

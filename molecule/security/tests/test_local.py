@@ -19,7 +19,7 @@ PLACES = "/etc /opt/trackbox /var/lib /var/log /var/cache /run /tmp /var/tmp /ro
 
 @pytest.fixture
 def run(host: Host, mallory: str, attacks: Counter[str]) -> Run:
-    """Return a function that runs a command as mallory, and counts it as an attack."""
+    """Return a function that runs a command as the user mallory, and counts it as an attack."""
 
     def run_one(command: str) -> CommandResult:
         attacks["local"] += 1
@@ -181,7 +181,7 @@ def test_the_front_door_needs_a_password_on_loopback_too(run: Run) -> None:
 
 @pytest.fixture
 def trainer(host: Host, mallory: str) -> Iterator[None]:
-    """Add mallory to the group of `training_users`; remove mallory afterwards."""
+    """Add the user mallory to the group of the training users; remove mallory from the group afterwards."""
     host.check_output("usermod --append --groups trackbox %s", mallory)
     yield
     host.check_output("gpasswd --delete %s trackbox", mallory)

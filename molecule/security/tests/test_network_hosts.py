@@ -1,4 +1,4 @@
-"""NGINX accepts only the machine's names in the Host header: in upper or lower case, with port 443 or a final dot."""
+"""NGINX accepts only the machine's own names in the Host header. Upper case, port 443 and a final dot are allowed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FOREIGN += ["[::1]", "localhost..", ".localhost", "local host", "localhost,evil.
 
 
 def request(machine: Machine, path: str, line: str) -> bytes:
-    """Return a request by the admin with this Host line; "" omits it."""
+    """Return a request of the admin. line: the Host header; "" omits it."""
     login = base64.b64encode(f"admin:{machine.secret('admin_password')}".encode()).decode()
     host = f"{line}\r\n" if line else ""
     return f"GET {path} HTTP/1.1\r\n{host}Authorization: Basic {login}\r\nConnection: close\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""HTTP/2: what is refused by HTTP/1.1 is refused here, too, and one connection costs no more than its limits."""
+"""NGINX refuses the same requests by HTTP/2 as by HTTP/1.1, and limits the resources of each HTTP/2 connection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def connection(machine: Machine) -> Iterator[Connection]:
 
 
 def login(machine: Machine) -> tuple[str, str]:
-    """Return the admin's field `authorization`."""
+    """Return the header field `authorization` of the admin."""
     pair = f"admin:{machine.secret('admin_password')}".encode()
     return "authorization", f"Basic {base64.b64encode(pair).decode()}"
 
@@ -87,17 +87,21 @@ def test_no_method_and_no_spelling_answers_without_a_password(
 
 
 def get(path: str, *others: tuple[str, str], **replaced: str) -> list[tuple[str, str]]:
-    """Return the fields of a GET request; HOST stands for the machine's address. replaced: other pseudo-fields."""
+    """Return the header fields of a GET request, with HOST in place of the machine's address.
+
+    others: further fields; replaced: other values of pseudo-header fields.
+    """
     pseudo = {"method": "GET", "scheme": "https", "path": path, "authority": "HOST"} | replaced
     return [*((f":{name}", value) for name, value in pseudo.items()), *others]
 
 
 def without(name: str) -> list[tuple[str, str]]:
-    """Return the fields of a GET request without a pseudo-field."""
+    """Return the header fields of a GET request without one of the pseudo-header fields."""
     return [field for field in get(MLFLOW) if field[0] != name]
 
 
-# Requests that HTTP/2 forbids. NGINX takes pseudo-fields behind others, which is forbidden, too, and harmless.
+# Requests that HTTP/2 forbids. HTTP/2 also forbids pseudo-header fields after other fields, but NGINX accepts these
+# requests. They do no harm, so they are not in the list.
 MALFORMED: dict[str, Fields] = {
     "two paths": [*get("/healthz"), (":path", MLFLOW)],
     "no path": without(":path"),
@@ -149,7 +153,8 @@ def test_a_field_of_http1_smuggles_no_second_request(
     connection.read([first])
     second = connection.request(fields(machine, "GET", "/version", login(machine)))
     answers = connection.read([second])
-    # MLflow took all of it for a body without a meaning; a request in it would have been answered to the second one.
+    # MLflow must treat the inner request as a part of the body. Otherwise the second request would get the response to
+    # the inner request.
     assert answers.replies[first].body == b"{}"
     assert re.fullmatch(rb"[0-9.]+", answers.replies[second].body)
 
@@ -168,7 +173,7 @@ def test_a_wrong_length_is_refused(
 def test_a_long_body_without_a_length_goes_to_the_worker_for_large_requests_or_is_refused(
     machine: Machine, connection: Connection, host: Host
 ) -> None:
-    # MLflow refuses the long filter either way; NGINX's log does not say by which worker.
+    # Each worker of MLflow refuses the long filter with 400. NGINX's log does not show which worker got the request.
     body = BODY[:-1] + b', "filter": "' + b"x" * 20_000 + b'"}'
     seen = {}
     for method in ("POST", "GET"):
@@ -190,7 +195,7 @@ def test_streams_beyond_the_limit_are_refused(machine: Machine, connection: Conn
 def test_a_rapid_reset_begins_no_more_requests_than_one_user_may_have(
     machine: Machine, host: Host, attacks: Counter[str]
 ) -> None:
-    """CVE-2023-44487: each request is reset at once, so that the limit of streams does not count it."""
+    """CVE-2023-44487: the client resets each request at once, so the limit of concurrent streams does not count it."""
     log = "/var/log/nginx/access.log"
     before = host.check_output(f"wc -l <{log}")
     connection = Connection(machine)
@@ -205,7 +210,7 @@ def test_a_rapid_reset_begins_no_more_requests_than_one_user_may_have(
     connection.close()
     lines = host.check_output(f"tail -n +{int(before) + 1} {log}").splitlines()
     mine = Counter(line["status"] for line in map(json.loads, lines) if "experiments/search" in line["path"])
-    # A few were answered before the last one came, and made room.
+    # A user may have 128 requests at once. Some ended before the last one arrived, so a few more were accepted.
     assert 100 < mine.total() < 160, mine
 
 
@@ -223,14 +228,14 @@ def test_a_connection_is_good_for_a_thousand_requests(machine: Machine, attacks:
 
 
 def test_endless_headers_end_the_connection(machine: Machine, host: Host, attacks: Counter[str]) -> None:
-    """A flood of CONTINUATION frames (CERT VU#421644): none of them ends the headers."""
+    """The client sends CONTINUATION frames without end, so the headers never end (CERT VU#421644)."""
     before = int(host.check_output(MEMORY))
     for payload in (block([("x", "y" * 8000)]), block([("x", "y")]), b""):
         attacks["network"] += 1
         connection = Connection(machine)
         connection.send(frame(HEADERS, 0, 1, block(fields(machine, "GET", "/"))))
         count = 0
-        # Frames without content are a flood after 8 MB.
+        # NGINX ends a connection after 8 MB of frames without content.
         while count < 2_000_000 and connection.send(frame(CONTINUATION, 0, 1, payload) * 500):
             count += 500
         answers = connection.read(seconds=20)
@@ -256,7 +261,7 @@ def test_a_flood_of_frames_takes_no_memory(machine: Machine, host: Host, attacks
     asked = fields(machine, "POST", SEARCH, login(machine), ("content-length", "10"))
     connection.send(frame(HEADERS, END_HEADERS, 1, block(asked)))
     count = 0
-    # The client reads nothing: answers to its frames would queue up.
+    # The client reads nothing, so responses to its frames would queue up in NGINX's memory.
     while count < 200_000 and connection.send(FLOODS[flood] * 1000):
         count += 1000
     assert int(host.check_output(MEMORY)) < before + 20_000

@@ -12,7 +12,7 @@ import pytest
 from browser import Browser
 from machine import Machine
 
-# The path after /#/, and words on the page when it is complete.
+# For each page: the path after /#/, and words that the complete page shows.
 PAGES = {
     "": ["Welcome to MLflow"],
     "experiments": ["pages"],

@@ -41,7 +41,7 @@ def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_pat
         statuses[size] = curl(
             machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
         )
-    # The smaller body passes the limit: MLflow reads the zeros, and responds with 400 because they are no traces.
+    # The size of the smaller body is accepted. MLflow refuses its content with 400, because zeros are no traces.
     assert (statuses[31][0], statuses[33][0]) == (400, 413)
     assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
 
@@ -51,7 +51,7 @@ def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine
     body.write_bytes(bytes(40 << 20))
     path = "/api/2.0/mlflow-artifacts/artifacts/hostile/artifact"
     assert curl(machine, path, body, method="PUT")[0] == 200
-    # Any other status shows that NGINX passed the request on. The console refuses it because its own login is missing.
+    # NGINX must not refuse the size with 413. The console then refuses the upload, because its own login is missing.
     assert curl(machine, "/minio/api/v1/buckets/mlflow/objects/upload?prefix=x", body)[0] != 413
 
 
@@ -69,8 +69,8 @@ def curl(machine: Machine, path: str, body: Path, *headers: str, method: str = "
 
 def test_a_worker_without_memory_answers_an_error_and_is_replaced(machine: Machine, host: Host, tmp_path: Path) -> None:
     admin = {"user": "admin", "password": machine.secret("admin_password")}
-    # Restart the workers, because earlier large requests leave free memory in a worker. Then limit each worker to the
-    # memory that it has at its start and 20 MB.
+    # Restart the workers, because earlier large requests leave free memory in a worker. Then limit each worker to 20 MB
+    # more memory than it uses after its start.
     host.check_output("systemctl restart mlflow")
     machine.wait_for_health(200, 60)
     host.check_output(

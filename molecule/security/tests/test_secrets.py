@@ -1,4 +1,4 @@
-"""No generated secret is in git, a log, a unit, a process or an output."""
+"""No generated secret is in git, a log, a systemd unit, a command line or Ansible's output."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from testinfra.host import Host
 
 @pytest.fixture(scope="module")
 def secrets(machine: Machine, host: Host) -> dict[str, str]:
-    """Return every generated secret by name, its encodings in requests, and the hashes of the passwords."""
+    """Return by name every generated secret, the base64 logins that requests contain, and the password hashes."""
     names = [
         file.name
         for file in machine.secrets.iterdir()

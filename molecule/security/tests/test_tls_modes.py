@@ -1,7 +1,8 @@
-"""The four TLS modes on one machine, one after the other, as a user changes them; then the first mode again.
+"""One machine is switched to each of the four TLS modes, as a user would do it, and at the end to the first mode again.
 
-Each mode is tested with the certificate for clients outside, unchanged clients with the settings of `secrets/env`, and
-training on the machine. In modes with renewal, certificates change while clients send requests, and no request fails.
+In each mode the tests check the certificate that clients outside get, unmodified clients with the settings of
+`secrets/env`, and training on the machine. In modes with renewal, the certificate is renewed while clients send
+requests, and no request fails.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def check_tls(seen: PublicView) -> None:
 
 
 def renew(seen: PublicView, host: Host, command: str, times: int = 3) -> None:
-    """Renew the certificate while clients send requests: each new certificate is served, and no request fails."""
+    """Renew the certificate while clients send requests; check that each new one is served and no request fails."""
     with seen.load():
         serials = [seen.certificate().serial_number]
         for _ in range(times):
@@ -124,7 +125,8 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
     with seen.load():
         second = install()
     assert seen.certificate() == second.certificate != first.certificate
-    # Simulate a certificate of a public authority: the controller trusts it, so the secrets contain no ca.crt.
+    # Simulate a certificate of a public authority. The controller trusts public authorities, so the secrets contain no
+    # ca.crt.
     (machine.secrets / "ca.crt").unlink()
     del variables["trackbox_ca_certificate"]
     options = ["--extra-vars", json.dumps({**variables, "verify_only": "tls_certificate"})]
@@ -153,19 +155,19 @@ def test_off(machine: Machine, host: Host, controller: str, tmp_path: Path) -> N
 
 
 def test_acme(machine: Machine, host: Host, controller: str, tmp_path: Path) -> None:
-    # The new ACME server does not know accounts of an earlier one.
+    # Delete the ACME account of an earlier run, because the new ACME server does not know it.
     host.check_output("rm -rf /var/lib/trackbox/acme /etc/trackbox/nginx/acme*")
     with acme_server(tmp_path, controller, machine.address) as variables:
         variables |= {"nginx_tls": "acme", "trackbox_host": NAME}
         machine.play("--tags=tls", "--extra-vars", json.dumps(variables))
         seen = PublicView(machine, tmp_path, machine.address)
         assert "Pebble" in seen.certificate().issuer.rfc4514_string()
-        # Pebble's certificates are valid for minutes only.
+        # Pebble's certificates are valid for 10 days, and verify.yml demands 14 days by default.
         check(machine, host, seen, variables | {"verify_certificate_days": 0})
         check_tls(seen)
         assert "404 Not Found" in seen.ask("/.well-known/acme-challenge/", port=80)
         renew(seen, host, RENEW)
-    # The ACME server is stopped: a renewal must fail and keep the old certificate.
+    # The ACME server is down now, so a renewal must fail and keep the old certificate.
     serial = seen.certificate().serial_number
     assert host.run(RENEW).rc != 0
     host.check_output("systemctl reset-failed trackbox-certificate")

@@ -1,4 +1,4 @@
-"""Tokens: what each may do, which are refused, what the log says of them, and their end."""
+"""A token has the rights of its role until it expires. NGINX refuses invalid tokens, and logs the names of tokens."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ FILE = "/etc/trackbox/nginx/tokens.conf"
 
 @pytest.fixture(scope="module")
 def tokens(machine: Machine, host: Host) -> Iterator[dict[str, str]]:
-    """Issue the tokens, and end the one named `old`; revoke all of them afterwards."""
+    """Issue the tokens, and let the one named `old` expire; yield the tokens by name, and revoke all afterwards."""
     said = machine.play("--tags=users", "--extra-vars", json.dumps({"nginx_tokens": TOKENS}))
     found = {token["name"]: machine.secret(f"token_{token['name']}") for token in TOKENS}
     assert "The token ci is in " in said
     assert not any(secret in said for secret in found.values())
-    # An end in the past would be refused before anything changes.
+    # Write the end into NGINX's file, because site.yml would refuse a token whose end is in the past.
     host.check_output(rf"sed -i -E '/\"(old:|:old)\"/s/,[0-9]+;/,1000000000;/' {FILE}")
     host.check_output("nginx -t -q && systemctl reload nginx && sleep 1")
     yield found
@@ -44,12 +44,12 @@ def tokens(machine: Machine, host: Host) -> Iterator[dict[str, str]]:
 
 
 def basic(name: str, secret: str) -> str:
-    """Return the header of a name and a password."""
+    """Return the value of the header Authorization for a name and a password."""
     return f"Basic {base64.b64encode(f'{name}:{secret}'.encode()).decode()}"
 
 
 def answer(machine: Machine, authorization: str, path: str = SEARCH, *options: str) -> tuple[int, str]:
-    """Send a request by curl, which takes the header from its input; return status and body."""
+    """Send a request with curl, which reads the header from standard input; return status and body."""
     command = ["curl", "--silent", "--max-time", "20", "--cacert", f"{machine.secrets}/ca.crt", "--config", "-"]
     url = path if path.startswith("https") else machine.url + path
     command += [*options, "--write-out", "\n%{http_code}", url]
@@ -60,12 +60,12 @@ def answer(machine: Machine, authorization: str, path: str = SEARCH, *options: s
 
 
 def status(machine: Machine, authorization: str, path: str = SEARCH, *options: str) -> int:
-    """Return the status of a request."""
+    """Send a request; return the HTTP status."""
     return answer(machine, authorization, path, *options)[0]
 
 
 def logged(host: Host, ending: str) -> dict[str, Any]:
-    """Return the last line of the door's log whose path has this ending."""
+    """Return the last line of NGINX's access log whose path has this ending."""
     found: dict[str, Any] = json.loads(host.check_output(f'grep -F \'{ending}","status"\' {LOG} | tail -n 1'))
     return found
 
@@ -92,7 +92,7 @@ def test_opentelemetry_sends_traces_with_a_token(machine: Machine, tokens: dict[
     code, said = answer(
         machine, f"Bearer {tokens['ci']}", "/v1/traces", *options, "--header", "x-mlflow-experiment-id: 0"
     )
-    # Without spans MLflow itself refuses them.
+    # NGINX must accept the token. MLflow may refuse the request, because it contains no spans.
     assert code in (200, 400, 422), said
     assert "MLFLOW_TRACKING_USERNAME" not in said
 
@@ -115,7 +115,7 @@ def test_a_token_may_do_no_more_than_its_role(
     for header in (f"Bearer {tokens[name]}", basic(name, tokens[name])):
         attacks["network"] += 1
         found = status(machine, header, path, "--request", method)
-        # With a model that is served, it answers.
+        # The status is 200 instead of 503 if a version of the model is served.
         assert found == wanted or (wanted == 503 and found == 200)
 
 
@@ -175,7 +175,7 @@ def test_no_file_of_the_machine_has_a_token(machine: Machine, host: Host, tokens
 
 def test_a_second_run_changes_nothing(machine: Machine, tokens: dict[str, str]) -> None:
     options = ("--tags=users", "--extra-vars", json.dumps({"nginx_tokens": TOKENS}))
-    # The first run restores the end that the fixture changed.
+    # The first run restores the end of the token `old`, which the fixture has changed in the file.
     assert "changed=0 " not in machine.play(*options)
     assert "changed=0 " in machine.play(*options)
     assert {name: machine.secret(f"token_{name}") for name in tokens} == tokens
