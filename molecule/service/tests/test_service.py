@@ -17,13 +17,13 @@ LIST = "roles/wiring/vars/main/services.yml"
 # A file that only the user of the service may read.
 FILE = "'/var/lib/hello/a näme'"
 LAST = "  firewall: workbench\n"
-# The inventory: the machine with NGINX gets the service, too.
+# An inventory that adds the service to the machine that runs NGINX.
 GROUP: dict[str, Any] = {"all": {"children": {"workbench": {"children": {"hello": {"children": {"nginx": {}}}}}}}}
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout that contains the service."""
+    """Return a copy of this checkout that contains the service `hello`."""
     folder = tmp_path_factory.mktemp("checkout")
     copy_checkout(folder)
     shutil.copytree(ROOT / "molecule/service/hello", folder / "roles/hello")
