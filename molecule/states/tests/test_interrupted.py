@@ -18,7 +18,7 @@ BEFORE = "/opt/trackbox/minio/minio.service.before"
 MOMENTS = {
     "site.yml": "systemctl is-active --quiet trackbox-lock",
     "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",
-    # This command also stops the restore's unit with SIGSTOP; the test continues it later.
+    # This command also pauses the restore's systemd unit with SIGSTOP. The test stops the unit later.
     "restore.yml": "[ -e /var/lib/trackbox/half-restored ] && systemctl kill --signal=STOP trackbox-restore",
     "upgrade.yml": "[ -e $OLD ] && ! cmp -s $OLD /etc/systemd/system/minio.service".replace("$OLD", BEFORE),
     "rotate-secrets.yml": "grep -q mlflow-next /etc/trackbox/mlflow/aws",
@@ -44,7 +44,7 @@ AFTERWARDS: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for the files that the options of playbooks name."""
+    """Return a folder for files that tests pass to playbooks, such as another binary of MinIO."""
     return tmp_path_factory.mktemp("states")
 
 
@@ -59,7 +59,7 @@ def work(machine: Machine, folder: Path) -> bytes:
 
 
 def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
-    """Check that a playbook refuses while the unit of a killed restore runs, and names the unit and a remedy."""
+    """Check that a playbook refuses while the unit of a killed restore runs, and that it names unit and remedy."""
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
@@ -76,7 +76,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
         host.check_output("systemctl stop trackbox-restore")
     for playbook, sentence in AFTERWARDS[killed].items():
         if not sentence:
-            # The unit continues without its killed playbook. Wait until it has ended, because it holds the lock.
+            # The systemd unit of the killed playbook still runs. Wait until it ends, because it holds the lock.
             host.check_output(f"timeout 300 sh -c 'while {WORKING}; do sleep 0.5; done'")
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2 if sentence else 0))
         if sentence:
@@ -87,7 +87,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
     machine.play(*given, playbook=path_of(killed))
     check_intact(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
     if killed == "upgrade.yml":
-        # Return to the inventory's binary of MinIO. upgrade.yml does this, too.
+        # Replace the test's binary of MinIO by that of the inventory.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
 
 

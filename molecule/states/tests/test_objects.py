@@ -33,7 +33,7 @@ def test_the_old_variable_is_refused(machine: Machine) -> None:
 
 
 def move(host: Host, sentence: str) -> None:
-    """Run the commands that an error message names on the machine."""
+    """Run on the machine the commands that an error message names."""
     commands, *_ = re.findall(r"move them there first \(on \S+: (.*?)\) and type it again", sentence)
     host.check_output(commands.replace("{}", "'{}'"))
 

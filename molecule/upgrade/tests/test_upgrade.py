@@ -25,7 +25,7 @@ UPGRADE = "playbooks/upgrade.yml"
 OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
 OLD_REVISION = "bf29a5ff90ea"
 OLD_COLLATION = "utf8mb4_bin"
-BLOCKER = "mcp_servers"  # a table that the last migrations create
+BLOCKER = "mcp_servers"  # a migration creates this table, and fails if it already exists
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
@@ -201,7 +201,8 @@ def test_a_failed_migration_restores_the_old_version_with_all_data(machine: Mach
 
 
 def test_a_failed_conversion_restores_the_old_version_with_all_data(machine: Machine, host: Host, before: str) -> None:
-    # The key of this table is too long for utf8mb4, so its conversion fails. By name, it comes after MLflow's tables.
+    # The key of this table is too long for utf8mb4, so its conversion fails. Tables are converted in the order of their
+    # names, so MLflow's tables are already converted then.
     host.check_output("mysql mlflow -e 'CREATE TABLE zz (x VARCHAR(1000), KEY (x)) CHARACTER SET latin1'")
     keys = "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = 'mlflow'"
     try:
@@ -240,7 +241,7 @@ def test_an_upgrade_interrupted_in_the_migration_restores_the_old_version_first(
 
 
 def test_data_written_after_an_interruption_stay(machine: Machine, host: Host, before: str) -> None:
-    # Simulate a power cut between dump and migration: the server started at boot, and clients wrote data.
+    # Simulate a power cut between dump and migration. After the cut, MLflow started at boot, and clients wrote data.
     dump = host.check_output("ls -t /var/lib/trackbox/dumps | grep -v unfinished | head -1")
     host.check_output(f"ln -sfn {dump} /var/lib/trackbox/dumps/unfinished")
     host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")
@@ -294,8 +295,8 @@ def test_a_newer_minio_is_installed(machine: Machine, host: Host, before: str, t
     assert client_data(machine) == before
 
 
-# A script that repacks the same server with a later version number of its series, and adds it as an apt source. The
-# source has the same release name, so that the pin of the role applies to it.
+# A script that repacks the package mysql-server with a later version number of its series, and adds an apt source with
+# this package. The source has the same release name, so that the pin of the role applies to it.
 NEWER = """
 set -e
 mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
