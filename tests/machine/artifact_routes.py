@@ -18,12 +18,15 @@ import pytest
 from machine import Answer, Machine
 
 STORE = "mlflow-artifacts/artifacts/"
-FILE = str(uuid.uuid4())  # attachments of traces have a UUID as name
+FILE = str(uuid.uuid4())  # a UUID, because attachments of traces have a UUID as name
 
 
 @dataclass(frozen=True)
 class Door:
-    """NGINX, with the admin's password. routes: path and query up to the artifact's name. folders: for uploads."""
+    """Sends the admin's requests for artifacts to NGINX.
+
+    routes: path and query up to the artifact's name, by route. folders: folder for uploads, by route.
+    """
 
     machine: Machine
     routes: dict[str, str]
@@ -67,7 +70,7 @@ NAMES = ["artifacts", "ajax artifacts", "run", "old run", "model version", "logg
 
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    """Create a run, a model version, a logged model and a trace; yield NGINX with their routes; delete them."""
+    """Create a run, a model version, a logged model and a trace; yield a Door with their routes; delete them."""
     door, name = Door(machine, {}, {}), f"artifacts-{uuid.uuid4().hex}"
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]

@@ -115,7 +115,7 @@ class Browser:
             time.sleep(0.2)
 
     def text(self) -> str:
-        """Return the text of the page, with the code of its frames."""
+        """Return the text of the page, with the HTML of its iframe elements."""
         return str(self.run(f"document.body ? {WORDS} : ''"))
 
     def complaints(self) -> list[str]:
@@ -125,7 +125,7 @@ class Browser:
             params = event["params"]
             if event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
                 if params["entry"]["source"] == "network":
-                    continue  # the event of the response contains the status
+                    continue  # Network.responseReceived reports the same error with its status
                 found.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             elif event["method"] == "Runtime.exceptionThrown":
                 found.append(str(params["exceptionDetails"].get("exception", params))[:500])

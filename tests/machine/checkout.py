@@ -1,4 +1,4 @@
-"""A copy of this checkout, and the archive of the collection that is built from one."""
+"""Functions that copy this checkout, and build and install the collection's archive from a copy."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def build_collection(checkout: Path, folder: Path) -> Path:
 
 
 def install_collection(archive: Path, folder: Path) -> None:
-    """Install an archive into folder/collections. The collections that it depends on come with the package ansible."""
+    """Install an archive into folder/collections without its dependencies, which the package ansible contains."""
     run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", "collections", str(archive)], folder)

@@ -15,7 +15,7 @@ class Evil:
     """Runs a command when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        """Return the command."""
+        """Return the call that unpickling makes: a shell command that creates a file."""
         return os.system, ("touch /tmp/pwned",)
 
 

@@ -1,4 +1,7 @@
-"""Register version ARGUMENT of `fraud` once more, let the alias `challenger` name it, and print its number."""
+"""Copy a version of `fraud`, point the alias `challenger` to the copy, and print the number of the copy.
+
+client_challenger.py VERSION
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Print the identifiers of logged requests with their rows: client_log.py MODEL SINCE, a Unix time."""
+"""Print the ids of a model's logged requests, each with its number of rows, as JSON.
+
+client_log.py MODEL SINCE      SINCE: a Unix time; older files are ignored
+"""
 
 from __future__ import annotations
 

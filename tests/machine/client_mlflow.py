@@ -1,4 +1,4 @@
-"""An unchanged MLflow client logs a run with an artifact, reads both back, and prints them as JSON."""
+"""An unmodified MLflow client logs a run with an artifact, reads both back, and prints them as JSON."""
 
 import json
 import tempfile

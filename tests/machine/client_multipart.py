@@ -1,4 +1,4 @@
-"""An unchanged MLflow client, configured for multipart transfers, uploads and downloads a file; prints its size."""
+"""An unmodified MLflow client uploads and downloads a file with multipart transfers, and prints the file's size."""
 
 import os
 import tempfile

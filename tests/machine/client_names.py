@@ -65,7 +65,7 @@ Read = Callable[[], dict[str, str]]
 
 @dataclass
 class Kind:
-    """How a value of this kind is written under a name, how all values are read, and how one is deleted."""
+    """Functions that write a value of this kind under a name, read all values, and delete the value of a name."""
 
     write: Callable[[str, str], object]
     read: Read
@@ -73,7 +73,7 @@ class Kind:
 
 
 def experiments() -> dict[str, str]:
-    """Return the experiments' tags by the experiments' names."""
+    """Return the tag `value` of each experiment, by the experiment's name."""
     found = client.search_experiments(
         view_type=ViewType.ACTIVE_ONLY, filter_string=f"tags.group = '{now}'", max_results=1000
     )
@@ -87,12 +87,12 @@ def models() -> dict[str, str]:
 
 
 def inputs() -> dict[str, str]:
-    """Return the sources of the run's datasets by name; all have one digest."""
+    """Return the sources of the run's datasets by name. All datasets have the same digest."""
     return {one.dataset.name: one.dataset.source for one in client.get_run(run).inputs.dataset_inputs}
 
 
 def metrics() -> dict[str, str]:
-    """Return the run's metrics, after a check that each name has only its own history."""
+    """Return the history of each metric of the run by name, which shows if names share a history."""
     found = client.get_run(run).data.metrics
     return {name: " ".join(f"v{int(one.value)}" for one in client.get_metric_history(run, name)) for name in found}
 

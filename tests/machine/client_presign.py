@@ -1,4 +1,4 @@
-"""Presign an object's URL with an unchanged boto3, once for each lifetime in seconds; print the URLs as JSON.
+"""Presign an object's URL with an unmodified boto3, once for each lifetime in seconds; print the URLs as JSON.
 
 client_presign.py USER SECRET BUCKET/KEY SECONDS...
 """

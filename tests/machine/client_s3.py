@@ -1,4 +1,4 @@
-"""Make the S3 calls that the arguments name with an unchanged boto3, and print the results as JSON.
+"""Make S3 calls with an unmodified boto3, and print the results as JSON.
 
 client_s3.py USER SECRET CALL...      a call: `list_objects_v2 Bucket=mlflow`
 """

@@ -1,4 +1,4 @@
-"""Unchanged clients: write without a pause, or check that acknowledged writes are stored.
+"""Unmodified clients that write without a pause, or check that acknowledged writes are stored.
 
 client_steady.py write SECONDS [WRITERS]   prints a line of JSON for each acknowledged write: its data, when it was
                                            acknowledged, and how many seconds it took
@@ -39,7 +39,7 @@ def tell(**what: Any) -> None:
 
 
 def tried(call: Callable[[], object], **what: Any) -> None:
-    """Make a call, and print it as an acknowledged write. After an error, print the error: it may be stored or not."""
+    """Make a call, and print it as an acknowledged write. After an error, print only the error."""
     start = time.time()
     try:
         call()

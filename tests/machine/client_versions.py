@@ -1,7 +1,10 @@
-"""Register versions of a model: client_versions.py MODEL PYTHON KIND …; print their numbers by kind, as JSON.
+"""Register a model version of each kind, and print the versions' numbers by kind, as JSON.
 
-PYTHON: the version of Python that the versions claim, since this program's differs from the machine's. Kinds:
-`good:WEIGHT` and `nan`; those of BROKEN; and pickles, which do what `hostile_model.py` has under their kind.
+client_versions.py MODEL PYTHON KIND...
+
+PYTHON  the version of Python in the models' metadata, because this program's Python differs from the machine's
+KIND    `good:WEIGHT` or `nan`, a working model; a key of BROKEN, a broken model; or an action of hostile_model.py, a
+        pickle that runs this action when it is loaded
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ HOSTILE = Path(__file__).with_name("hostile_model.py").read_text()
 
 
 def describe(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the description of a model."""
+    """Change the file MLmodel, which describes a model."""
     path = folder / "MLmodel"
     description = yaml.safe_load(path.read_text())
     change(description)
@@ -33,7 +36,7 @@ def describe(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def claim(folder: Path, python: str) -> None:
-    """Let a model claim a version of Python."""
+    """Write a version of Python into a model's metadata."""
     describe(folder, lambda found: found["flavors"]["python_function"].update(python_version=python))
     path = folder / "python_env.yaml"
     path.write_text(re.sub(r"python: .*", f"python: {python}", path.read_text()))
@@ -48,7 +51,7 @@ def flip_a_bit(folder: Path) -> None:
 
 
 def wrong_signature(folder: Path) -> None:
-    """Give signature and example a column that the model does not take."""
+    """Add a column to signature and example that the model does not accept."""
     path = folder / "serving_input_example.json"
     example = json.loads(path.read_text())["dataframe_split"]
     example = {"columns": [*example["columns"], "c"], "data": [[*row, 1.0] for row in example["data"]]}
@@ -63,12 +66,12 @@ def wrong_signature(folder: Path) -> None:
 
 
 def unknown_flavour(folder: Path) -> None:
-    """Name a loader that nobody has."""
+    """Set a loader module that does not exist."""
     describe(folder, lambda found: found["flavors"]["python_function"].update(loader_module="mlflow.nonsense"))
 
 
 def require(line: str) -> Change:
-    """Return a change that lets a model need a package."""
+    """Return a change that makes a line the only requirement of a model."""
 
     def change(folder: Path) -> None:
         (folder / "requirements.txt").write_text(f"{line}\n")
@@ -77,11 +80,11 @@ def require(line: str) -> Change:
 
 
 def pickled(action: str, argument: str = "") -> Change:
-    """Return a change that makes the model a pickle, which does something when it is loaded."""
+    """Return a change that replaces the model by a pickle, which runs hostile_model.py when it is loaded."""
 
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str, dict[str, object]]]:
-            # exec returns nothing: the program leaves the model among its variables.
+            # exec returns None, so the program stores the model in its variable `model`.
             given = {"action": action, "argument": argument}
             return eval, (f"(exec({HOSTILE!r}, given), given['model'])[1]", {"given": given})
 
@@ -115,7 +118,7 @@ BROKEN: dict[str, Change] = {
 
 
 def main() -> None:
-    """Register what the arguments name."""
+    """Register the versions that the arguments name."""
     name, python, *kinds = sys.argv[1:]
     registry, found = Registry(os.environ["MLFLOW_TRACKING_URI"], name), {}
     for kind in kinds:

@@ -1,4 +1,4 @@
-"""Read a run and its artifact, and try to write, with an unchanged MLflow client of a viewer; print results as JSON.
+"""As a viewer, read a run and its artifact, and try to write, with an unmodified MLflow client; print JSON.
 
 client_viewer.py RUN
 """

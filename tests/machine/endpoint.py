@@ -1,4 +1,4 @@
-"""Served models, as their clients reach them, and the aliases that decide which versions answer."""
+"""Helpers for served models: requests to them, and the aliases that select the served versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from testinfra.host import Host
 
 @dataclass
 class Endpoint:
-    """A served model, as one user reaches it. body: of a request that it answers."""
+    """The endpoint of a served model, with the login of one user. body: a valid scoring request."""
 
     machine: Machine
     user: str
@@ -25,12 +25,12 @@ class Endpoint:
     model: str = "fraud"
 
     def ask(self, path: str, body: Any = None) -> Answer:
-        """Send a request to /serving/; return the answer."""
+        """Send a request to a path below /serving/; return the response."""
         login = {"user": self.user, "password": self.password}
         return self.machine.ask(f"/serving/{path}", method="GET" if body is None else "POST", body=body, **login)
 
     def version(self) -> str:
-        """Return the version that answers; empty where none does, or not within some seconds: it may be loading."""
+        """Return the version that responds, or "" if none responds in time, as while a version is loading."""
         try:
             answer = self.ask(f"{self.model}/ping")
         except OSError:
@@ -38,24 +38,24 @@ class Endpoint:
         return str(answer.headers["X-Model-Version"]) if answer.status == 200 else ""
 
     def score(self) -> tuple[str, list[Any]]:
-        """Return the version that scores, and its scores."""
+        """Score the body; return the version that responds, and its scores."""
         answer = self.ask(f"{self.model}/invocations", self.body)
         assert answer.status == 200, answer.body
         return str(answer.headers["X-Model-Version"]), json.loads(answer.body)["predictions"]
 
     def wait(self, version: str, seconds: float = 120) -> float:
-        """Wait until a version answers; return the seconds."""
+        """Wait until a version responds; return how many seconds it took."""
         return until(lambda: self.version() == version, seconds, f"version {version} does not answer")
 
     def serve(self, version: str, seconds: float = 120) -> list[Any]:
-        """Move the alias to a version and wait until it answers; return its scores."""
+        """Move the alias to a version, and wait until the version responds; return its scores."""
         alias(self.machine, version, model=self.model)
         self.wait(version, seconds)
         return self.score()[1]
 
 
 def until(condition: Callable[[], object], seconds: float, problem: str) -> float:
-    """Wait until something holds; return the seconds. problem: what is wrong if it does not hold in time."""
+    """Wait until a condition is true; return how many seconds it took. problem: error message after the timeout."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < seconds, f"after {seconds} s {problem}"
@@ -64,12 +64,12 @@ def until(condition: Callable[[], object], seconds: float, problem: str) -> floa
 
 
 def fraud(host: Host, *arguments: str) -> str:
-    """Run `fraud` on the machine; return what it printed."""
+    """Run the command `fraud` on the machine; return its output."""
     return str(host.check_output(f"fraud {shlex.join(arguments)}"))
 
 
 def alias(machine: Machine, version: str, name: str = "champion", model: str = "fraud") -> None:
-    """Let the alias name a version, as MLflow's pages do."""
+    """Point an alias to a version, with the API call of MLflow's UI."""
     body = {"name": model, "alias": name, "version": version}
     login = {"user": "admin", "password": machine.secret("admin_password")}
     answer = machine.ask("/api/2.0/mlflow/registered-models/alias", method="POST", body=body, **login)
@@ -77,19 +77,19 @@ def alias(machine: Machine, version: str, name: str = "champion", model: str = "
 
 
 def tag(machine: Machine, version: str, model: str = "fraud") -> str:
-    """Return what serving said of a version."""
+    """Return a version's tag `serving`, which says since when it is served or why it was refused."""
     login = {"user": "admin", "password": machine.secret("admin_password")}
     found = json.loads(machine.ask(f"/api/2.0/mlflow/model-versions/get?name={model}&version={version}", **login).body)
     return next((each["value"] for each in found["model_version"].get("tags", []) if each["key"] == "serving"), "")
 
 
-# Prints the metrics that a version shows at its socket.
+# A program that prints the metrics of a served version, which it requests at the version's socket.
 METRICS = "import pathlib, sys; from trackbox_serving.follower.unix import ask; "
 METRICS += "print(ask(pathlib.Path(sys.argv[1]), '/metrics').body.decode())"
 
 
 def metric(host: Host, version: str, name: str) -> float:
-    """Return the sum of a metric of a version of `fraud`: of all lines that begin with its name."""
+    """Return the sum of the values in all lines that begin with `name` in the metrics of a version of `fraud`."""
     socket = f"/run/trackbox-serving/fraud/{version}.sock"
     text = host.check_output("cd /opt/trackbox/serving/program-*/ && python3 -B -c %s %s", METRICS, socket)
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
@@ -97,7 +97,7 @@ def metric(host: Host, version: str, name: str) -> float:
 
 @pytest.fixture(scope="session")
 def versions(machine: Machine, host: Host) -> list[str]:
-    """Return two versions of `fraud`, of which the second is the champion."""
+    """Train and promote two versions of `fraud`; return their numbers. The second version is the champion."""
     found = []
     for recipe in ("logistic", "xgboost"):
         fraud(host, "train", "--quiet", "--data", "synthetic", "--models", recipe, "--json")
@@ -108,7 +108,7 @@ def versions(machine: Machine, host: Host) -> list[str]:
 
 @pytest.fixture(scope="session")
 def endpoint(machine: Machine, versions: list[str]) -> Endpoint:
-    """Return the endpoint of `fraud` for an admin, with the example of the model as a request."""
+    """Return the endpoint of `fraud` with the admin's login, and with the model's example as its body."""
     found = Endpoint(machine, "admin", machine.secret("admin_password"))
     described = json.loads(found.ask("fraud/openapi.json").body)
     body = described["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]

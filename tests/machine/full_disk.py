@@ -20,7 +20,7 @@ def size(power: Power) -> int:
 
 
 def leave(power: Power, filler: Path, space: int) -> None:
-    """Enlarge the filler until `space` bytes are free."""
+    """Enlarge the filler file until `space` bytes are free."""
     run("fallocate", f"--length={free(power) - space}", filler)
 
 
@@ -33,7 +33,7 @@ def filler(power: Power) -> Iterator[Path]:
 
 
 def fill(power: Power, filler: Path) -> None:
-    """Enlarge the filler until no byte is free."""
+    """Enlarge the filler file until the disk is full."""
     leave(power, filler, 2**26)
     run("sh", "-c", f"cat /dev/zero >>{filler} 2>/dev/null || true")
     assert free(power) < 2**16

@@ -1,6 +1,7 @@
-"""What a hostile pickle runs while it is loaded: `action`. It leaves `model`, whose answers say what it could do.
+"""A hostile pickle runs this program while it is loaded.
 
-It runs on the machine, in the process that serves the model, with the Python of the machine.
+The program runs the action that the variable `action` names, and stores a model in the variable `model`. The model's
+predictions are the result of the action as JSON. The program runs on the machine, in the process that serves the model.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 action: str = globals().get("action", "nothing")
 argument: str = globals().get("argument", "")
 STATE = "/var/lib/trackbox-serving"
-# Of x86-64. Each would be of use to leave a sandbox.
+# System calls with which a program could leave a sandbox, and their numbers on x86-64.
 CALLS = {
     "mount": 165,
     "init_module": 175,
@@ -69,17 +70,18 @@ WRITTEN = (
     "/run", "/run/systemd", "/tmp", "/var/tmp", "/var/lib", "/var/log", "/home", "/root", "/srv", "/boot",
     "/sys/fs/cgroup", "/proc/sys/kernel",
 )  # fmt: skip
-# Where the unit may write.
+
+# The folder of the model's log. In it, the unit of a version may write into the folder of the version.
 OWN = f"{STATE}/log/rules"
 
 
 def refuse() -> None:
-    """Say that something was not possible."""
+    """Raise the error that marks an attempt as refused."""
     raise PermissionError
 
 
 def make_socket(family: str) -> None:
-    """Make a socket of a family."""
+    """Create a socket of an address family."""
     socket.socket(getattr(socket, family)).close()
 
 
@@ -100,12 +102,16 @@ def read(path: str) -> None:
 
 
 def write(folder: str) -> None:
-    """Write a file."""
+    """Write a file in a folder."""
     Path(folder, "written-by-a-model").write_text("x")
 
 
 def call(number: int) -> None:
-    """Make a system call with arguments that are wrong: the kernel looks at them after the filter."""
+    """Make a system call with invalid arguments.
+
+    The kernel checks the arguments after the seccomp filter. So EPERM, EACCES and ENOSYS mean that the filter refuses
+    the call, and any other error means that it allows the call.
+    """
     kernel = ctypes.CDLL(None, use_errno=True)
     kernel.syscall(number, 0, 0, 0, 0, 0, 0)
     if ctypes.get_errno() in (1, 13, 38):
@@ -113,21 +119,21 @@ def call(number: int) -> None:
 
 
 def set_user_bit() -> None:
-    """Make a file that runs as its owner."""
+    """Create a setuid file."""
     path = Path(os.environ["TMPDIR"], "own")
     path.touch()
     path.chmod(0o4755)
 
 
 def write_and_run() -> None:
-    """Take memory in which a program writes its next instructions."""
+    """Map memory that is writable and executable."""
     import mmap
 
     mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_READ | mmap.PROT_EXEC).close()
 
 
 def others() -> Iterator[int]:
-    """Yield the numbers of other users' processes."""
+    """Yield the process ids of other users."""
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_uid != os.getuid():
@@ -135,7 +141,7 @@ def others() -> Iterator[int]:
 
 
 def found(pattern: str) -> list[str]:
-    """Return the paths of a pattern."""
+    """Return the paths that match a glob pattern."""
     return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]
 
 
@@ -153,7 +159,7 @@ def mirrors() -> set[str]:
 
 
 def attempts() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield what a model may not do."""
+    """Yield each attempt that must be refused: its name, and the function that makes it."""
     for name in FAMILIES:
         yield f"make a socket of {name}", partial(make_socket, name)
     for port in (22, 80, 443, 3306, 5000, 9000, 9001, 9443):
@@ -184,7 +190,7 @@ def attempts() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def probe() -> list[str]:
-    """Try it all; return what was possible."""
+    """Make all attempts; return the names of those that succeeded."""
     possible = []
     for name, attempt in attempts():
         try:
@@ -196,7 +202,7 @@ def probe() -> list[str]:
 
 
 def fork() -> list[str]:
-    """Fork without end, at most 3,000 times; return how many processes there were at once."""
+    """Fork until an error, or 3,000 times; return the number of child processes that existed at once."""
     children = []
     try:
         for _ in range(3000):
@@ -214,7 +220,7 @@ def fork() -> list[str]:
 
 
 def fill() -> list[str]:
-    """Write to each folder that takes it, at most 4 GB; return how many MB each took."""
+    """Write up to 4 GB into each of some folders; return how many MB each folder accepted."""
     taken = []
     for folder in (os.environ["TMPDIR"], "/tmp", "/dev/shm", *found(f"{OWN}/*")):
         size = 0
@@ -230,7 +236,7 @@ def fill() -> list[str]:
 
 
 def plant() -> list[str]:
-    """Put into the folder of the log what a careless reader would send on: a link, a pipe, what is no log."""
+    """Put a symbolic link, a named pipe and an invalid file into the log's folder, to attack the reader of the log."""
     [folder] = found(f"{OWN}/*")
     Path(folder, "2026010100-1-1.parquet").symlink_to("/etc/shadow")
     os.mkfifo(f"{folder}/2026010100-1-2.parquet")
@@ -239,7 +245,7 @@ def plant() -> list[str]:
 
 
 def outlive() -> list[str]:
-    """Leave a process that wants to outlive the version."""
+    """Start a background process that would outlive the version."""
     if not os.fork():
         os.setsid()
         if os.fork():
@@ -252,30 +258,30 @@ def outlive() -> list[str]:
 
 
 def loop() -> list[str]:
-    """Never end."""
+    """Loop forever."""
     while True:
         pass
 
 
 def allocate() -> list[str]:
-    """Take 10 GB of memory, and write to each page."""
+    """Allocate 10 GB of memory, and write to each page."""
     taken = [bytearray(b"x" * (64 << 20)) for _ in range(160)]
     return [str(len(taken))]
 
 
 def leave() -> list[str]:
-    """End the process, as if all were well."""
+    """End the process with exit status 0, as without an error."""
     os._exit(0)
 
 
 class Model:
-    """Answers each row with what was possible."""
+    """A model that predicts the same value for each row."""
 
     def __init__(self, said: str | float) -> None:
         self.said = said
 
     def predict(self, rows: Any) -> list[str | float]:
-        """Return an answer for each row."""
+        """Return a prediction for each row; for the action `hang`, only after an hour."""
         if action == "hang":
             time.sleep(3600)
         return [self.said] * len(rows)

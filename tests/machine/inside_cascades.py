@@ -102,7 +102,10 @@ def sorted_rows(rows: Rows) -> dict[str, list[str]]:
 
 
 def changes(metadata: MetaData, table: Table, row: Row) -> Iterator[tuple[str, Row | None]]:
-    """Yield the deletion of a row, and each change of a key that is no foreign key: a name and the new row, or None."""
+    """Yield a name and the new row of each change to test, or a name and None for the deletion of the row.
+
+    Only referenced columns that are no foreign keys themselves are changed.
+    """
     yield "delete", None
     columns = {element.column for key in referring(metadata, table) for element in key.elements}
     for name in sorted(column.name for column in columns if not column.foreign_keys):

@@ -2,9 +2,10 @@
 
 inside_searches.py URI COUNT SEED
 
-The schema has MLflow's tables, empty. They get rows with equal values, NaN, missing values and deleted entries, and
-COUNT searches of runs, traces, models, versions and experiments are made first by MLflow as it is, then with ours:
-every operator, one to two orders, pages at any offset.
+URI is an empty schema with MLflow's tables. The script writes rows with equal values, NaN, missing values and deleted
+entries. Then it makes COUNT random searches of runs, traces, models, versions and experiments twice, first with
+MLflow's own code, then with search.py. The searches use every operator, up to two orders, and pages at different
+offsets.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Rows(dict[str, list[Row]]):
 
 
 def add_runs(rows: Rows, chance: random.Random) -> None:
-    """Add experiments and runs: most values occur often, a fifth is missing."""
+    """Add experiments and runs. Most values occur often; a fifth of the parameters, tags and metrics is missing."""
     add = rows.add
     for number in range(1, EXPERIMENTS):
         stage = chance.choice(["active", "active", "deleted"])
@@ -132,7 +133,7 @@ def add_others(rows: Rows, chance: random.Random) -> None:
 
 
 def fill(engine: sqlalchemy.Engine, chance: random.Random) -> None:
-    """Write the rows."""
+    """Write all rows into the database."""
     tables, rows = sqlalchemy.MetaData(), Rows()
     tables.reflect(engine)
     add_runs(rows, chance)
@@ -144,14 +145,14 @@ def fill(engine: sqlalchemy.Engine, chance: random.Random) -> None:
 
 
 def text(chance: random.Random) -> str:
-    """Return a comparison with a text."""
+    """Return a random comparison with a text, such as `LIKE 'a%'`."""
     word = chance.choice(WORDS).replace("'", "")
     operator = chance.choice(["=", "!=", "LIKE", "ILIKE"])
     return f"{operator} '{'%' * (operator[-1] == 'E') + word + '%' * chance.randrange(2)}'"
 
 
 def condition(chance: random.Random) -> str:
-    """Return a condition on runs."""
+    """Return a random condition on runs."""
     compare = chance.choice(["=", "!=", ">", ">=", "<", "<="])
     key = chance.choice(["params.p", "params.q", "tags.t"])
     return chance.choice(
@@ -170,13 +171,13 @@ def condition(chance: random.Random) -> str:
 
 
 def order(chance: random.Random, *columns: str, most: int = 2) -> list[str]:
-    """Return none, one or more of these orders."""
+    """Return a random selection of these orders; it may be empty."""
     chosen = chance.sample(columns, chance.randrange(min(most, len(columns)) + 1))
     return [f"{column} {chance.choice(['ASC', 'DESC'])}" for column in chosen]
 
 
 def question(chance: random.Random) -> tuple[str, Row]:
-    """Return what is searched, and how."""
+    """Return a random search: the kind of entries, and the arguments of MLflow's function."""
     what = chance.choice(["runs"] * 6 + ["traces", "traces", "versions", "models", "experiments", "logged"])
     rows = chance.choice([1, 2, 5, 20, 60])
     given: Row = {"max_results": rows}
@@ -223,7 +224,7 @@ def question(chance: random.Random) -> tuple[str, Row]:
 
 
 def answer(stores: tuple[Any, Any], what: str, given: Row) -> list[str]:
-    """Return the rows that a search finds, by their names, and the next page's token; or why it was refused."""
+    """Return the names of the rows that a search finds and the next page's token, or MLflow's error message."""
     store, registry = stores
     calls = {"runs": store.search_runs, "traces": store.search_traces, "versions": registry.search_model_versions}
     calls |= {"models": registry.search_registered_models, "experiments": store.search_experiments}
@@ -240,7 +241,7 @@ def answer(stores: tuple[Any, Any], what: str, given: Row) -> list[str]:
 
 
 def main(uri: str, count: int, seed: int) -> dict[str, Any]:
-    """Return how many searches were answered from an index, by kind, and those whose answers differ."""
+    """Return the number of searches answered from an index, by kind, and the searches whose results differ."""
     stores = Store(uri, "mlflow-artifacts:/"), Registry(uri)
     fill(stores[0].engine, random.Random(seed))
     chance = random.Random(seed + 1)
@@ -250,7 +251,7 @@ def main(uri: str, count: int, seed: int) -> dict[str, Any]:
     original = search.answer
 
     def counted(state: ORMExecuteState) -> Any:
-        """Answer, and count what an index answered."""
+        """Run a search with search.py, and count it if it was answered from an index."""
         if (found := original(state)) is not None:
             used[what] += 1
         return found

@@ -1,4 +1,4 @@
-"""Helpers and fixtures for tests of an installed machine. TRACKBOX_VM names it; the default is the VM of `make up`."""
+"""Helpers and fixtures for tests of an installed machine: the one that TRACKBOX_VM names, or the VM of `make up`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "training/.venv/bin/python"
-# A promise is one check of verify.yml. This file breaks each of them, so it contains the names of all promises.
+# breakings.yml violates each promise (a check of verify.yml), so it contains the names of all promises.
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
     (ROOT / "molecule/promises/tests/breakings.yml").read_text()
 )
-# On the machine: the database's socket, client and dump, MLflow's Python, and the folder of its programs.
+# Paths and shell commands on the machine: the database's socket, client and dump, MLflow's Python and programs.
 SOCKET = "/run/mysqld/mysqld.sock"
 SQL_CLIENT = "$(command -v mariadb || command -v mysql)"
 DUMP = (
@@ -93,7 +93,7 @@ class Machine:
     ) -> Answer:
         """Send a request, with `body` as JSON, to NGINX or to `url`; return the response.
 
-        encoding: what the client accepts, as the header Accept-Encoding.
+        encoding: value of the header Accept-Encoding.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
@@ -164,11 +164,11 @@ class Machine:
         return {result["name"]: result for result in results}
 
     def run_client(self, script: str, *args: str, **other: str) -> str:
-        """Run a script of this folder with the Python of training/.venv and the variables of `make env` and `other`."""
+        """Run a script of this folder with training/.venv's Python; environment: `make env`'s variables and `other`."""
         return self.run_python(CLIENT, script, *args, **other)
 
     def run_python(self, python: Path, script: str, *args: str, **other: str) -> str:
-        """Run a script of this folder with the given Python and the variables of `make env` and `other`."""
+        """Run a script of this folder with the given Python; environment: the variables of `make env` and `other`."""
         command = [str(python), str(Path(__file__).parent / script), *args]
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], **self.settings, **other}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -191,14 +191,14 @@ def machine() -> Machine:
 
 
 def inside(name: str) -> Host:
-    """Return a testinfra host for the machine of this name: root by SSH."""
+    """Return a testinfra host that connects as root by SSH to the machine of this name."""
     found: Host = testinfra.get_host(f"ssh://{name}?ssh_config={ROOT}/.trackbox/ssh_config&controlpersist=300")
     return found
 
 
 @pytest.fixture(scope="session")
 def host(machine: Machine) -> Host:
-    """Return a testinfra host for the machine under test: root by SSH."""
+    """Return a testinfra host that connects as root by SSH to the machine under test."""
     return inside(machine.name)
 
 

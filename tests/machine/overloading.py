@@ -1,4 +1,7 @@
-"""Score with many clients for some seconds, as its input says (JSON); print statuses with their times as JSON."""
+"""Score with many clients for some seconds; print the latencies in ms by status, and the failures, as JSON.
+
+Standard input is JSON: name and secrets of the machine, body, expected scores, number of clients, seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from scoring_clients import Clients
 given = json.load(sys.stdin)
 machine = find(given["name"], Path(given["secrets"]))
 endpoint = Endpoint(machine, "admin", machine.secret("admin_password"), given["body"])
-# A refused client waits a moment. Each handshake of TLS takes some ms of the two cores, so connections are kept.
+# A refused client waits 0.2 s. Clients keep their connections, because a TLS handshake takes some ms of the two CPUs.
 clients = Clients(
     endpoint, given["expected"], given["number"], statuses=(200, 429, 503), keep=(True,), pause=0.2, patience=30
 )

@@ -61,7 +61,7 @@ class Power:
         """Mount the file system, which replays its journal, and boot. memory: limit in the notation of local-vm."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
-            # If another VM started since the last mount, it keeps the loop device busy: mount a copy of the image.
+            # Another VM that started since the last mount keeps the loop device busy, so mount a copy of the image.
             run("cp", "--sparse=always", image, f"{image}.copy")
             run("mv", f"{image}.copy", image)
         run("mount", "-o", "loop", image, self.folder)
@@ -70,7 +70,7 @@ class Power:
 
 @pytest.fixture(scope="session")
 def power(machine: Machine) -> Iterator[Power]:
-    """Yield the machine's power switch, after a sync of what the installation wrote."""
+    """Yield the machine's power switch, after the installation's writes are synced to the disk."""
     folder = ROOT / ".trackbox" / machine.name
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule/faults/create.yml makes one"
     os.sync()

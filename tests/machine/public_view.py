@@ -17,7 +17,7 @@ from cryptography import x509
 from machine import ROOT, Machine
 
 NAME = "trackbox.test"
-# Runs a command with its own /etc/hosts, which contains trackbox.test.
+# Runs a command in a mount namespace, in which another file replaces /etc/hosts. The file contains trackbox.test.
 NAMED = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
 
 
@@ -41,7 +41,7 @@ class PublicView:
         return subprocess.Popen(command, env=environment, text=True, **pipes)
 
     def check_clients(self) -> None:
-        """Check that an unchanged MLflow client logs a run with an artifact, and that boto3 lists the data sets."""
+        """Check that an unmodified MLflow client logs a run with an artifact, and that boto3 lists the data sets."""
         scripts = Path(__file__).parent
         keys = [self.settings["AWS_ACCESS_KEY_ID"], self.settings["AWS_SECRET_ACCESS_KEY"]]
         mlflow = self.start(scripts / "client_mlflow.py")

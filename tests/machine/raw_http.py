@@ -35,9 +35,9 @@ class Reply:
 
 
 def connect(machine: Machine, port: int = 443, protocols: Sequence[str] = ()) -> ssl.SSLSocket:
-    """Connect to a port with TLS. The certificate is checked as usual: these tests do not attack it.
+    """Connect to a port with TLS, and check the certificate, because these tests do not attack TLS.
 
-    protocols: what the client offers by ALPN.
+    protocols: the protocols that the client offers by ALPN.
     """
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     if protocols:

@@ -1,4 +1,4 @@
-"""HTTP/2 frames over a TLS socket (RFC 9113): requests that no library would send, and their answers."""
+"""HTTP/2 frames over a TLS socket (RFC 9113): requests that no library would send, and their responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
 REFUSED_STREAM, CANCEL = 7, 8
-# HPACK's entries of :status, and `:status` with a literal value.
+# The first byte of a field `:status` in HPACK: with a value of the static table, and with a literal value.
 STATUSES = {0x88: 200, 0x89: 204, 0x8A: 206, 0x8B: 304, 0x8C: 400, 0x8D: 404, 0x8E: 500}
 STATUS_LITERAL = 0x48
 
@@ -29,7 +29,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def integer(number: int, bits: int, first: int = 0) -> bytes:
-    """Return a number in HPACK's form, with a prefix of so many bits (RFC 7541, 5.1)."""
+    """Encode an integer for HPACK with a prefix of `bits` bits (RFC 7541, 5.1). first: the other bits of its byte."""
     most = 2**bits - 1
     if number < most:
         return bytes([first | number])
@@ -41,7 +41,7 @@ def integer(number: int, bits: int, first: int = 0) -> bytes:
 
 
 def block(fields: Fields) -> bytes:
-    """Return a header block: literals without an index and without Huffman's code."""
+    """Return an HPACK header block of literals, without indexing and without Huffman coding."""
     return b"".join(
         b"\0" + b"".join(integer(len(part), 7) + part for part in (name.encode("latin-1"), value.encode("latin-1")))
         for name, value in fields
@@ -49,13 +49,13 @@ def block(fields: Fields) -> bytes:
 
 
 def fields(machine: Machine, method: str, path: str, *others: tuple[str, str]) -> list[tuple[str, str]]:
-    """Return the fields of an ordinary request, with `others` at the end."""
+    """Return the header fields of an ordinary request, with `others` at the end."""
     return [(":method", method), (":scheme", "https"), (":authority", machine.address), (":path", path), *others]
 
 
 @dataclass
 class Answers:
-    """What the server sent on a connection: answers by stream, resets by stream with their code, and its end."""
+    """What the server sent on a connection: responses and error codes of resets by stream, GOAWAY, and its end."""
 
     replies: dict[int, Reply] = field(default_factory=dict)
     resets: dict[int, int] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Answers:
 
 
 class Connection:
-    """An HTTP/2 connection. It acknowledges no settings, and reads only when it is told to."""
+    """An HTTP/2 client connection. It acknowledges no SETTINGS, and reads only when `read` is called."""
 
     def __init__(self, machine: Machine, window: int = 2**30) -> None:
         """window: the bytes that the server may send on each stream before the client allows more."""
@@ -76,7 +76,7 @@ class Connection:
         self.send(PREFACE + frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", 2**30)))
 
     def send(self, data: bytes) -> bool:
-        """Send bytes; return whether the server still takes them."""
+        """Send bytes; return whether the connection is still open."""
         self.line.settimeout(10)
         try:
             self.line.sendall(data)
@@ -85,7 +85,7 @@ class Connection:
         return not self.answers.ended
 
     def request(self, asked: Fields, body: bytes | None = None) -> int:
-        """Send a request; return its stream."""
+        """Send a request; return the id of its stream."""
         stream, self.stream = self.stream, self.stream + 2
         end = END_STREAM if body is None else 0
         sent = frame(HEADERS, END_HEADERS | end, stream, block(asked))
@@ -114,7 +114,7 @@ class Connection:
         return self.answers
 
     def parse(self) -> None:
-        """Take whole frames from what has arrived."""
+        """Parse the complete frames that have arrived."""
         while len(self.rest) >= 9 and len(self.rest) >= (whole := 9 + int.from_bytes(self.rest[:3])):
             kind, flags, stream = self.rest[3], self.rest[4], int.from_bytes(self.rest[5:9])
             payload, self.rest = self.rest[9:whole], self.rest[whole:]

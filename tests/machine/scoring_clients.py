@@ -1,4 +1,4 @@
-"""Clients that score without a pause, and check that each answer is what the version in its header gives."""
+"""Clients that score without a pause, and compare each response with the expected scores of its version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from endpoint import Endpoint
 
-# What a client sees that writes to, or reads from, a connection that the server has closed. The last two are TLS's.
+# Errors of a client that uses a connection which the server has closed. The last two are TLS errors.
 CLOSED = (
     http.client.RemoteDisconnected,
     ConnectionResetError,
@@ -26,7 +26,7 @@ CLOSED = (
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer. began, ended: by time.monotonic. request: its X-Request-Id."""
+    """A response. began, ended: values of time.monotonic. request: the value of X-Request-Id."""
 
     began: float
     ended: float
@@ -36,7 +36,7 @@ class Answered:
 
     @property
     def ms(self) -> float:
-        """How long it took."""
+        """The duration in milliseconds."""
         return (self.ended - self.began) * 1000
 
 
@@ -44,16 +44,16 @@ class Answered:
 class Clients:
     """Threads that score from the beginning of a `with` block to its end.
 
-    By default half of them open a connection for each request, and send it once. The others keep theirs, and send a
-    request again on a new one if the server has closed it, as browsers and other clients do.
+    By default half of the threads open a connection for each request, and send the request once. The others keep their
+    connection. If the server has closed it, they send the request again on a new connection, as browsers do.
 
     Attributes:
-        expected: by version, the scores of the endpoint's body.
-        number: of threads.
-        patience: seconds for which a refused connection is tried again. No request is sent twice for it.
-        statuses: of answers that are no failure.
-        keep: for each thread in turn, whether it keeps its connection.
-        pause: seconds after an answer that is no 200.
+        expected: the expected scores of the endpoint's body, by version.
+        number: the number of threads.
+        patience: seconds during which a refused connection is tried again, before the request is sent.
+        statuses: HTTP statuses that are no failure.
+        keep: whether a thread keeps its connection, for each thread in turn.
+        pause: seconds to wait after a status other than 200.
 
     """
 
@@ -117,12 +117,12 @@ class Clients:
     def send(
         self, line: http.client.HTTPSConnection, body: bytes, headers: Mapping[str, str]
     ) -> http.client.HTTPResponse:
-        """Send the request; return the answer."""
+        """Send the request; return the response."""
         line.request("POST", f"/serving/{self.endpoint.model}/invocations", body, headers)
         return line.getresponse()
 
     def connect(self, trust: ssl.SSLContext) -> http.client.HTTPSConnection:
-        """Return an open connection. OSError: it is refused for longer than `patience`."""
+        """Return an open connection; raise OSError if it is refused for longer than `patience`."""
         end = time.monotonic() + self.patience
         while True:
             line = http.client.HTTPSConnection(self.endpoint.machine.address, timeout=60, context=trust)
@@ -135,7 +135,7 @@ class Clients:
                 time.sleep(0.05)
 
     def judge(self, began: float, response: http.client.HTTPResponse, text: bytes) -> None:
-        """Note an answer, and whether it is wrong."""
+        """Store a response, and store a failure if the response is wrong."""
         version = response.headers.get("X-Model-Version", "")
         found = Answered(began, time.monotonic(), response.status, version, response.headers.get("X-Request-Id", ""))
         self.answers.append(found)
@@ -145,7 +145,7 @@ class Clients:
             self.failures.append(f"version {version} gave {text[:120]!r}")
 
     def first(self, version: str, since: float, seconds: float = 60) -> float:
-        """Wait for the first answer of a version to a request of after `since`; return how long after it ended."""
+        """Wait for a version's first response to a request sent after `since`; return the seconds since then."""
         seen, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
             new = self.answers[seen:]

@@ -1,4 +1,4 @@
-"""Methods, and unusual spellings of a path, that a proxy might take for something else."""
+"""HTTP methods, and unusual spellings of a path that a proxy might interpret as another path."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ ODD = [
     "💾.bin",
     "[x]{y}^z~`|$!*,@:",
 ]
-FILES = NAMES[:6]  # attachments of traces have UUIDs as names
+FILES = NAMES[:6]  # without traces, because their attachments have UUIDs as names
 
 
 def is_missing(answer: Answer) -> bool:
@@ -44,7 +44,7 @@ def test_a_downloaded_artifact_equals_the_uploaded_one(door: Door, name: str) ->
         assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
         assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert "sandbox" in whole.headers["Content-Security-Policy"]
-        # The object store sends these headers, MLflow does not.
+        # NGINX must remove these headers of the object store, because MLflow does not send them.
         assert not [
             name
             for name in whole.headers
@@ -200,7 +200,7 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     settings = host.check_output("nginx -T 2>/dev/null")
     nginx = dict(re.findall(r"(?m)^    (\w+_timeout) (\w+);", settings))
     client = {seconds(nginx[name]) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")}
-    # NGINX's default is 60 s.
+    # Include 60 s, NGINX's default of keepalive_timeout.
     kept = max(60, *(seconds(value) for value in re.findall(r"\skeepalive_timeout (\w+);", settings)), 0)
     minio = host.check_output("systemctl show --property=Environment --value minio")
     minio_waits = seconds(re.findall(r"MINIO_IDLE_TIMEOUT=(\w+)", minio)[0])
@@ -212,7 +212,7 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     read = seconds(nginx["proxy_read_timeout"])
     # NGINX must disconnect an idle client, and report why, before the server behind NGINX closes its connection.
     assert max(client) < min(minio_waits, read)
-    # On a kept-alive connection the side that sends requests must close first.
+    # NGINX must close an idle kept-alive connection before the server does, or a request could be lost.
     assert kept < mlflow_keeps
     assert kept < minio_waits
     # MLflow's socket must refuse a waiting request before NGINX's timeout, and before its presigned URL expires.

@@ -1,4 +1,4 @@
-"""Unchanged clients outside the machine, with the variables of `make env`."""
+"""Unmodified clients outside the machine, with the environment variables of `make env`."""
 
 import json
 import subprocess

@@ -14,7 +14,7 @@ ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/compression/table.json"
 
 
 def ask(machine: Machine, path: str, encoding: str, method: str = "GET", body: object = None) -> Answer:
-    """Send a request of the admin's that accepts this encoding."""
+    """Send a request as admin with this value of Accept-Encoding."""
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     return machine.ask(path, method=method, body=body, encoding=encoding, **admin)
 

@@ -1,4 +1,4 @@
-"""Pages that trackbox_mlflow/search.py reads from an index have the rows that MLflow's own statements find."""
+"""Searches that search.py answers from an index return the same rows as MLflow's own SQL statements."""
 
 import json
 import math
@@ -19,7 +19,7 @@ Run = dict[str, Any]
 
 
 def value(chance: random.Random, number: int) -> Any:
-    """Return a run's metric: many are equal, some are NaN, some are missing."""
+    """Return a metric for a run. Many values are equal, some are NaN, and None stands for a missing one."""
     return None if number % 17 == 0 else math.nan if number % 13 == 0 else chance.choice([chance.random(), 0.5, 0.9])
 
 
@@ -85,7 +85,7 @@ def pages(machine: Machine, experiment: str, wanted: int, **query: Any) -> list[
 
 
 def in_order(found: list[Run], down: bool) -> list[str]:
-    """Return the ids in MLflow's order: by metric, then NaN, then none. Ties: latest start first, then by id."""
+    """Return the ids in MLflow's order: by metric, then NaN, then no metric; ties by latest start, then by id."""
 
     def place(run: Run) -> tuple[int, float, int, str]:
         kind = 2 if run["m"] is None else 1 if math.isnan(run["m"]) else 0

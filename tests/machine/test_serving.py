@@ -1,4 +1,4 @@
-"""A moved alias is served seconds later and no request fails; a bad version is refused; scoring goes on alone."""
+"""A moved alias takes effect in seconds without a failed request, and scoring works while other services are down."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_champion_scores_by_curl_and_by_mlflows_own_client(
 
 
 def test_the_overview_has_a_command_that_works(host: Host, machine: Machine, endpoint: Endpoint) -> None:
-    # The follower writes the page some seconds after the version has changed.
+    # Wait, because the follower writes the overview page some seconds after the version has changed.
     served, start = f"Version {endpoint.version()} is served.", time.monotonic()
     while served not in (page := (answer := endpoint.ask("")).body.decode()):
         assert time.monotonic() - start < 60, page
@@ -85,7 +85,8 @@ def test_no_request_fails_while_processes_are_killed_and_services_restart(
     assert clients.failures == []
 
 
-# Closes each connection when a request comes, as a process that dies does, and counts them in a file for each socket.
+# A program that closes each connection when a request arrives, as a dying process does. It counts the requests in a
+# file for each socket.
 DYING = """
 import os, socket, sys
 for path in sys.argv[1:]:
@@ -138,7 +139,7 @@ def test_a_broken_model_is_refused_and_the_old_version_serves_on(
     bad = machine.run_client("client_bad_model.py").splitlines()[-1]
     alias(machine, bad)
     end = time.monotonic() + 60
-    # The page is written after the tag.
+    # Wait for the overview page, too, because the follower writes it after the tag.
     while not tag(machine, bad) or "was refused" not in endpoint.ask("").body.decode():
         assert time.monotonic() < end
         time.sleep(0.5)
@@ -188,7 +189,7 @@ def test_labels_reach_the_bucket_and_viewers_send_none(machine: Machine, host: H
     for path in ("fraud/feedback", "endpoints/fraud/feedback"):
         assert scorer.ask(path, sent).status == 202
     assert scorer.ask("fraud/feedback", [{"request_id": "1", "label": 1}]).status == 400
-    # A viewer scores, and says nothing about a model.
+    # A viewer may score, but may not send feedback.
     viewer = Endpoint(machine, VIEWER["name"], VIEWER["password"])
     assert viewer.ask("fraud/invocations", scorer.body).status == 200
     assert viewer.ask("fraud/feedback", sent).status == 403
@@ -236,12 +237,12 @@ def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endp
     while host.run("ls /var/lib/trackbox-serving/log/fraud/*/*.parquet").rc == 0:
         assert time.monotonic() < end
         time.sleep(1)
-    # Its own user may write there, and nowhere else.
+    # The S3 user `serving` may use the bucket `inference` and no other bucket.
     assert "date=" in host.check_output("ls /var/lib/minio/inference/fraud")
     asked = ("list_objects_v2 Bucket=inference", "list_objects_v2 Bucket=mlflow", "list_objects_v2 Bucket=datasets")
     said = machine.run_client("client_s3.py", "serving", machine.secret("serving_s3_secret"), *asked)
     assert json.loads(said) == ["ok", "AccessDenied", "AccessDenied"]
-    # The label of the test above finds its row, with the credentials of training.
+    # With the credentials of training, `fraud evaluate` must find the label of an earlier test and the scored row.
     found = json.loads(fraud(host, "evaluate", "--json"))
     assert sum(version["labelled"] for version in found["versions"]) >= 1
 
