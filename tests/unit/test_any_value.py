@@ -50,7 +50,7 @@ OTHERS: list[Any] = [
 
 
 def leaves(spec: dict[str, Any], kind: str = "") -> Iterator[tuple[str, dict[str, Any], list[str | int]]]:
-    """Yield type, specification and path of each value in an option that has no options of its own."""
+    """Yield type, specification and path of each scalar value in an option and its nested options."""
     type_ = kind or spec.get("type", "str")
     if type_ == "list":
         yield from ((found, leaf, [0, *way]) for found, leaf, way in leaves(spec, spec["elements"]))

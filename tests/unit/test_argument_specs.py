@@ -1,4 +1,4 @@
-"""Each role's argument_specs.yml matches its defaults: the same names and fitting types. Each default has a comment."""
+"""Each role's argument_specs.yml has the names of its defaults, with fitting types. Each default has a comment."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -15,7 +15,7 @@ SCRIPT = str(Path(__file__).parents[2] / "roles/minio/files/build/build.py")
 BINARY = b"what Go compiled"
 SHA256 = hashlib.sha256(BINARY).hexdigest()
 CLOSED = "http://127.0.0.1:9"
-# The SHA-256 of the files that Go compiles, one after the other. Each byte of them changes the binary, a comment's too.
+# The SHA-256 of the concatenated files that Go compiles. Each of their bytes changes the binary, even in a comment.
 # After a change, build MinIO, and set minio_checksums and this value together.
 SOURCES = ("go.mod", "go.sum", "main.go", "toolchain.txt")
 PINNED = "107b5ec48061f93f4c26acfbc1247cbcea11752cb506b23ec2a84308bd9fd297"
@@ -198,7 +198,7 @@ def test_too_little_disk_is_refused_before_anything_is_fetched(cache: Path) -> N
 def test_without_a_network_it_says_so_at_once(
     cache: Path, options: list[str], variables: dict[str, str], tool: str
 ) -> None:
-    """Runs the real uv, and the real Go that it installs."""
+    """Run the build with the real uv, and the real Go that uv installs."""
     if not shutil.which("uv", path=str(Path(sys.executable).parent)):
         pytest.skip("no uv beside this Python")
     command = [sys.executable, SCRIPT, "--arch=amd64", f"--sha256={SHA256}", f"--cache={cache}", *options]

@@ -118,7 +118,7 @@ def test_a_key_that_browsers_do_not_know_is_refused(private: ed25519.Ed25519Priv
 
 
 def test_sha1_is_refused_but_in_how_an_authority_signed_itself(tmp_path: Path) -> None:
-    """Signs with openssl, because the Python library no longer signs with SHA-1."""
+    """Create the certificates with openssl, because the Python library no longer signs with SHA-1."""
     (tmp_path / "ca.key").write_text(BETWEEN.key())
     (tmp_path / "ca.crt").write_text(BETWEEN.pem)
     (tmp_path / "old.key").write_text(GOOD.key())

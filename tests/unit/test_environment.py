@@ -27,7 +27,7 @@ def uv(tmp_path: Path) -> Path:
     return tmp_path / "uv"
 
 
-# Larger than the buffer of a pipe (64 KB).
+# A lock file that is larger than the buffer of a pipe (64 KB).
 LOCK = "a==1\n" * 50_000
 
 

@@ -1,4 +1,4 @@
-"""Checks of an inventory: the folder of its secrets and their move, files that Ansible ignores, and host names."""
+"""Checks of an inventory: the folder of its secrets, files that Ansible ignores, and host names."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_a_move_onto_other_secrets_fails_and_changes_neither(old: Path) -> None:
         (["group_vars/nginx.yaml", "group_vars/nginx.yml"], ["group_vars/nginx.yaml"]),
         (["host_vars/vm.json", "host_vars/vm/a.yml"], ["host_vars/vm.json"]),
         (["host_vars/a.b.example", "host_vars/a.b.example.yml"], ["host_vars/a.b.example.yml"]),
-        # The inventory contains no group `old`.
+        # These files are not reported, because the inventory contains no group `old`.
         (["group_vars/old.yml", "group_vars/old/a.yml"], []),
     ],
 )

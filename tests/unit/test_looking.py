@@ -51,7 +51,7 @@ def test_what_cannot_be_looked_at_is_broken() -> None:
 def test_no_secret_is_shown_whatever_is_found() -> None:
     each = found(raising(ValueError("geheim\n  and more")), "", "geheim")
     assert each["detail"] == "cannot be looked at: ValueError: *** and more"
-    # The longer secret must be replaced first. Otherwise its rest would remain.
+    # The longer secret must be replaced first. Otherwise its second part would remain visible.
     assert promises.hidden("long-secret", sorted(["long", "long-secret"], key=len, reverse=True)) == "***"
 
 

@@ -49,9 +49,9 @@ def test_an_account_of_somebody_else_is_refused(account: str) -> None:
     "lines",
     [
         ["account:minio:998:Trackbox:/srv/objects:/usr/sbin/nologin", "group:minio"],
-        # The uninstallation of an earlier version left the objects and the account that owns them.
+        # An earlier version of Trackbox was uninstalled. It left the objects, and the account that owns them.
         ["account:minio:998::/srv/objects:/usr/sbin/nologin", "group:minio"],
-        # An earlier version is installed, and it used existing accounts, so they are accepted.
+        # The installed earlier version of Trackbox used existing accounts, so they are accepted.
         [INSTALLED, "account:mlflow:998::/nonexistent:/usr/sbin/nologin"],
         ["path:/opt/trackbox/uv/16963d19594e", "account:minio:998::/var/lib/minio:/usr/sbin/nologin"],
         [INSTALLED, "account:minio:1500::/srv/objects:/usr/sbin/nologin"],
@@ -120,7 +120,7 @@ def test_a_server_without_a_package_is_refused() -> None:
 
 
 def test_the_script_prints_what_the_filters_read() -> None:
-    """Runs the script on this machine."""
+    """Run the script `look` on this machine."""
     done = subprocess.run(["sh", "-s"], input=LOOK.read_text(), capture_output=True, text=True, timeout=60, check=True)
     [root] = [line.split(":") for line in seen(done.stdout)["account"] if line.startswith("root:")]
     assert (root[1], len(root)) == ("0", 5)

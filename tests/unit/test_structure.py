@@ -80,7 +80,7 @@ def test_a_role_sets_its_own_variables_and_the_shared_ones(role: str) -> None:
 
 
 def test_the_list_of_services_stands_in_one_place() -> None:
-    """Two services in one YAML list or host pattern are a second list, to which each new service must be added."""
+    """No YAML list or host pattern names two services, because each new service would have to be added there, too."""
     some = f"({'|'.join(SERVICES)})"
     lists = re.compile(rf"\b{some}'?\"?(,|:) ?'?\"?{some}\b")
     found = {

@@ -1,4 +1,4 @@
-"""Tokens at the front door: mistakes are named, and what NGINX gets is no token."""
+"""Tokens for NGINX: mistakes get an error message, and NGINX's configuration contains hashes instead of tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "abcdefgh" + "X" * 24
 
 
 def problems(**changed: Any) -> list[str]:
-    """Return what is wrong with the token `ci`, changed so."""
+    """Return the problems of the token `ci` with some values changed."""
     return token_problems([CI | changed], ["ada", "training"], NOW)
 
 

@@ -1,4 +1,4 @@
-"""The filters that the roles' preflights use."""
+"""The filters with which roles check variables and ports before they change anything."""
 
 from pathlib import Path
 from typing import Any

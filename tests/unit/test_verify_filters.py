@@ -19,7 +19,7 @@ def result(name: str, service: str = "nginx", state: str = "held", detail: str =
     return {"name": name, "service": service, "promise": f"It is {name}", "state": state, "detail": detail}
 
 
-# The facts that roles declare in tasks/verify.yml, reduced to those on which the names of the promises depend.
+# Facts that roles declare in tasks/verify.yml. The names of the promises depend on these facts.
 PROMISED: dict[str, dict[str, Any]] = {
     "mysql": {"inside": {"exposure": 3, "as_written": {}, "packaged": True}},
     "minio": {"inside": {"addresses": ["127.0.0.1:9000"], "data": "/srv"}, "outside": {}, "secrets": {"a key": SECRET}},

@@ -1,4 +1,4 @@
-"""The filters that decide whether a package must be built and installed."""
+"""The filter that decides whether a training package must be built and installed again."""
 
 import os
 from pathlib import Path
