@@ -58,7 +58,7 @@ def incomplete_parts(host: Host) -> int:
 
 
 def objects(host: Host, *arguments: str) -> list[dict[str, Any]]:
-    """Return every object version in the bucket of data sets; with an argument, create some objects first."""
+    """Return every object version in the bucket `datasets`; with an argument, create some objects first."""
     command = f"cd /opt/trackbox/backup && {PROGRAM} {shlex.join([OBJECTS, *arguments])}"
     found: list[dict[str, Any]] = json.loads(host.check_output(command))
     return found

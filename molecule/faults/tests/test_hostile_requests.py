@@ -19,7 +19,8 @@ from vm_memory import memory_of
 
 # Maximum increase of memory in MB during the fifty requests. Three workers and the request bodies in NGINX use it.
 MEMORY_MB = 1600
-# Maximum increase of disk use in MB. Eight bodies of 32 MB for each user and address, and artifact files, use it.
+# Maximum increase of disk use in MB. For each user and address, NGINX stores up to eight request bodies of 32 MB.
+# MLflow stores artifact files.
 DISK_MB = 1024
 # Seconds within which every request must get a response.
 SECONDS = 240

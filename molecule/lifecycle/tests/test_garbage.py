@@ -18,13 +18,13 @@ def sql(host: Host, text: str) -> list[str]:
 
 
 def files(host: Host, ids: dict[str, str]) -> set[str]:
-    """Return the names of the ids that have files in the artifact store."""
+    """Return the names in `ids` whose id has files in the artifact store."""
     paths = host.check_output("find /var/lib/minio/mlflow -name xl.meta")
     return {name for name, value in ids.items() if f"/{value}/" in paths}
 
 
 def rows(host: Host, ids: dict[str, str]) -> set[str]:
-    """Return the names of the ids that are in the database."""
+    """Return the names in `ids` whose id is in the database."""
     queries = ("run_uuid FROM runs", "model_id FROM logged_models", "experiment_id FROM experiments")
     known = {row for query in queries for row in sql(host, f"SELECT {query}")}
     return {name for name, value in ids.items() if value in known}

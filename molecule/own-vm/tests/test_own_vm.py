@@ -17,6 +17,7 @@ URL = "https://own-vm-target"
 SECRETS = "trackbox/inventory/mine/.secrets"
 CURL = f"curl --silent --max-time 30 --cacert {SECRETS}/ca.crt"
 LOGS = ["check", "install", "again"]
+# Warnings that a run of site.yml cannot avoid.
 WARNINGS = (
     "Deprecation warnings can be disabled",
     "community.mysql.mysql_",  # The lock for Python 3.11 lacks a successor of this collection.

@@ -38,7 +38,7 @@ USUAL = "404 .*/mlflow/users/current|403 .*/mlflow/assistant/|Loading media from
 
 @pytest.fixture(scope="module")
 def pages(machine: Machine) -> dict[str, Any]:
-    """Create an experiment with two runs and a model; return their names."""
+    """Create an experiment with two runs and a model; return the ids of the experiment and the runs."""
     made: dict[str, Any] = json.loads(machine.run_client("client_pages.py").splitlines()[-1])
     return {"experiment": made["experiment"], "first": made["runs"][0], "second": made["runs"][1]}
 

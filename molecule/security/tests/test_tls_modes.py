@@ -50,7 +50,7 @@ def back_again(machine: Machine, host: Host) -> Iterator[None]:
 def check(machine: Machine, host: Host, seen: PublicView, mode: dict[str, Any]) -> None:
     """Check the promises, the training command and the clients in a TLS mode. mode: the variables of the mode."""
     settings = {**mode, "verify_only": ",".join(PROMISES)}
-    # Run both checks in parallel, because each of them mostly waits for responses.
+    # Run verify.yml and the training command in the background, because they mostly wait for responses.
     with ThreadPoolExecutor(2) as pool:
         looking = pool.submit(
             machine.promises, seen.hosts.parent, "--extra-vars", json.dumps(settings), within=[*NAMED, str(seen.hosts)]

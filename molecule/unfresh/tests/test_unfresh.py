@@ -187,7 +187,7 @@ def test_roles_are_used_alone_from_another_project(
 ) -> None:
     (project / "play.yml").write_text(json.dumps([{"hosts": "box", "become": True, "roles": roles}]))
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "play.yml"]
-    # Remove Molecule's own settings for Ansible.
+    # Remove the environment variables with which Molecule configures Ansible.
     own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     for _ in range(2):
         done = subprocess.run(command, cwd=project, env=own, capture_output=True, text=True, timeout=600, check=False)

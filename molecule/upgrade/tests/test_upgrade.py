@@ -364,7 +364,7 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
     back = f"/var/lib/trackbox/dumps/{dumps[-1]}/back"
-    # The site.yml of an earlier test, which ended with an error, still holds the lock.
+    # The site.yml that failed in an earlier test still holds the lock.
     refused = host.run(back)
     assert refused.rc == 1
     assert re.match(r"Nothing was changed: site.yml of \S+ process \d+ holds the lock of this machine.", refused.stderr)
@@ -375,5 +375,5 @@ def test_back_restores_the_old_version_later(machine: Machine, host: Host, befor
     assert revision == OLD_REVISION
     assert collations(host) == {OLD_COLLATION}
     assert client_data(machine) == before
-    # The command `back` must save the data that it removed in a dump.
+    # The command `back` removes new data. It must save them in a dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")
