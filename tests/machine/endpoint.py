@@ -30,7 +30,7 @@ class Endpoint:
         return self.machine.ask(f"/serving/{path}", method="GET" if body is None else "POST", body=body, **login)
 
     def version(self) -> str:
-        """Return the version that responds, or "" if none responds in time, as while a version is loading."""
+        """Return the version that responds, or "" if none responds in time, for example during loading."""
         try:
             answer = self.ask(f"{self.model}/ping")
         except OSError:
@@ -38,7 +38,7 @@ class Endpoint:
         return str(answer.headers["X-Model-Version"]) if answer.status == 200 else ""
 
     def score(self) -> tuple[str, list[Any]]:
-        """Score the body; return the version that responds, and its scores."""
+        """Send the scoring request; return the version that responds, and its scores."""
         answer = self.ask(f"{self.model}/invocations", self.body)
         assert answer.status == 200, answer.body
         return str(answer.headers["X-Model-Version"]), json.loads(answer.body)["predictions"]

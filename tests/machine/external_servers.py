@@ -93,7 +93,10 @@ def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]
 
 @contextmanager
 def tls_proxy(folder: Path, certificate: Signed, here: str, there: str, ports: dict[int, int]) -> Iterator[None]:
-    """Accept TLS connections at `here`, and forward the bytes to `there` without TLS. ports: its port by our port."""
+    """Accept TLS connections at `here`, and forward the bytes to `there` without TLS.
+
+    ports: for each port of `here`, the port of `there`.
+    """
     (folder / "proxy.pem").write_text(certificate.key() + certificate.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / "proxy.pem")

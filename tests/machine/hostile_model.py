@@ -71,7 +71,7 @@ WRITTEN = (
     "/sys/fs/cgroup", "/proc/sys/kernel",
 )  # fmt: skip
 
-# The folder of the model's log. In it, the unit of a version may write into the folder of the version.
+# The log folder of the model `rules`. A version's unit may write only into the version's own subfolder.
 OWN = f"{STATE}/log/rules"
 
 
@@ -220,7 +220,7 @@ def fork() -> list[str]:
 
 
 def fill() -> list[str]:
-    """Write up to 4 GB into each of some folders; return how many MB each folder accepted."""
+    """Fill several folders with up to 4 GB each; return how many MB each folder accepted."""
     taken = []
     for folder in (os.environ["TMPDIR"], "/tmp", "/dev/shm", *found(f"{OWN}/*")):
         size = 0
@@ -270,7 +270,7 @@ def allocate() -> list[str]:
 
 
 def leave() -> list[str]:
-    """End the process with exit status 0, as without an error."""
+    """End the process with exit status 0, as if no error had occurred."""
     os._exit(0)
 
 

@@ -102,9 +102,9 @@ def sorted_rows(rows: Rows) -> dict[str, list[str]]:
 
 
 def changes(metadata: MetaData, table: Table, row: Row) -> Iterator[tuple[str, Row | None]]:
-    """Yield a name and the new row of each change to test, or a name and None for the deletion of the row.
+    """Yield each change of a row to test: its name, and the new row, or None if the row is deleted.
 
-    Only referenced columns that are no foreign keys themselves are changed.
+    A column is changed if foreign keys refer to it, and if it is in no foreign key itself.
     """
     yield "delete", None
     columns = {element.column for key in referring(metadata, table) for element in key.elements}

@@ -46,7 +46,7 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Makes urllib return a redirect instead of following it."""
 
     def redirect_request(self, *_: object) -> None:
-        """Return None: urllib then does not follow the redirect."""
+        """Return None, so that urllib does not follow the redirect."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Machine:
             time.sleep(0.5)
 
     def ansible(self, playbook: str, *options: str) -> tuple[list[str], dict[str, str]]:
-        """Return the command that runs a playbook on the machine, to be run in ROOT, and its environment."""
+        """Return the command and the environment with which a playbook runs on the machine, in the folder ROOT."""
         inventories = [ROOT / "inventory/local"]
         if self.name.startswith("molecule-"):
             folder = ROOT / "molecule"

@@ -58,7 +58,7 @@ class Power:
         return now
 
     def on(self, memory: str = "") -> None:
-        """Mount the file system, which replays its journal, and boot. memory: limit in the notation of local-vm."""
+        """Mount the file system, which replays its journal, and boot. memory: memory limit, such as `3G`."""
         image = f"{self.folder}.img"
         if run("losetup", "--associated", image):
             # Another VM that started since the last mount keeps the loop device busy, so mount a copy of the image.

@@ -1,4 +1,4 @@
-"""Every route transfers artifacts between NGINX and the object store; errors have MLflow's JSON format."""
+"""On every route, NGINX transfers artifacts from and to the object store. Errors have MLflow's JSON format."""
 
 import json
 import re

@@ -15,7 +15,7 @@ from testinfra.host import Host
 COPY = "trackbox_test_copy"
 COLLATION = ROOT / "roles/mlflow/files/trackbox_mlflow/maintenance/collation.py"
 OLD = "utf8mb4_bin"
-# Removes the collations of tables and columns from a dump, and the character set of the trigger of the table `secrets`.
+# Removes the collations of tables and columns from a dump, and the character set of the trigger on the table `secrets`.
 WITHOUT_COLLATION = "sed -E 's/( DEFAULT)? (CHARACTER SET|CHARSET)[ =]utf8mb4//g; s/ COLLATE[ =]utf8mb4_[a-z0-9_]+//g'"
 
 

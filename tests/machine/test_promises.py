@@ -22,8 +22,8 @@ def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: s
     off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
-    # These may be off: the kernel of the container's host may not enforce limits, and no version is served before an
-    # alias points to one.
+    # These promises may be off, because the kernel of the container's host may not enforce limits, and no version is
+    # served before an alias points to one.
     perhaps = name.endswith("_enforced") or name.startswith("serving_versions_") or name == "serving_follows_aliases"
     states = {"off"} if name in off else {"off", "held"} if perhaps else {"held"}
     assert found[name]["state"] in states, found[name]["detail"]

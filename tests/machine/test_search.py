@@ -19,7 +19,7 @@ Run = dict[str, Any]
 
 
 def value(chance: random.Random, number: int) -> Any:
-    """Return a metric for a run. Many values are equal, some are NaN, and None stands for a missing one."""
+    """Return a metric value for a run, or None for a missing metric. Many values are equal, and some are NaN."""
     return None if number % 17 == 0 else math.nan if number % 13 == 0 else chance.choice([chance.random(), 0.5, 0.9])
 
 

@@ -1,4 +1,4 @@
-"""The object store has two users, each with its own bucket."""
+"""In the object store, the users `training` and `mlflow` have access to their own bucket only."""
 
 import http.client
 import json

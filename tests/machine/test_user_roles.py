@@ -8,7 +8,7 @@ import pytest
 from machine import VIEWER, Machine
 from testinfra.host import Host
 
-# Last part of the path of MLflow's POST calls that only read.
+# The last parts of the paths of MLflow's API calls that only read although they use POST.
 READS = ("search", "search-datasets", "get-latest-versions", "batchGetInfos", "calculate-filter-correlation", "metrics")
 
 
@@ -28,7 +28,7 @@ def test_a_viewer_is_refused_every_call_that_writes_and_no_other(
     for method, path in routes:
         reads = method == "GET" or path == "/graphql" or (method == "POST" and path.rsplit("/", 1)[-1] in READS)
         if "/mlflow/assistant" in path:
-            continue  # refused to all users
+            continue  # NGINX refuses the assistant to all users
         answer = machine.ask(path, method=method, body=None if method == "GET" else {}, **viewer)
         denied = answer.status == 403 and b"PERMISSION_DENIED" in answer.body
         refused += denied
