@@ -14,8 +14,7 @@ from ansible_run import ROOT, inventory_of, play
         (
             "backup",
             [],
-            "backup_target is empty, so that there is nowhere to go with a backup: name a folder, sftp:… or s3:…, and "
-            "run site.yml.",
+            "backup_target is empty, so a backup has no place: name a folder, sftp:… or s3:…, and run site.yml.",
         ),
         (
             "backup",
@@ -35,13 +34,13 @@ from ansible_run import ROOT, inventory_of, play
         (
             "uninstall",
             [],
-            "This removes Trackbox from vm; its data stays: say that you mean it by -e uninstall_confirm=vm, or see "
+            "This removes Trackbox from vm; its data stays: confirm it by -e uninstall_confirm=vm, or see "
             "what would go by --check.",
         ),
         (
             "uninstall",
             ["uninstall_data=true", "uninstall_confirm=others"],
-            "This removes Trackbox from vm, with its database and all objects: say that you mean it by "
+            "This removes Trackbox from vm, with its database and all objects: confirm it by "
             "-e uninstall_confirm=vm, or see what would go by --check.",
         ),
         ("uninstall", ["uninstall_data=perhaps"], "uninstall_data is perhaps: say true or false."),

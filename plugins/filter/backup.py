@@ -77,7 +77,7 @@ def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mo
     if found["holds_data"] and confirm != host and not check_mode:
         return (
             f"This replaces the runs, models and objects on {host} by the backup {found['run']} of {found['host']}: "
-            f"say that you mean it by -e restore_confirm={host}."
+            f"confirm it by -e restore_confirm={host}."
         )
     return ""
 

@@ -55,7 +55,7 @@ def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: 
         return problems
     what = ", with its database and all objects" if str(data).lower() == "true" else "; its data stays"
     return [
-        f"This removes Trackbox from {hosts}{what}: say that you mean it by -e uninstall_confirm={hosts}, or see what "
+        f"This removes Trackbox from {hosts}{what}: confirm it by -e uninstall_confirm={hosts}, or see what "
         "would go by --check."
     ]
 

@@ -25,11 +25,11 @@ TARGETS = {
     "sftp://ada@nas.example.org:2222/backup": ("-p 2222", "ada@nas.example.org -s sftp"),
 }
 SAID = {
-    "Fatal: wrong password or no key found": "backup_password does not open the repository /backup",
+    "Fatal: wrong password or no key found": "backup_password is not the password of the repository /backup",
     "write /backup/data/00/11-tmp-2: no space left on device": "The target /backup is full",
     "Fatal: unable to open config file: Stat: The request signature we calculated does not match the signature\n"
-    "Is there a repository at the following location?\ns3:x": "The target /backup does not let this machine in",
-    "subprocess ssh: Host key verification failed.\nFatal: unable to start the sftp": "The target /backup does not let",
+    "Is there a repository at the following location?\ns3:x": "The target /backup refuses this machine's login",
+    "subprocess ssh: Host key verification failed.\nFatal: unable to start the sftp": "The target /backup refuses this machine's login",
     'Fatal: unable to open config file: Stat: Get "http://127.0.0.1:9199/": dial tcp: connect: connection refused\n'
     "Is there a repository at the following location?": "The target /backup cannot be reached",
     "pack 1122 contains 1 errors: [blob 33: ciphertext verification failed]\nFatal: repository contains errors": (
@@ -96,7 +96,7 @@ def patient_restic(folder: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> 
     [
         (
             "retrying after 1.2s: Stat: The request signature we calculated does not match the signature you provided.",
-            "The target /backup does not let this machine in (Stat: The request signature we calculated",
+            "The target /backup refuses this machine's login (Stat: The request signature we calculated",
         ),
         ("", "The target /backup cannot be reached (it timed out)"),
     ],

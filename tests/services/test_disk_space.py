@@ -19,7 +19,7 @@ from trackbox_mlflow.asgi.types import Application, Message, Receive, Scope, Sen
 from trackbox_mlflow.disks import Disks, free_bytes
 
 ARTIFACT = "/api/2.0/mlflow-artifacts/artifacts/x"
-FULL_UPLOAD = "has no place for artifacts on their way"
+FULL_UPLOAD = "has too little free space for artifacts"
 FULL_DATABASE = "is full, and nothing can be written"
 
 

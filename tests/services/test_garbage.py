@@ -101,7 +101,7 @@ def test_a_look_changes_nothing(stores: Any, tmp_path: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     for name, kind in {"old": "run", "model": "model", "inside": "run", "experiment": "experiment"}.items():
         assert f"Would collect {kind} {made[name]}" in said
-    assert f"Keep run {made['registered']}: a registered model is made of its files" in said
+    assert f"Keep run {made['registered']}: a registered model uses its files" in said
     assert "Would collect 2 runs, 1 models, 1 experiments and 0 unreferenced folders: 3 objects" in said
     assert (there(), (tmp_path / "last.json").exists()) == (before, False)
 
@@ -143,7 +143,7 @@ def test_nothing_goes_while_another_holds_the_lock_or_with_0_days(stores: Any, t
     with (tmp_path / "lock").open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert refused().startswith("Nothing was collected: a backup")
-    assert "stays for ever" in refused(days="0")
+    assert "that was deleted is kept" in refused(days="0")
     assert there() == before
     assert "trackbox_garbage_failed 1\n" in (tmp_path / "trackbox_garbage.prom").read_text()
 

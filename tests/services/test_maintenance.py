@@ -95,7 +95,7 @@ def test_another_schema_with_data_is_refused_with_a_remedy(
     older = schema.history(revision)[1]
     for found, playbook, words in (
         (older, "site.yml", "it is older. Type ansible-playbook playbooks/upgrade.yml"),
-        ("0123456789ab", "upgrade.yml", "it is of a newer Trackbox, or foreign"),
+        ("0123456789ab", "upgrade.yml", "a newer Trackbox or another program made it"),
         ("451aebb31d03", "upgrade.yml", "it is older than MLflow 3.6.0's"),
         (f"converting:{older}", "upgrade.yml", "the conversion of the schema's collation broke off"),
         (None, "upgrade.yml", "has no revision, so it is from before MLflow 1.0 or foreign"),

@@ -9,7 +9,7 @@ RESTORE = ["restore_confirm", "restore_backup"]
 UPGRADE = ["upgrade_backup", "upgrade_reserve_mb"]
 UNINSTALL = ["uninstall_confirm", "uninstall_data"]
 ROTATABLE = {"nginx_salt": "nginx_salt", "admin_password": "trackbox_admin_password"}
-MEANT = ": say that you mean it by -e uninstall_confirm=a,b, or see what would go by --check."
+MEANT = ": confirm it by -e uninstall_confirm=a,b, or see what would go by --check."
 
 
 def test_what_makes_sense_passes() -> None:

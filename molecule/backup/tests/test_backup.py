@@ -160,7 +160,7 @@ def test_every_promise_is_held_and_an_old_backup_breaks_one(machine: Machine, ho
 @pytest.mark.parametrize(
     ("playbook", "sentence"),
     [
-        ("backup", "backup_target is empty, so that there is nowhere to go with a backup"),
+        ("backup", "backup_target is empty, so a backup has no place"),
         ("restore", "backup_target is empty, so that there is nothing to restore from"),
     ],
 )
@@ -259,7 +259,7 @@ def test_another_password_is_refused_with_a_sentence(machine: Machine, host: Hos
     )
     said = " ".join(machine.play(playbook="playbooks/backup.yml", status=2).split())
     host.check_output("mv /root/kept /etc/trackbox/backup/settings")
-    assert "backup_password does not open the repository sftp:root@10.83.5.6:/srv/backup: give it the password" in said
+    assert "backup_password is not the password of the repository sftp:root@10.83.5.6:/srv/backup: set it" in said
     assert re.search(r"changed=0 .*failed=1", said)
 
 
@@ -282,7 +282,7 @@ def test_a_bucket_on_another_machine_can_be_the_target(machine: Machine, host: H
     secret = {"backup_s3_secret_key": "elsewhere-password"}
     before = last(host)["run"]
     machine.play("--extra-vars", json.dumps(given | {"backup_s3_secret_key": "another"}))
-    assert f"The target {given['backup_target']} does not let this machine in" in says(
+    assert f"The target {given['backup_target']} refuses this machine's login" in says(
         machine, "backup", "--extra-vars", json.dumps(given)
     )
     machine.play("--extra-vars", json.dumps(given | secret))
@@ -325,7 +325,7 @@ def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine:
     admin = {"user": "admin", "password": restored.secret("admin_password"), "method": "POST"}
     later = {"name": "after the backup"}
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
-    assert "say that you mean it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
+    assert "confirm it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
     # Simulate a restore that failed while it wrote the database. backup.yml must then refuse, and a second restore must

@@ -79,7 +79,7 @@ def test_an_artifact_that_does_not_fit_is_refused_before_it_is_sent(door: Door, 
     before = free(power)
     answer = door.upload(iter(()), length=before)
     assert answer.status == 507
-    assert b"has no place for artifacts" in answer.read()
+    assert b"has too little free space for artifacts" in answer.read()
     assert free(power) > before - 2**20
 
 

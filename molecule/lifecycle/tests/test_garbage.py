@@ -57,7 +57,7 @@ def test_a_dry_run_lists_deletions_and_changes_nothing(machine: Machine, host: H
     said = dry_run(machine)
     for name, what in {"old": "run", "inside": "run", "model": "model", "garbage-gone": "experiment"}.items():
         assert f"Would collect {what} {ids[name]}" in said
-    assert f"Keep run {ids['registered']}: a registered model is made of its files" in said
+    assert f"Keep run {ids['registered']}: a registered model uses its files" in said
     for name in ("live", "fresh", "restored", "orphan"):
         assert f"collect run {ids[name]}" not in said
     assert (files(host, ids), rows(host, ids)) == before
@@ -70,7 +70,7 @@ def test_with_0_days_nothing_is_deleted(host: Host, ids: dict[str, str]) -> None
     host.check_output("systemctl daemon-reload")
     try:
         assert host.run("systemctl start test-gc@collect").rc != 0
-        assert "stays for ever" in json.loads(host.file(f"{STATE}/last.json").content_string)["error"]
+        assert "that was deleted is kept" in json.loads(host.file(f"{STATE}/last.json").content_string)["error"]
     finally:
         host.check_output(f"rm {unit}; systemctl daemon-reload; systemctl reset-failed")
     assert rows(host, ids) == before

@@ -125,7 +125,7 @@ def test_a_token_that_is_not_good_gets_401_and_the_log_says_why(
     ci = tokens["ci"]
     unknown, other, foreign, ended = (
         "is unknown",
-        "is not the one of this name.",
+        "does not belong to this name.",
         "is not for this address.",
         "has ended.",
     )

@@ -148,7 +148,7 @@ def test_bad_input_is_refused(machine: Machine, host: Host, before: str, option:
 @pytest.mark.parametrize(
     ("revision", "sentence"),
     [
-        ("0123456789ab", "it is of a newer Trackbox, or foreign"),
+        ("0123456789ab", "a newer Trackbox or another program made it"),
         ("451aebb31d03", "it is older than MLflow 3.6.0s"),
     ],
 )
@@ -290,7 +290,7 @@ def test_a_newer_minio_is_installed(machine: Machine, host: Host, before: str, t
     running = "readlink /proc/$(systemctl show -P MainPID minio)/exe"
     was = host.check_output(running)
     output = said(machine.play(*options, playbook=UPGRADE))
-    assert re.search(r"MinIO \S+ \(\w+\) -> \w+: away for at most [0-9.]+ s, in which requests waited", output)
+    assert re.search(r"MinIO \S+ \(\w+\) -> \w+: down for at most [0-9.]+ s, in which requests waited", output)
     assert host.check_output(running) != was
     assert client_data(machine) == before
 
@@ -315,7 +315,7 @@ def test_mysql_is_upgraded_within_its_series(machine: Machine, host: Host, befor
     host.check_output(NEWER)
     try:
         output = said(machine.play(OLD, playbook=UPGRADE))
-        assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1: away for at most [0-9.]+ s; its dump is in", output)
+        assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1: down for at most [0-9.]+ s; its dump is in", output)
         assert "9.7.99-1" in host.check_output("dpkg-query --show mysql-server")
         [dump] = host.check_output("ls /var/lib/trackbox/dumps/*-mysql/all.sql.gz").split()
         assert "-- Dump completed" in host.check_output(f"zcat {dump} | tail -n 1")
@@ -358,7 +358,7 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
     with unchanged(machine, host, before):
         assert "a downgrade of its database is not possible" in said(machine.play(OLD, playbook=UPGRADE, status=2))
         output = said(machine.play(OLD, status=2))
-        assert "it is of a newer Trackbox, or foreign" in output
+        assert "a newer Trackbox or another program made it" in output
 
 
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:

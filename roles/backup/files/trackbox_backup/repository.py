@@ -30,7 +30,7 @@ REASONS: list[tuple[str, type[Refused], str]] = [
     (
         "wrong password or no key found",
         Refused,
-        "backup_password does not open the repository {target}: give it the password that it was made with",
+        "backup_password is not the password of the repository {target}: set it to the one that it was made with",
     ),
     (
         "no space left|disk quota|XMinioStorageFull|QuotaExceeded",
@@ -40,7 +40,7 @@ REASONS: list[tuple[str, type[Refused], str]] = [
     (
         "signature we calculated|Access ?Denied|InvalidAccessKeyId|permission denied|host key verification",
         Refused,
-        "The target {target} does not let this machine in ({said}): see its credentials, beside backup_target",
+        "The target {target} refuses this machine's login ({said}): check its credentials, beside backup_target",
     ),
     (
         "connection refused|no such host|timed out|timeout|unreachable|no route|reset by peer|not resolve",

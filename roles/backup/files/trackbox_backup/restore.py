@@ -65,7 +65,7 @@ class Restore:
             runs = ", ".join(f"{host}'s newest is {self.run_of(known, host)}" for host in hosts)
             raise Refused(
                 f"The repository {self.settings.target} holds backups of several hosts, and none of "
-                f"{self.settings.host}: {runs}. Name the one that is meant by restore_backup."
+                f"{self.settings.host}: {runs}. Set restore_backup to the one that you want."
             )
         return mine or known
 

@@ -25,8 +25,8 @@ class Disks:
             if left <= need:
                 needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""
                 return (
-                    "The disk of this Trackbox has no place for artifacts on their way: "
-                    f"{max(left, 0) / 2**20:,.0f} MB are left above the database's reserve{needed}. "
+                    "The disk of this Trackbox has too little free space for artifacts: "
+                    f"{max(left, 0) / 2**20:,.0f} MB are free above the database's reserve{needed}. "
                     "Searching and logging metrics go on; ask an admin to free space or to enlarge the disk."
                 )
         return ""

@@ -96,7 +96,7 @@ class Collector:
             name = str(number)
             parts = {name} if kind != "experiment" else {f"{SCHEME}{name}/", *self.names(CONTENTS.format(int(number)))}
             if any(part in self.registered for part in parts):
-                print(f"Keep {kind} {name}: a registered model is made of its files", flush=True)
+                print(f"Keep {kind} {name}: a registered model uses its files", flush=True)
                 self.done["kept"] += 1
                 continue
             self.attempt(kind, name, lambda name=name, at=location: self.collect_row(kind, name, at, sql, delete))  # type: ignore[misc]

@@ -44,7 +44,7 @@ def clock_jump(state: Path, days: float) -> float:
 def run(collect: bool, days: float, state: Path, status: Status) -> str:
     """List or collect the garbage; return an error message, or an empty string."""
     if days <= 0:
-        return "mlflow_gc_days is 0, so that what was deleted stays for ever: nothing was collected."
+        return "mlflow_gc_days is 0, so everything that was deleted is kept. Nothing was collected."
     with ExitStack() as stack:
         if collect:
             try:
@@ -54,7 +54,7 @@ def run(collect: bool, days: float, state: Path, status: Status) -> str:
             if (ahead := clock_jump(state, days)) > 1 / 24:
                 return (
                     f"Nothing was collected: since the last time the clock was put forward by {ahead:.1f} days, or the "
-                    "machine was off for that long. If it is right now, the next collection goes on."
+                    "machine was off for that long. If the clock is right now, the next collection works again."
                 )
         collector = Collector(collect, days, state)
         collector.run()

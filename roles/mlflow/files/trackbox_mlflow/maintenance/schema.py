@@ -60,7 +60,7 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
         )
     if found not in known:
         return (
-            f"{has} it is of a newer Trackbox, or foreign, and there is no way back from it. Use the Trackbox that "
+            f"{has} a newer Trackbox or another program made it, and it cannot be downgraded. Use the Trackbox that "
             "made it, or restore a backup that this one made."
         )
     if oldest in known and known.index(found) > known.index(oldest):
