@@ -21,7 +21,7 @@ def ask(its: Facts, statement: str) -> list[list[str]]:
 
 
 def settings(its: Facts, wanted: dict[str, str]) -> Iterator[str]:
-    """Yield each setting that has another value in the server than the wanted one, or that the server does not have."""
+    """Yield a message for each setting whose value in the server is not the wanted one, or that the server lacks."""
     names = ",".join(f"'{name}'" for name in wanted)
     found = dict(ask(its, f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})"))
     for name, value in wanted.items():
