@@ -27,9 +27,9 @@ COUNTS = "{runs} runs, {models} models, {experiments} experiments and {folders} 
 
 
 def clock_jump(state: Path, days: float) -> float:
-    """Return by how many days the clock was set forward since the last collection, because rows then look too old.
+    """Return by how many days the clock was set forward since the last collection: rows then look older than they are.
 
-    After a reboot, the time that the machine was off is unknown. Up to `days` + 31 days are accepted as that time.
+    After a reboot, it is unknown how long the machine was off. A jump of up to `days` + 31 days counts as that time.
     """
     file = state / "clock.json"
     now: dict[str, Any] = {"boot": os.environ["BOOT"], "time": time.time()}
