@@ -1,7 +1,7 @@
 """The registry of the parts of libraries that this package replaces, or uses although they are private.
 
 Each entry describes a change, its gain, and what happens without it. `get` returns the library's objects that the
-change needs. If the installed library lacks one, `get` returns None, the library runs unchanged, and one line is logged.
+change needs. If the installed library lacks one, `get` returns None, the library runs unchanged, and a line is logged.
 """
 
 from __future__ import annotations
