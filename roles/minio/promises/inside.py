@@ -21,7 +21,7 @@ BUILT_IN = {"consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"}
 @cache
 def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
     """Return a client of the S3 API and one of the administration API, as the root user."""
-    # Import from MinIO's environment first, because certbot installs other versions of many of its packages.
+    # Prefer these packages to Debian's, because certbot installs Debian's versions of many of them.
     sys.path[:0] = glob.glob("/opt/trackbox/minio/sdk/lib/python3*/site-packages")
     import urllib3
     from minio import Minio, MinioAdmin

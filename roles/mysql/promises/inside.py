@@ -125,7 +125,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
 @promise("mysql")
 def mysql_cascades(its: Facts) -> Iterator[str]:
     """The database follows foreign keys over two levels, so a registered model with two versions can be renamed."""
-    # MySQL before 9.6 and MariaDB always do this, and do not have the variable.
+    # MySQL before 9.6 and MariaDB always follow such foreign keys, and do not have this variable.
     for name, value in ask(its, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'"):
         if value != "ON":
             yield f"{name} is {value}"

@@ -111,7 +111,7 @@ class Database:
         return rows
 
     def load(self, dump: IO[bytes]) -> Rows:
-        """Replace every schema that the dump contains; return the dump's row counts and SHA-256."""
+        """Load a dump, and replace every schema that it contains; return the dump's row counts and SHA-256."""
         rows = Rows()
         command = [
             self.settings.client,

@@ -13,7 +13,7 @@ from trackbox_backup.refused import Refused
 
 
 def holder() -> str:
-    """Return a message that names the lock's holder and the time since which it holds the lock, from systemd."""
+    """Return a message with the lock's holder and the time when it took the lock, as systemd reports them."""
     command = ["systemctl", "show", "trackbox-lock", "--property=ActiveState,Description,InactiveExitTimestamp"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     unit = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)

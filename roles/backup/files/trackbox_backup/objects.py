@@ -116,7 +116,7 @@ def pack(store: Store, out: IO[bytes]) -> Packed:
 
 
 def unpack(source: IO[bytes], take: Take) -> tuple[dict[Identity, str], str]:
-    """Pass every version to `take`, and compare each SHA-256 with the list at the end of the tar.
+    """Read the tar, pass every version to `take`, and compare each SHA-256 with the list at the end of the tar.
 
     Returns the SHA-256 by bucket, key and version, and that of the whole tar. Raises Refused if a version differs.
     """

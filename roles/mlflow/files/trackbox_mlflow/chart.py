@@ -19,7 +19,7 @@ MANY = 2
 
 
 def bucket_starts(count: int, buckets: int) -> list[int]:
-    """Return the number of each bucket's first row. Like SQL's NTILE, make the first buckets larger by one row."""
+    """Return the number of each bucket's first row. As with SQL's NTILE, the first buckets get the remaining rows."""
     size, larger = divmod(count, buckets)
     return [number * size + min(number, larger) for number in range(buckets)]
 

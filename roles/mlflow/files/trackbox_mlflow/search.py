@@ -244,7 +244,7 @@ class Page:
 
 
 def answer(state: ORMExecuteState) -> Any:
-    """Return the result of a statement that asks for a page, by an index; None lets the statement run unchanged."""
+    """Return the result of a statement that asks for a page, with an index; None lets the statement run unchanged."""
     if not state.is_select or not (order := leading(state.statement)):
         return None
     page = Page(state, *order)

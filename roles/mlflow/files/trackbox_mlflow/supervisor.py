@@ -19,7 +19,7 @@ RESTART_DELAY = 1  # seconds before a worker that failed is replaced: its databa
 
 def supervise(count: int, run: Callable[[int], None]) -> None:
     """Keep workers 0 to count - 1 running until SIGTERM or SIGINT; return when all ended. run: a worker's function."""
-    workers: dict[int, int] = {}  # process ID to the worker's number
+    workers: dict[int, int] = {}  # maps process IDs to workers' numbers
     stopping = False
     # Each signal is written as a byte into a pipe, so that none is lost between a check and a wait.
     signals, wakeup = os.pipe()

@@ -2,8 +2,8 @@
 
     python -m trackbox_mlflow.maintenance.garbage look|collect DAYS      look: a dry run
 
-Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) would delete the files of
-registered models, stop at the first run that it cannot delete, and leave files without a row.
+Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) is not used, because it deletes
+the files of registered models, stops at the first run that it cannot delete, and leaves files without a row.
 """
 
 from __future__ import annotations
