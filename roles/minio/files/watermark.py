@@ -1,6 +1,6 @@
-"""Keep the file FLAG while the disk of FOLDER has less than RESERVE left: watermark.py FOLDER RESERVE FLAG.
+"""watermark.py FOLDER RESERVE FLAG: create the file FLAG while the disk of FOLDER has less than RESERVE free.
 
-RESERVE is bytes, or a share such as 5%. NGINX refuses uploads to S3 while the file is there.
+RESERVE is a number of bytes, or a share of the disk such as 5%. NGINX refuses uploads to S3 while FLAG exists.
 """
 
 import os

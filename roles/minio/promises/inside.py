@@ -14,14 +14,14 @@ from typing import Any
 from promises import Facts, promise
 from tools import family, sha256
 
-# Policies that every MinIO has.
+# Policies that MinIO creates itself.
 BUILT_IN = {"consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"}
 
 
 @cache
 def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
     """Return a client of the S3 API and one of the administration API, as the root user."""
-    # Prefer these packages to Debian's own, because certbot installs other versions of many of them.
+    # Prefer these packages to Debian's, because certbot installs Debian's versions of many of them.
     sys.path[:0] = glob.glob("/opt/trackbox/minio/sdk/lib/python3*/site-packages")
     import urllib3
     from minio import Minio, MinioAdmin
@@ -40,7 +40,7 @@ def store(its: Facts) -> tuple[Any, Any]:
 
 
 def canonical(document: Any) -> Any:
-    """Return a policy with sorted lists."""
+    """Return a policy with sorted lists, so that policies can be compared."""
     if isinstance(document, dict):
         return {key: canonical(value) for key, value in document.items()}
     if isinstance(document, list):

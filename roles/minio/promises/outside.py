@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from network import ask, signed
 from promises import Facts, promise
 
-# Paths that MinIO serves beside S3, in this version or in others, and other spellings of such a path.
+# Paths that MinIO serves in addition to S3, in this version or in others, and alternative spellings of such a path.
 ADMINISTRATION = [
     "/minio/admin/v3/info",
     "/minio/health/live",

@@ -21,7 +21,7 @@ def ask(its: Facts, statement: str) -> list[list[str]]:
 
 
 def settings(its: Facts, wanted: dict[str, str]) -> Iterator[str]:
-    """Yield each setting that has another value in the server than the wanted one, or that the server does not have."""
+    """Yield a message for each setting whose value in the server is not the wanted one, or that the server lacks."""
     names = ",".join(f"'{name}'" for name in wanted)
     found = dict(ask(its, f"SHOW GLOBAL VARIABLES WHERE variable_name IN ({names})"))
     for name, value in wanted.items():
@@ -125,7 +125,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
 @promise("mysql")
 def mysql_cascades(its: Facts) -> Iterator[str]:
     """The database follows foreign keys over two levels, so a registered model with two versions can be renamed."""
-    # MySQL before 9.6 and MariaDB always do this, and do not have the variable.
+    # MySQL before 9.6 and MariaDB always follow such foreign keys, and do not have this variable.
     for name, value in ask(its, "SHOW GLOBAL VARIABLES LIKE 'innodb_native_foreign_keys'"):
         if value != "ON":
             yield f"{name} is {value}"

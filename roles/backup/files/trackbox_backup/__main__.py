@@ -26,7 +26,7 @@ def stop(*_: object) -> None:
 def main() -> None:
     """Run the command that the arguments name."""
     signal.signal(signal.SIGTERM, stop)
-    # restic's packs and MinIO's lists can be larger than a small /tmp.
+    # Use /var/tmp by default: restic's packs and MinIO's object lists may not fit in a small /tmp.
     tempfile.tempdir = os.environ.get("TMPDIR", "/var/tmp")
     command, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:

@@ -49,13 +49,13 @@ def pack_settings(store: Store, out: IO[bytes]) -> None:
             member.size, member.mode = len(packed), 0o600
             tar.addfile(member, io.BytesIO(packed))
         for path in sorted(SECRETS.rglob("*")):
-            # Leave out the repository's password: whoever reads this backup has it already.
+            # Leave out the repository's password and credentials, because reading this backup requires them anyway.
             if path.is_file() and not path.is_relative_to(SECRETS / "backup"):
                 tar.add(path, str(path).lstrip("/"))
 
 
 def pack_folders(folders: Sequence[str], out: IO[bytes]) -> None:
-    """Write a tar of the folders and files, with the owners' names. Skip those that a running service has removed."""
+    """Write a tar of the folders and files, with their owners' names. Skip files that a service deletes meanwhile."""
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for folder in folders:
             for path in [Path(folder), *sorted(Path(folder).rglob("*"))]:
@@ -71,7 +71,7 @@ def newest_manifest(repository: Repository, whole: list[Mapping[str, Any]]) -> d
 
 
 class Backup:
-    """One backup run, which its manifest completes."""
+    """One backup run. A backup is complete once its manifest is stored."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         """Set up the run. folder: a private folder for temporary files."""
@@ -83,7 +83,7 @@ class Backup:
         self.added = 0
 
     def save(self, name: str, write: Callable[[IO[bytes]], Any], *tags: str) -> Any:
-        """Store a part, note its SHA-256, and return what `write` returns."""
+        """Store one part of the backup in the repository, record its SHA-256, and return the result of `write`."""
         written: list[tuple[Hashing, Any]] = []
 
         def through(out: IO[bytes]) -> None:
@@ -108,7 +108,7 @@ class Backup:
             raise Refused(f"The target {self.settings.target} gave {name} back as another file.")
 
     def forget(self) -> None:
-        """Delete this host's backups that `backup_keep` does not keep, and the parts of its interrupted backups.
+        """Delete this host's expired backups (`backup_keep`), and the parts that its interrupted backups left.
 
         Snapshots of other hosts in the same repository stay, because one of their backups may be running.
         """
@@ -123,7 +123,7 @@ class Backup:
         self.repository.run("prune", "--quiet")
 
     def manifest(self, rows: Rows, packed: Packed, models: dict[str, str], aliases: list[list[str]]) -> dict[str, Any]:
-        """Return the manifest: what the backup contains. A restore compares the restored data with it."""
+        """Return the manifest, which lists the backup's contents. A restore compares the restored data with it."""
         bucket = self.settings.bucket
         return {
             "format": FORMAT,
@@ -142,7 +142,10 @@ class Backup:
         }
 
     def refuse_empty_machine(self) -> None:
-        """Refuse a machine without runs, models and traces if the newest backup has some: it needs a restore first."""
+        """Refuse to back up a machine without runs, models and traces if the newest backup has some.
+
+        Such a machine needs a restore first.
+        """
         whole = self.repository.snapshots(TAG, WHOLE)
         if not whole or int(self.database.query(WORK)[0][0]):
             return
@@ -154,7 +157,10 @@ class Backup:
             )
 
     def dump_consistently(self) -> tuple[Rows, dict[str, str], list[list[str]]]:
-        """Store a dump; return its rows, models and aliases. Dump again if models or aliases changed meanwhile."""
+        """Store a dump of the database; return its row counts, model versions and aliases.
+
+        The dump is repeated if model versions or aliases changed during it.
+        """
         named = self.database.models(), self.database.query(ALIASES)
         for _ in range(TRIES):
             rows: Rows = self.save(DATABASE, self.database.dump)
@@ -166,7 +172,7 @@ class Backup:
         )
 
     def create(self) -> dict[str, Any]:
-        """Make the backup, read it back, and complete it with its manifest; return the manifest."""
+        """Make the backup, read it back, and store the manifest, which completes it; return the manifest."""
         if HALF.exists():
             raise Refused(
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."
@@ -201,7 +207,7 @@ class Backup:
             STATUS.record(str(refused))
             if isinstance(refused, Full):
                 with suppress(Refused):
-                    self.forget()  # prunes the data of the part that failed
+                    self.forget()  # deletes the data that the failed part has stored
             raise
         except BaseException as error:
             STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())

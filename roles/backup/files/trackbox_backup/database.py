@@ -18,7 +18,7 @@ TABLES = (
     "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables "
     f"WHERE table_type = 'BASE TABLE' AND table_schema NOT IN {OWN}"
 )
-# The options that mysqldump and mariadb-dump share. Without the date, the same data gives the same bytes.
+# Options of both mysqldump and mariadb-dump. Without a date in the dump, the same data gives the same bytes.
 DUMP = ["--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob", "--no-tablespaces"]
 DUMP += ["--skip-dump-date", "--default-character-set=utf8mb4", "--add-drop-database"]
 MYSQL = ["--set-gtid-purged=OFF", "--column-statistics=0"]
@@ -35,7 +35,8 @@ MODELS = (
     "WHERE v.source <> 'dummy-source' AND v.current_stage <> 'Deleted_Internal'"
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
-# The prefix of the revision while trackbox_mlflow.maintenance.collation runs. It stays if that is interrupted.
+# trackbox_mlflow.maintenance.collation puts this prefix before the schema's revision during the conversion. If the
+# conversion is interrupted, the prefix stays.
 CONVERTING = "converting:"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
 TABLES_OF_WORK = ("runs", "registered_models", "trace_info")
@@ -110,7 +111,7 @@ class Database:
         return rows
 
     def load(self, dump: IO[bytes]) -> Rows:
-        """Replace every schema that the dump contains; return the dump's row counts and SHA-256."""
+        """Load a dump, and replace every schema that it contains; return the dump's row counts and SHA-256."""
         rows = Rows()
         command = [
             self.settings.client,
@@ -141,7 +142,7 @@ class Database:
         return {name: int(count) for name, count in self.query(" UNION ALL ".join(parts))}
 
     def models(self) -> dict[str, str]:
-        """Return a description of each registered model version, by its folder in the artifact store."""
+        """Return the folder of each registered model version in the artifact store, with the version's description."""
         start = "mlflow-artifacts:/"
         found = ((what, uri) for what, uri in self.query(MODELS) if uri.startswith(start))
         return {uri.removeprefix(start).strip("/") + "/": what for what, uri in found}

@@ -1,4 +1,4 @@
-"""Waits for the machine's lock. If it does not become free, the status for monitoring names its holder."""
+"""Waits for the machine's lock. If the lock does not become free, the backup's status names the lock's holder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trackbox_backup.refused import Refused
 
 
 def holder() -> str:
-    """Return who holds the lock, and since when, as systemd knows it."""
+    """Return a message with the lock's holder and the time when it took the lock, as systemd reports them."""
     command = ["systemctl", "show", "trackbox-lock", "--property=ActiveState,Description,InactiveExitTimestamp"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     unit = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
@@ -27,7 +27,7 @@ def holder() -> str:
 
 @contextmanager
 def locked(seconds: float) -> Iterator[None]:
-    """Hold the lock; wait for it up to `seconds`. Raises Refused if it is still held then."""
+    """Take the lock, and wait for it up to `seconds`. Raises Refused if another program still holds it then."""
     with ExitStack() as stack:
         try:
             stack.enter_context(held(seconds))

@@ -1,6 +1,7 @@
-"""Packs all objects into one tar: a member for each version, the oldest first, then a list with their SHA-256.
+"""Packs all objects into one tar. Each version of an object is a member of the tar, the oldest version first.
 
-`tar x` extracts the newest versions without this program. Delete markers are members under .deleted/.
+The last member lists the SHA-256 of each version. Delete markers are members under .deleted/. Without this program,
+`tar x` extracts the newest version of each object, because it overwrites the older ones.
 """
 
 from __future__ import annotations
@@ -57,10 +58,13 @@ def sha256(file: Any) -> str:
 
 
 class Packed:
-    """The packed objects: versions and bytes by bucket, folders, and versions deleted before they were read."""
+    """The result of `pack`. buckets: number and bytes of the versions by bucket. folders: all folders.
+
+    gone: the number of versions that were deleted before they could be read.
+    """
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start without buckets and folders."""
         self.buckets: dict[str, dict[str, int]] = {}
         self.folders: set[str] = set()
         self.gone = 0
@@ -112,7 +116,7 @@ def pack(store: Store, out: IO[bytes]) -> Packed:
 
 
 def unpack(source: IO[bytes], take: Take) -> tuple[dict[Identity, str], str]:
-    """Pass every version to `take`, and compare each SHA-256 with the list at the end of the tar.
+    """Read the tar, pass every version to `take`, and compare each SHA-256 with the list at the end of the tar.
 
     Returns the SHA-256 by bucket, key and version, and that of the whole tar. Raises Refused if a version differs.
     """

@@ -1,5 +1,5 @@
 """The exception that ends a backup or a restore with a message for the administrator."""
 
 
-class Refused(Exception):  # noqa: N818 - an expected result
+class Refused(Exception):  # noqa: N818 - a refusal is an expected result, not an error
     """The backup or restore cannot go on. The text says why, and what to do."""

@@ -18,7 +18,7 @@ from trackbox_backup.settings import Settings
 
 
 class Missing(Refused):
-    """There is no repository yet."""
+    """The target contains no repository."""
 
 
 class Full(Refused):
@@ -105,7 +105,7 @@ class Repository:
         return ["-o", f"sftp.command=ssh {' '.join(given)} {where} -s sftp"]
 
     def refusal(self, said: str) -> Refused:
-        """Return the error for restic's output."""
+        """Return an exception with a message for the administrator, made from restic's error output."""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
         # Prefer the line with "Fatal": some versions of restic print advice after it.
         fatal = [line for line in lines if "atal" in line] + lines[-1:] + ["it said nothing"]
@@ -142,7 +142,7 @@ class Repository:
     def open(self, make: bool) -> None:
         """Check that the repository opens. make: whether to create it if it is missing."""
         try:
-            # With a time limit: restic 0.18 retries for 15 minutes even if the key is wrong.
+            # Set a time limit, because restic 0.18 retries for 15 minutes even if the key is wrong.
             self.run("cat", "config", seconds=PATIENCE)
         except Missing:
             if not make:
@@ -152,10 +152,10 @@ class Repository:
         self.run("unlock")
 
     def save(self, name: str, tags: Sequence[str], write: Callable[[IO[bytes]], None]) -> dict[str, Any]:
-        """Store what `write` writes as a file of this name; return restic's summary."""
+        """Store the output of `write` in a new snapshot, as a file called `name`; return restic's summary."""
         arguments = ["backup", "--json", "--stdin", "--stdin-filename", name, "--host", self.settings.host]
         arguments += ["--tag", ",".join(tags)]
-        # Files, not pipes: restic prints its progress all the time, and would block once a pipe is full.
+        # Send restic's output to files, because it prints progress all the time, and would block on a full pipe.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             process = self.start(*arguments, stdin=subprocess.PIPE, out=out, err=errors)
             assert process.stdin
@@ -164,7 +164,7 @@ class Repository:
                     write(process.stdin)
                     process.stdin.close()
             except BaseException:
-                # Kill restic, or it would take the end of its input for the end of the file and store a part of it.
+                # Kill restic before its input ends. Otherwise it would store the incomplete data as a complete file.
                 process.kill()
                 process.wait()
                 raise
@@ -178,13 +178,13 @@ class Repository:
 
     @contextmanager
     def read(self, snapshot: str, name: str) -> Iterator[IO[bytes]]:
-        """Yield a file of a snapshot, to be read to its end. Raises Refused if restic finds it damaged."""
+        """Yield a file of a snapshot. The caller reads it to its end. Raises Refused if restic finds it damaged."""
         process = self.start("dump", snapshot, f"/{name}")
         assert process.stdout
         try:
             yield process.stdout
         except Exception as error:
-            # If restic has failed, its end caused this exception: report restic's message instead.
+            # If restic has failed, this exception is only a consequence of that, so report restic's message instead.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(2)
             if not process.poll():

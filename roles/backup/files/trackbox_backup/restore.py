@@ -18,7 +18,7 @@ from trackbox_backup.store import BUCKETS, IAM, Store, Version
 
 
 def nothing(_: Version, __: IO[bytes]) -> None:
-    """Discard a version."""
+    """Do nothing with a version, because read_all() only computes its SHA-256."""
 
 
 def unpack_folders(file: IO[bytes], folders: Sequence[str], root: str = "/") -> None:
@@ -58,7 +58,10 @@ class Restore:
             )
 
     def of_one_host(self, known: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return this host's backups, or else those of the only other host. Raises Refused if there are several."""
+        """Return this host's backups. If it has none, return those of the only other host.
+
+        Raises Refused if several other hosts have backups.
+        """
         mine = [one for one in known if one["hostname"] == self.settings.host]
         hosts = sorted({str(one["hostname"]) for one in known})
         if not mine and len(hosts) > 1:
@@ -81,7 +84,7 @@ class Restore:
         Raises Refused if the backup is incompatible with the machine.
         """
         made, half = self.manifest, HALF.exists()
-        # After an interrupted restore the database may be incomplete, so the file HALF supplies the revision.
+        # After an interrupted restore the database may be incomplete, so read the schema's revision from the file HALF.
         here = HALF.read_text().strip() if half else self.database.query(REVISION)[0][0].removeprefix(CONVERTING)
         if made["revision"] != here:
             raise Refused(
@@ -98,7 +101,10 @@ class Restore:
         return {"run": made["run"], "host": made["host"], "holds_data": holds}
 
     def lacks(self) -> str:
-        """Return which disk is too small for the backup once the present objects are deleted; empty if none is."""
+        """Return an error message that names the disks that are too small for the backup; empty if it fits.
+
+        The present objects do not count, because the restore deletes them first.
+        """
         disks: dict[int, list[Any]] = {}
         gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
         for folder, name, leaves in (
@@ -158,7 +164,7 @@ class Restore:
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
-        """Compare the machine's data with the backup's; return the counts. restore.yml removes HALF at its end."""
+        """Compare the restored data with the backup; return the counts. The file HALF stays until restore.yml ends."""
         made, wrong = self.manifest, []
         counts = self.database.counts(list(made["rows"]))
         wrong += [

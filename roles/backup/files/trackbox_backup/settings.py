@@ -1,4 +1,4 @@
-"""The settings: from the file that the role writes for root alone, and MinIO's root user from its own files."""
+"""Loads the settings from the role's file, which only root can read, and MinIO's root user from MinIO's own files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
-# HALF exists while a restore is unfinished, and a file of UPGRADING while an upgrade is.
+# The file HALF exists while a restore is unfinished. One of the files UPGRADING exists while an upgrade is unfinished.
 HALF = Path("/var/lib/trackbox/half-restored")
 MINIO_UNIT = Path("/etc/systemd/system/minio.service")
 DATABASE_FOLDER = Path("/var/lib/mysql")
@@ -39,19 +39,19 @@ class Settings:
     endpoint: str
     region: str
     objects: str
-    # Folders of further services, which their roles declare under `keeps`.
+    # Folders to back up, which the roles of other services declare under `keeps`.
     folders: list[str]
     root_user: str = ""
     root_password: str = ""
 
     @property
     def flavor(self) -> str:
-        """Return the database server, mysql or mariadb: neither loads every dump of the other."""
+        """Return the database server, mysql or mariadb. A dump of one may not load into the other."""
         return "mariadb" if "mariadb" in self.dump else "mysql"
 
 
 def load() -> Settings:
-    """Read the settings from systemd's credentials, or, outside of the unit, from the file behind them."""
+    """Read the settings from systemd's credential or, outside of the unit, from the file that systemd copies there."""
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", SECRETS / "backup"))
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
     unit = MINIO_UNIT.read_text()

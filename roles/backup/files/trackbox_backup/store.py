@@ -16,7 +16,7 @@ from minio.signer import sign_v4_s3
 from trackbox_backup.refused import Refused
 from trackbox_backup.settings import Settings
 
-UTC = timezone.utc  # noqa: UP017 - Python 3.10 of Ubuntu 22.04
+UTC = timezone.utc  # noqa: UP017 - Python 3.10 of Ubuntu 22.04 has no datetime.UTC
 KEPT = ("content-type", "cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 UNSIGNED = "UNSIGNED-PAYLOAD"
 IAM, BUCKETS = "iam", "bucket-metadata"
@@ -24,7 +24,7 @@ IAM, BUCKETS = "iam", "bucket-metadata"
 
 @dataclass
 class Version:
-    """A version of an object. deleted: whether it is a delete marker. modified: the time, as MinIO's API takes it."""
+    """A version of an object. deleted: whether it is a delete marker. modified: its time in the form of MinIO's API."""
 
     bucket: str
     key: str
@@ -121,7 +121,7 @@ class Store:
         yield from reversed(same)
 
     def get(self, version: Version) -> urllib3.BaseHTTPResponse | None:
-        """Open a version, and set its metadata. Returns None if it was deleted after it was listed."""
+        """Open a version for reading, and fill in its metadata. Returns None if it was deleted after it was listed."""
         where = f"/{version.bucket}/{version.key}"
         response = self.ask("GET", where, {"versionId": version.version})
         if response.status == 404:
@@ -132,7 +132,7 @@ class Store:
             self.sure(response, f"give {where[1:]}")
         found = {name.lower(): value for name, value in response.headers.items()}
         etag = found.get("etag", "").strip('"')
-        if etag != version.etag:  # overwritten after it was listed
+        if etag != version.etag:  # the object was overwritten after it was listed
             stamp = datetime.strptime(found["last-modified"], "%a, %d %b %Y %H:%M:%S GMT")
             version.modified = stamp.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
         version.etag, version.size = etag, int(found["content-length"])

@@ -1,10 +1,11 @@
-"""A chart of many values of a metric takes them from an index.
+"""Reads the values of a metric's chart through an index, if the metric has many values.
 
-MLflow numbers all values of the metric in order of their steps, and takes the first of each of so many buckets. Where
-each step has one value, at equal distances, the buckets' first steps can be computed, and the index has their values.
-The first two values and the last one say the distance, and the values found say whether it holds at each of these
-steps; otherwise MLflow's own statement runs. Steps that are missing or repeated between the found ones go unnoticed:
-then the chart has values at equal distances of steps instead of equal numbers of values.
+MLflow numbers all values of the metric in the order of their steps, divides them into buckets, and takes the first
+value of each bucket. If each step has one value, and the steps have equal distances, the first step of each bucket can
+be computed, and the index finds its value. The first two steps give the distance, and the last step gives the number
+of values. If a computed step has no value or several, MLflow's own statement runs instead. Steps that are missing or
+repeated between the computed ones are not noticed. Then the chart's values have equal distances in steps, instead of
+equal numbers of values between them.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ from typing import Any
 
 from trackbox_mlflow import patches
 
-# Times the chart's points: below that MLflow's statement is as fast.
+# A metric must have this many times as many values as the chart has points. With fewer, MLflow's statement is as fast.
 MANY = 2
 
 
 def bucket_starts(count: int, buckets: int) -> list[int]:
-    """Return the places of the first row of each bucket, as NTILE divides `count` rows: the first ones are larger."""
+    """Return the number of each bucket's first row. As with SQL's NTILE, the first buckets get the remaining rows."""
     size, larger = divmod(count, buckets)
     return [number * size + min(number, larger) for number in range(buckets)]
 
 
 def sample(session: Any, metric: Any, filters: list[Any], order_by: list[Any], points: int) -> list[Any] | None:
-    """Return the rows of a chart with so many points; None where the steps do not tell which they are.
+    """Return the rows of a chart with this number of points; None if the steps are irregular or too few.
 
-    metric: MLflow's SqlMetric; filters, order_by: the values of the chart in their order, by the step first.
+    metric: MLflow's SqlMetric. filters: the conditions that select the metric's values. order_by: their order, by the
+    step first.
     """
     values = session.query(metric.value, metric.timestamp, metric.step, metric.is_nan).filter(*filters)
-    # By the step alone: MySQL would sort all values for the columns that follow it in the index.
+    # Order by the step alone. For the further columns of `order_by`, MySQL would sort all values.
     start = values.order_by(metric.step).limit(2).all()
     if len(start) < 2 or (distance := start[1].step - start[0].step) <= 0:
         return None
@@ -41,13 +43,13 @@ def sample(session: Any, metric: Any, filters: list[Any], order_by: list[Any], p
     rows: list[Any] = values.filter(metric.step.in_(steps)).order_by(*order_by).limit(points + 1).all()
     if [row.step for row in rows] != steps:
         return None
-    # MLflow ends a chart with the last value.
+    # Replace the chart's last value by the metric's last value, as MLflow does.
     last = values.filter(metric.step == end).order_by(*(column.desc() for column in order_by)).limit(1).all()
     return rows[:-1] + last
 
 
 def install() -> None:
-    """Let MLflow's store try the index first."""
+    """Make MLflow's store try the index before its own statement."""
     if not (found := patches.CHART.get()):
         return
     store, original, metric = found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Disks:
-    """The disks that a request may fill. settings: TRACKBOX_* variables, as the unit sets them."""
+    """The disks that a request may fill. settings: the TRACKBOX_* variables of MLflow's unit."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.reserve = settings["TRACKBOX_DISK_RESERVE"]
@@ -20,7 +20,7 @@ class Disks:
         folders = [folder for folder in self.upload if folder.is_dir()]
         devices = [folder.stat().st_dev for folder in folders]
         for folder, device in zip(folders, devices, strict=True):
-            # The spool and the artifact store hold a copy each at the same time. One disk may have to hold both.
+            # During an upload, the spool and the artifact store each contain a copy. One disk may have to hold both.
             need, left = size * devices.count(device), free_bytes(folder) - self.reserved_bytes(folder)
             if left <= need:
                 needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""

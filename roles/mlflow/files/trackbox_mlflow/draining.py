@@ -14,7 +14,7 @@ GRACE = 0.5  # seconds
 
 
 def drain_connections() -> Any:
-    """Return the protocol for uvicorn's setting `http`: a class that drains, or uvicorn's own by its name."""
+    """Return a value for uvicorn's setting `http`: a class that drains, or the name of uvicorn's own class."""
     if not (found := patches.DRAIN.get()):
         return "httptools"
 
@@ -24,12 +24,12 @@ def drain_connections() -> Any:
         draining = False
 
         def shutdown(self) -> None:
-            """Begin to drain: uvicorn calls it once for each connection when it stops."""
+            """Begin to drain this connection. uvicorn calls this method for each connection when it stops."""
             self.draining = True
             if self.cycle is None or self.cycle.response_complete:
                 self.loop.call_later(GRACE, super().shutdown)
             elif self.cycle.response_started:
-                # The response's headers are sent, so the client keeps the connection: wait for its next request.
+                # The response has begun without `Connection: close`, so the client may send another request: wait.
                 self.loop.call_later(GRACE, self.shutdown)
             else:
                 self.announce_close()

@@ -19,10 +19,10 @@ INTERVAL = 0.5  # seconds
 
 
 def drop_waiting(listeners: list[socket.socket], ready: Path) -> None:
-    """Close the connections that wait at these sockets, for one interval."""
+    """Close the connections that arrive at these sockets during one interval, unless READY exists again."""
     for listener in select.select(listeners, [], [], INTERVAL)[0]:
         if not ready.exists():
-            with suppress(OSError):  # a worker that just started has accepted it, or the client has gone
+            with suppress(OSError):  # a worker has accepted the connection already, or the client has closed it
                 listener.accept()[0].close()
 
 

@@ -1,23 +1,24 @@
-"""The indexes that MLflow's schema lacks, and that search.py and MLflow's own statements use.
+"""The indexes that MLflow's schema lacks. search.py and MLflow's own statements use them.
 
-maintenance/indexes.py makes them beside MLflow's own and takes them away again; without them MLflow works as it is.
-None begins with a column of a foreign key: InnoDB drops the key's own index then, and the other one cannot be dropped
-any more (error 1553). The primary key's columns follow in each index by themselves.
+maintenance/indexes.py adds and drops them. Without them, MLflow works as it does by default. No index may begin with a
+column of a foreign key, because InnoDB would then drop the foreign key's own index, and the new index could not be
+dropped any more (error 1553). InnoDB appends the primary key's columns to each index.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Characters of a value that are in an index. MySQL's limit of 3,072 bytes is below the 8,000 characters of a value.
+# How many characters of a value are in an index. A value may have 8,000 characters, but MySQL indexes at most 3,072
+# bytes.
 PREFIX = 64
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index on MLflow's table. columns: in order; the column `value` of text goes in by its first characters.
+    """An index on a table of MLflow. columns: in the order of the index. gain: the searches that use it.
 
-    gain: which searches use it.
+    prefix: whether the column `value` contains text, so that only its first characters are in the index.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Index:
     prefix: bool = False
 
     def parts(self, prefixes: bool) -> str:
-        """Return the columns as SQL has them. prefixes: whether the server indexes the beginning of a text."""
+        """Return the columns in SQL. prefixes: whether the server can index only the beginning of a text."""
         return ", ".join(
             f"`{column}`({PREFIX})" if prefixes and self.prefix and column == "value" else f"`{column}`"
             for column in self.columns

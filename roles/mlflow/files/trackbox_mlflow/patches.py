@@ -1,7 +1,7 @@
 """The registry of the parts of libraries that this package replaces, or uses although they are private.
 
-Each entry says what it is, what it gains, and what happens without it. `get` returns what the entry needs. If a version
-of the library does not have that, `get` returns None, the library runs unchanged, and one line about it is logged.
+Each entry describes a change, its gain, and what happens without it. `get` returns the library's objects that the
+change needs. If the installed library lacks one, `get` returns None, the library runs unchanged, and a line is logged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ logger = logging.getLogger("trackbox")
 
 
 def resolve(name: str) -> Any:
-    """Return what `package.module:attribute.attribute` names."""
+    """Return the object that is called `package.module:attribute.attribute`."""
     module, _, attributes = name.partition(":")
     return reduce(getattr, attributes.split("."), importlib.import_module(module))
 
@@ -40,14 +40,14 @@ def select_fits(select: Any, *_: Any) -> bool:
 
 
 def store_fits(registered: Any, store: Any, *_: Any) -> bool:
-    """Whether the function returns MLflow's registry itself, not a copy, and the store has signing.py's methods."""
+    """Whether `registered` returns MLflow's registry itself, not a copy, and the store has signing.py's methods."""
     methods = ("download_artifacts", "parse_s3_compliant_uri")
     return registered() is registered() and all(hasattr(store, name) for name in methods)
 
 
 @dataclass
 class Patch:
-    """An entry. needs: names for `resolve`, whose objects `get` returns. fits: a further check of these objects."""
+    """An entry. needs: names of the library's objects, for `resolve`. fits: a further check of these objects."""
 
     what: str
     gain: str
@@ -59,7 +59,7 @@ class Patch:
     logged: bool = field(default=False, compare=False)
 
     def find(self) -> list[Any]:
-        """Return what the entry needs. ImportError, AttributeError: the installed library does not have it."""
+        """Return the objects that the entry needs. Raises ImportError or AttributeError if the library lacks one."""
         found = [resolve(name) for name in self.needs]
         if not self.fits(*found):
             raise AttributeError(f"{self.needs[0]} works in another way")
@@ -73,7 +73,7 @@ class Patch:
             return False
 
     def get(self) -> Any:
-        """Return the object that the entry needs, or a tuple of several; None, and log one line, if one is missing."""
+        """Return the object that the entry needs, or a tuple of several. If one is missing, log it and return None."""
         try:
             found = self.find()
         except (ImportError, AttributeError) as error:

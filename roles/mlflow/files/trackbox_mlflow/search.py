@@ -1,12 +1,12 @@
-"""A page of a long list comes from an index: of runs, traces, models, model versions and experiments.
+"""Reads the pages of long lists through an index: lists of runs, traces, models, model versions and experiments.
 
-MLflow joins, sorts and numbers all rows of a list for each page. Two conditions are added to its statement here, with
-the indexes of indexes.py. Each leaves the rows of the page as they are:
+For each page, MLflow joins, sorts and numbers all rows of the list. This module adds one of two conditions to MLflow's
+statement, with the indexes of indexes.py. Neither condition changes the rows of the page:
 
-- a bound: the page has the rows that come first by a column. The index gives the value of the row at the page's end,
-  or some pages later where filters drop rows, and only rows up to this value are joined and sorted. If they fill the
-  page, it is exact, because all other rows come later;
-- the rows of a filter: where few rows fulfil a filter, they are read first, and no others are joined.
+- A bound. A page contains the rows that come first in the order of a column. The index gives the column's value at the
+  end of the page, or some pages later if filters drop rows. Only rows up to this value are joined and sorted. If they
+  fill the page, it is exact, because all other rows come later.
+- The rows of a filter. If few rows match a filter, they are read first, and no other rows are joined.
 
 Otherwise MLflow's own statement runs, as it does without the indexes.
 """
@@ -27,20 +27,26 @@ from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
 
 from trackbox_mlflow import indexes, patches
 
-# How many pages' rows are tried: filters drop some of them, and a metric has values in other experiments, too.
+# With filters, a bound is set after this many times the rows up to the page's end, because filters drop some rows, and
+# a metric's index contains rows of other experiments. If the rows up to the first bound do not fill the page, the
+# second bound is tried.
 PAGES = (10, 100)
-FARTHEST = 50_000  # rows: a later page sorts all, as MLflow does
-FEW = 1_000  # rows of a filter that are read first
-LISTS = 20  # pairs of an experiment and a stage of which an index gives the first rows
+# If a page ends after this many rows, MLflow's own statement runs, which sorts all rows.
+FARTHEST = 50_000
+# The largest number of rows of a filter that are read first.
+FEW = 1_000
+# A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
+LISTS = 20
 STAGES = ("active", "deleted")
-NO_SUCH_INDEX = 1176  # MySQL's error
+NO_SUCH_INDEX = 1176  # MySQL's error code for a missing index
 
 
 @dataclass(frozen=True)
 class Order:
-    """A column that orders a table, and its index. scope: the columns before it, which a search compares with values.
+    """A column that orders a list, and its index.
 
-    values: whether the table has values of runs or traces by their `key`.
+    scope: the columns before it in the index, which a search must compare with values.
+    values: whether the table contains metrics, parameters or tags, which have a `key`.
     """
 
     index: indexes.Index
@@ -61,7 +67,7 @@ ORDERS = {
         Order(indexes.EXPERIMENTS_BY_CREATION, "creation_time", ("lifecycle_stage",)),
         Order(indexes.VERSIONS, "last_updated_time"),
         Order(indexes.MODELS, "last_updated_time"),
-        # MLflow's own index.
+        # An index of MLflow's own schema.
         Order(
             indexes.Index("index_trace_info_experiment_id_timestamp_ms", "trace_info", (), ""),
             "timestamp_ms",
@@ -69,12 +75,12 @@ ORDERS = {
         ),
     )
 }
-# The tables whose rows have values in other tables, and the column by which these name the row.
+# The tables whose rows have tags, parameters or metrics in other tables, and the column that joins these tables.
 OWNERS = {"runs": "run_uuid", "trace_info": "request_id", "logged_models": "model_id"}
 
 
 def base(table: Any) -> Any:
-    """Return the table that a subquery of MLflow selects from, or the table itself; None for another subquery."""
+    """Return the one table that a subquery selects from, or None if it has several. Return other tables unchanged."""
     if not isinstance(table, Subquery):
         return table
     froms = table.element.get_final_froms()
@@ -82,7 +88,7 @@ def base(table: Any) -> Any:
 
 
 def same_table(one: Any, other: Any) -> bool:
-    """Whether two tables are one: the ORM has copies of a table, with notes on them."""
+    """Whether two tables have the same name. The ORM has annotated copies of a table, which are other objects."""
     return one is not None and getattr(one, "name", None) == other.name
 
 
@@ -96,7 +102,7 @@ def conditions(clause: Any) -> Iterator[Any]:
 
 
 def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
-    """Return the name of the table's column that a condition compares with values, and these; None for another."""
+    """Return the column of `table` that a condition compares with values, and the values; None for others."""
     if not isinstance(condition, BinaryExpression) or not same_table(getattr(condition.left, "table", None), table):
         return None
     name, value = condition.left.name, getattr(condition.right, "value", None)
@@ -110,10 +116,10 @@ def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
 
 
 def leading(statement: Any) -> tuple[Any, bool] | None:
-    """Return the column that orders a page, and whether it descends; None for a statement without such a page.
+    """Return the column that orders a page, and whether the order descends; None if the statement has no such page.
 
-    Rows without a value are the last ones: MLflow has a column before it for that, `clause_1` or a CASE. MySQL and
-    SQLite do it themselves where the order descends.
+    Rows without a value must come last. For that, MLflow orders by `clause_1` or a CASE before the column. If the order
+    descends, MySQL and SQLite put these rows last anyway.
     """
     if not isinstance(statement, Select) or statement._limit is None or not statement._order_by_clauses:
         return None
@@ -130,13 +136,13 @@ def leading(statement: Any) -> tuple[Any, bool] | None:
 
 
 def last_without_value(clause: Any) -> bool:
-    """Whether this is the column by which MLflow puts rows without a value last."""
+    """Whether this is the expression with which MLflow sorts rows without a value last."""
     element = clause.element if isinstance(clause, UnaryExpression) else clause
     return isinstance(element, Case) or str(element).startswith("clause_")
 
 
 class Page:
-    """A page that MLflow asks for. column, descending: its order."""
+    """A page of a list, which a statement of MLflow requests. column, descending: the order of the list."""
 
     def __init__(self, state: ORMExecuteState, column: Any, descending: bool) -> None:
         """Find the order's index, if there is one."""
@@ -150,11 +156,14 @@ class Page:
         self.filters = [target for target, _, _, how in self.statement._setup_joins if not how["isouter"]]
 
     def comparisons(self, where: Any) -> Iterator[tuple[str, list[Any]]]:
-        """Yield the columns of the order's table that a WHERE compares with values, and these."""
+        """Yield each column of the ordering column's table that a WHERE compares with values, and the values."""
         return (found for one in conditions(where) if (found := compared(one, self.table)))
 
     def scopes(self) -> list[dict[str, Any]]:
-        """Return the lists that the page is from: the values of the columns before the order's, of each list."""
+        """Return the lists that the page comes from, for example one for each experiment.
+
+        Each list is given by the values of the columns that precede the ordering column in the index.
+        """
         assert self.order
         if self.order.values:
             inside = dict(self.comparisons(self.column.table.element.whereclause))
@@ -166,7 +175,7 @@ class Page:
         return [dict(zip(names, values, strict=True)) for values in product(*(found[name] for name in names))]
 
     def first(self, scope: dict[str, Any], rows: int) -> Any:
-        """Return a SELECT of the order's first values of a list, as many as `rows`."""
+        """Return a SELECT of the first `rows` values of the ordering column in a list."""
         assert self.order
         table, column = self.table, self.table.c[self.column.name]
         where: list[Any] = [table.c[name] == value for name, value in scope.items()]
@@ -174,8 +183,9 @@ class Page:
         if "is_nan" in table.c:
             where.append(table.c.is_nan == False)  # noqa: E712
         if self.order.index.prefix:
-            # The index has only the beginning of each value, so the server does not use it for an order by the value.
-            # The server does use it for an order by the key, and this range has one key. Any value is a correct bound.
+            # The index contains only the beginning of each value, so the server does not use it to order by the value.
+            # Order by the key instead, for which the server uses the index. This range contains one key. The bound need
+            # not be exact, because bounded() checks that the rows up to it fill the page.
             where = [table.c.key >= scope["key"], table.c.key < scope["key"] + "\0"]
             by = table.c.key
         else:
@@ -185,7 +195,7 @@ class Page:
         return select(column).with_hint(table, hint, "mysql").where(*where).order_by(order).limit(rows)
 
     def bound(self, rows: int) -> Any:
-        """Return the value of the order's column in this row of all lists, or None if they have fewer rows."""
+        """Return the ordering column's value in the row number `rows` of all lists; None if they have fewer rows."""
         lists = [self.first(scope, rows) for scope in self.scopes()]
         if not 0 < len(lists) <= LISTS:
             return None
@@ -196,7 +206,7 @@ class Page:
         return self.connection.scalar(select(every.c[0]).order_by(order).limit(1).offset(rows - 1))
 
     def filtered(self) -> bool:
-        """Whether the search has conditions beside the columns before the order's, or values of other experiments."""
+        """Whether the index gives rows that are not in the list: rows that a filter drops, or of other experiments."""
         assert self.order
         plain = [
             one for one in self.conditions if (found := compared(one, self.table)) and found[0] in self.order.scope
@@ -204,7 +214,7 @@ class Page:
         return self.order.values or bool(self.filters) or len(plain) < len(self.conditions)
 
     def bounded(self) -> Any:
-        """Answer from the rows up to a bound, if they fill the page; else None."""
+        """Return the page from only the rows up to a bound; None if they do not fill the page."""
         if not self.order or self.end > FARTHEST:
             return None
         for pages in PAGES if self.filtered() else (1,):
@@ -219,7 +229,7 @@ class Page:
         return None
 
     def of_few(self) -> Any:
-        """Answer from the rows that match a selective filter; None if no filter is selective."""
+        """Return the page from only the rows that match a selective filter; None if no filter is selective."""
         for target in self.filters:
             table = base(target)
             if not isinstance(target, Subquery) or table is None or "value" not in table.c:
@@ -234,7 +244,7 @@ class Page:
 
 
 def answer(state: ORMExecuteState) -> Any:
-    """Answer a statement that asks for a page by an index; None lets it run as it is."""
+    """Return the result of a statement that asks for a page, with an index; None lets the statement run unchanged."""
     if not state.is_select or not (order := leading(state.statement)):
         return None
     page = Page(state, *order)
@@ -247,13 +257,14 @@ def answer(state: ORMExecuteState) -> Any:
 
 
 def with_index(original: Any) -> Any:
-    """Return MLflow's get_sql_comparison_func, but that IN compares the column as it is in an index, too.
+    """Return MLflow's get_sql_comparison_func, with a second condition for IN that can use an index.
 
-    Values that are equal byte by byte are equal in every collation, so that the further condition drops none.
+    MLflow's condition compares `BINARY column`, for which there is no index. The second condition compares the column
+    itself. It drops no rows, because values that are equal byte by byte are equal in every collation.
     """
 
     def get_sql_comparison_func(comparator: str, dialect: str) -> Any:
-        """Return a function of a column and its values."""
+        """Return a function that makes a condition from a column and its values."""
         compare = original(comparator, dialect)
         if comparator != "IN" or dialect != "mysql":
             return compare

@@ -1,17 +1,18 @@
 """Run MLflow's server so that a restart fails no request, and so that its workers share memory and load.
 
-    python -m trackbox_mlflow.server OPTIONS      the options of `mlflow server`, on systemd's sockets
+    python -m trackbox_mlflow.server OPTIONS      OPTIONS are those of `mlflow server`; systemd passes the sockets
 
 This is the command `mlflow server`, but it replaces the start of uvicorn:
 
 - systemd's sockets stay open while the server restarts, and requests wait in their queues.
 - A worker is a fork of a parent that has imported MLflow. This halves the memory, and a worker that dies is replaced
   at once.
-- Each worker listens at the common address and at a socket of its own. By the latter, NGINX chooses the worker with the
-  fewest requests. At a common socket, the worker that wakes up first would take every kept-alive connection.
-- Large requests, which NGINX sends to a socket of their own, have a worker with a lower priority: while Python parses
-  one, the worker answers nothing else.
-- A stop drains connections: draining.py.
+- Each worker listens at the common address and at a socket of its own. With the workers' own sockets, NGINX can choose
+  the worker with the fewest requests. At a common socket, the worker that wakes up first would take every kept-alive
+  connection.
+- NGINX sends large requests to a separate worker with a lower priority, because a worker answers nothing else while
+  Python parses a large request.
+- When the server stops, it drains connections (draining.py).
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from trackbox_mlflow.asgi.limits import Limits, answer_memory_errors
 from trackbox_mlflow.draining import drain_connections
 from trackbox_mlflow.supervisor import supervise
 
-FIRST_FD = 3  # of systemd's sockets
-LARGE_NICE = 10  # the lower priority of the worker for large requests
-# The layers of MLflow's application that drop_unused_middleware may remove.
+# The first file descriptor of systemd's sockets.
+FIRST_FD = 3
+# The nice value of the worker for large requests, which gives it a lower priority.
+LARGE_NICE = 10
+# The middlewares of MLflow's application that drop_unused_middleware may remove.
 UNUSED_LAYERS = ("workspace_context_middleware", "gateway_timing_middleware")
 APPLICATION = "mlflow.server.fastapi_app:app"
 
@@ -42,14 +45,17 @@ engines: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def track_engines() -> None:
-    """Remember every engine of SQLAlchemy that connects."""
+    """Record every SQLAlchemy engine that connects, so that serve() can close its connections."""
     from sqlalchemy import Engine, event
 
     event.listen(Engine, "engine_connect", lambda connection: engines.add(connection.engine))
 
 
 def replace_server(command: Sequence[Any], *, extra_env: Mapping[str, str], **_: Any) -> NoReturn:
-    """Replace MLflow's `_exec_cmd`, which would run uvicorn by this command. Its last word names the application."""
+    """Run this server in place of MLflow's `_exec_cmd`, which would start uvicorn by `command`.
+
+    The last word of `command` names the application.
+    """
     os.environ.update(extra_env)
     words = list(map(str, command))
     options = dict(pairwise(words))
@@ -57,7 +63,10 @@ def replace_server(command: Sequence[Any], *, extra_env: Mapping[str, str], **_:
 
 
 def serve_without_command(arguments: Sequence[str]) -> NoReturn:
-    """Serve without MLflow's command, if that cannot be replaced. MLflow's application then reads the environment."""
+    """Serve without the command `mlflow server`, if its start of uvicorn cannot be replaced.
+
+    MLflow's application then reads its settings from the environment.
+    """
     import mlflow.server as names
     from mlflow.server.handlers import initialize_backend_stores
 
@@ -101,13 +110,13 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
         limited = Limits(wrapped, int(os.environ["TRACKBOX_MAX_REQUEST"]), at_once=1 if large else 0)
         answer_requests(limited, sockets, protocol, log_config)
 
-    # Without NGINX on this machine there is the common socket only.
+    # The worker for large requests starts only if it has a socket. Without NGINX here, there is only the common socket.
     supervise(workers + (len(own) > workers), run)
     sys.exit()
 
 
 def drop_unused_middleware(application: Any) -> None:
-    """Remove the layers for workspaces and for the AI gateway where both are off."""
+    """Remove MLflow's middlewares for workspaces and for the AI gateway if both features are off."""
     if not (found := patches.UNUSED_MIDDLEWARE.get()):
         return
     *switches, layer = found
@@ -120,7 +129,7 @@ def drop_unused_middleware(application: Any) -> None:
 
 
 def answer_requests(application: Any, sockets: list[socket.socket], protocol: Any, log_config: str | None) -> None:
-    """Answer requests until a signal. log_config: a file of logging's settings for uvicorn; None: uvicorn's own."""
+    """Answer requests until a signal. log_config: a file with logging settings; None: uvicorn's own settings."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -133,7 +142,7 @@ def answer_requests(application: Any, sockets: list[socket.socket], protocol: An
         access_log=False,
         # Only NGINX and root can open these sockets, so X-Forwarded-For is trusted.
         forwarded_allow_ips="*",
-        # The same as in mlflow.socket, because uvicorn calls listen(2) again.
+        # The same backlog as in mlflow.socket, because uvicorn calls listen(2) again.
         backlog=4096,
         # Longer than NGINX keeps connections (60 s), because the side that sends requests must close first.
         timeout_keep_alive=75,
@@ -142,7 +151,7 @@ def answer_requests(application: Any, sockets: list[socket.socket], protocol: An
 
 
 def main() -> None:
-    """Start MLflow's command, which ends in `replace_server`."""
+    """Run the command `mlflow server`, which then calls `replace_server`."""
     track_engines()
     if patches.PREFORK.get():
         import mlflow.server

@@ -1,4 +1,7 @@
-"""Presigned URLs, with which NGINX gets an artifact from the object store or puts it there: asgi/artifacts.py."""
+"""Makes presigned URLs, with which NGINX downloads artifacts from the object store or uploads them there.
+
+asgi/artifacts.py gives NGINX these URLs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from werkzeug.http import quote_header_value
 from trackbox_mlflow import patches
 
 CALLS = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}
-LIFE = 300  # seconds; a request may wait while the object store restarts
+LIFE = 300  # seconds that a presigned URL is valid; a request may wait while the object store restarts
 
 
 class Signer:
@@ -36,7 +39,7 @@ class Signer:
         """Return path and query of an object's presigned URL. method: GET, HEAD or PUT."""
         parameters = {"Bucket": bucket, "Key": key}
         if method != "PUT":
-            # The headers that MLflow would send.
+            # Make the object store send the headers that MLflow would send.
             parameters["ResponseContentType"] = self.mime_type(key)
             parameters["ResponseContentDisposition"] = attachment(posixpath.basename(key))
         return self.s3.generate_presigned_url(CALLS[method], parameters, LIFE).removeprefix(self.endpoint)
@@ -74,7 +77,7 @@ class Download:
 
 
 class FoundError(MlflowException):  # type: ignore[misc]
-    """Ends the handler of a route. asgi/artifacts.py replaces its response by the artifact's presigned URL."""
+    """Ends MLflow's handler of a request. asgi/artifacts.py replaces its response by the artifact's presigned URL."""
 
     def get_http_status_code(self) -> int:
         """Return 200, so that MLflow logs no failure."""
@@ -84,7 +87,7 @@ class FoundError(MlflowException):  # type: ignore[misc]
 def signed_store(base: Any, trace_file: str) -> Any:
     """Return a subclass of MLflow's S3 store that answers a download by a presigned URL, if NGINX asked for it.
 
-    It overrides the methods by which the handlers of MLflow 3.17 get a file that they send.
+    It overrides the methods with which MLflow 3.17 downloads a file from the store before it sends the file.
     """
 
     class SignedStore(base):  # type: ignore[misc]
@@ -118,7 +121,7 @@ def signed_store(base: Any, trace_file: str) -> Any:
 
 
 def install() -> None:
-    """Let MLflow open artifacts at s3:// by a SignedStore."""
+    """Make MLflow use a SignedStore for artifacts at s3://."""
     if found := patches.SIGNED_STORE.get():
         registered, base, trace_file = found
         registered()["s3"] = signed_store(base, trace_file)

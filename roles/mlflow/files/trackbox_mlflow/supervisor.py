@@ -1,7 +1,7 @@
 """A prefork supervisor: keeps a number of workers, which are forks of this process, and stops them together.
 
-gunicorn (preload_app) takes as much memory, and gives every worker all sockets: bench/RESULTS.md. Here, the
-workers listen at different sockets, which systemd owns: see server.py.
+gunicorn with preload_app takes the same memory, but gives every worker all sockets (bench/RESULTS.md). Here, the
+workers listen at different sockets of systemd (server.py).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ RESTART_DELAY = 1  # seconds before a worker that failed is replaced: its databa
 
 def supervise(count: int, run: Callable[[int], None]) -> None:
     """Keep workers 0 to count - 1 running until SIGTERM or SIGINT; return when all ended. run: a worker's function."""
-    workers: dict[int, int] = {}  # process to number
+    workers: dict[int, int] = {}  # maps process IDs to workers' numbers
     stopping = False
-    # The kernel queues signals as bytes in a pipe, so that none is lost between a check and a wait.
+    # Each signal is written as a byte into a pipe, so that none is lost between a check and a wait.
     signals, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup)
@@ -41,8 +41,8 @@ def supervise(count: int, run: Callable[[int], None]) -> None:
 
 
 def start_worker(number: int, run: Callable[[int], None]) -> int:
-    """Fork a worker; return its process."""
-    # Block signals until the child has its own handlers: it would write them into the parent's pipe.
+    """Fork a worker; return its process ID."""
+    # Block signals until the child has its own handlers. Before, the child would write them into the parent's pipe.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = os.fork()
     if not process:
@@ -66,7 +66,7 @@ def run_worker(number: int, run: Callable[[int], None]) -> NoReturn:
 
 
 def reap(workers: dict[int, int], stopping: bool) -> None:
-    """Remove all workers that have ended; one SIGCHLD may stand for several."""
+    """Remove all workers that have ended from `workers`. One SIGCHLD may stand for several ended workers."""
     while workers:
         process, status = os.waitpid(-1, os.WNOHANG)
         if not process:

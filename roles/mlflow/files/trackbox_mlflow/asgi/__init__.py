@@ -14,7 +14,7 @@ from trackbox_mlflow.disks import Disks
 
 
 def wrap(application: Application, settings: Mapping[str, str]) -> Application:
-    """Return MLflow's application with its middlewares. settings: the environment, as the unit sets it."""
+    """Return MLflow's application with its middlewares. settings: the environment variables of MLflow's unit."""
     disks = Disks(settings)
     explained = ErrorAnswers(application, disks, settings["MLFLOW_S3_ENDPOINT_URL"])
     guarded = DiskSpace(explained, disks, settings["TRACKBOX_READING_POSTS"])

@@ -21,13 +21,14 @@ from trackbox_mlflow.signing import ArtifactPaths, Download, Signer
 # An upload bypasses MLflow only if the disk could hold 8 of its size: nothing re-checks free space on that path.
 UPLOADS_THAT_FIT = 8
 SIGN = "/-/artifact/"
-# NGINX announces by the first header that it can fetch a file itself (Rack's convention). The second one tells it to.
+# NGINX sends the first header to announce that it can fetch a file itself (a convention of Rack). A response has the
+# second header to make NGINX fetch the file.
 CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
 FETCH = (b"x-accel-redirect", b"@store")
 
 
 class Artifacts:
-    """Middleware: gives NGINX presigned URLs of artifacts. settings: variables as the unit sets them."""
+    """Middleware: gives NGINX presigned URLs of artifacts. settings: the environment variables of MLflow's unit."""
 
     def __init__(self, application: Application, disks: Disks, settings: Mapping[str, str]) -> None:
         self.application, self.disks = application, disks
@@ -35,7 +36,7 @@ class Artifacts:
         local = settings["TRACKBOX_STORE"] == settings["MLFLOW_S3_ENDPOINT_URL"]
         self.signer = Signer(settings["TRACKBOX_STORE"]) if local else None
         bucket = settings["MLFLOW_ARTIFACTS_DESTINATION"]
-        # With workspaces, each one has a folder of its own, which only MLflow knows.
+        # With workspaces, only MLflow knows the folder of an artifact, because each workspace has its own folder.
         workspaces = settings.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in ("true", "1")
         self.paths: ArtifactPaths | None = None
         fits = bucket.startswith("s3://") and not workspaces
@@ -58,10 +59,10 @@ class Artifacts:
             await self.application(scope, receive, send)
 
     def signed_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """Return the header with the presigned URL; none if MLflow must answer, or must watch the upload's size."""
+        """Return the header with the presigned URL; none if MLflow must answer, or must watch an upload's size."""
         headers = dict(scope["headers"])
         method, size = headers.get(b"x-trackbox-method", b"").decode(), headers.get(b"x-trackbox-length", b"")
-        # MLflow itself refuses foreign origins, and tells a browser which origins may read its answer.
+        # Leave requests with an Origin header to MLflow, which refuses foreign origins and sends CORS headers.
         if not self.paths or b"origin" in headers:
             return []
         if not self.host_is_allowed(self.hosts, headers.get(b"host", b"").decode("latin-1")):
@@ -72,9 +73,13 @@ class Artifacts:
         return [(b"x-trackbox-address", address.encode())] if address else []
 
     def redirecting(self, signer: Signer, method: str, send: Send) -> Send:
-        """Return a `send` that tells NGINX to fetch the file, instead of MLflow's response with its content."""
+        """Return a `send` that replaces MLflow's response by one that tells NGINX to fetch the file.
+
+        It passes other responses on unchanged.
+        """
         download = Download(signer, method)
-        # MLflow's handlers run in threads, each with a copy of this context that contains the same object.
+        # MLflow's handler runs in a thread with a copy of this context. The copy contains the same `download`, so the
+        # handler's result is visible here.
         Download.current.set(download)
 
         async def sent(message: Message) -> None:

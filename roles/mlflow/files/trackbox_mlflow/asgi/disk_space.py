@@ -1,4 +1,4 @@
-"""Answers 507 to changes that do not fit on the disk, before they begin.
+"""Answers 507 to requests that change data, before they begin, if the change does not fit on the disk.
 
 Without this, MySQL would wait for free space and answer nothing. MLflow would answer 500 on a full disk, and its client
 would repeat the request for four minutes.
@@ -12,8 +12,10 @@ from trackbox_mlflow.asgi.answers import send_error
 from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Receive, Scope, Send
 from trackbox_mlflow.disks import Disks, free_bytes
 
-DATABASE_MINIMUM = 64 * 2**20  # bytes; more than the redo log and the dirty pages of any transaction
-CHECK_INTERVAL = 64 * 2**20  # bytes of an upload between two checks of the disk
+# Free bytes that a change in the database requires: more than the redo log and the dirty pages of any transaction.
+DATABASE_MINIMUM = 64 * 2**20
+# Bytes of an upload between two checks of the disk.
+CHECK_INTERVAL = 64 * 2**20
 ARTIFACTS = "/mlflow-artifacts/"
 
 
@@ -46,7 +48,10 @@ class DiskSpace:
         return ""
 
     async def watch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Cut off an upload when the disk is full: its length may be unknown, or others took the space meanwhile."""
+        """Pass an upload on, and cut it off when the disk is full.
+
+        The upload's length may be unknown, or other uploads may take the space meanwhile.
+        """
         since_check, full, replaced = 0, "", False
 
         async def received() -> Message:

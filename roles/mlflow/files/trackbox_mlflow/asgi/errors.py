@@ -1,4 +1,4 @@
-"""Replaces MLflow's 500 if the cause is known: by 507 for a full disk, by 503 for an object store that is down."""
+"""Replaces MLflow's status 500 by 507 if a disk is full, and by 503 if the object store is down."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ErrorAnswers:
         await self.application(scope, receive, sent)
 
     def cause(self) -> tuple[int, str]:
-        """Return status and message of a fault of the disks or the object store; 500 and no message if all is well."""
+        """Return status and message if a disk is full or the object store is down; otherwise 500 and no message."""
         if full := self.disks.refuse_upload(0):
             return 507, full
         try:

@@ -2,10 +2,10 @@
 
 - Compressed traces of OpenTelemetry's clients are refused if they are too large once decompressed. MLflow itself has
   no limit: 300 kB can become 300 MB.
-- The worker for large requests answers one at a time, because a large search takes 150 times its size in memory, and a
-  core for seconds.
-- A GET request with a long body is refused. MLflow would read the body. Over HTTP/2 it may come without a length, so
-  that NGINX cannot send the request to the worker for large requests.
+- The worker for large requests answers one at a time, because a large search takes 150 times its size in memory, and
+  uses a CPU core for seconds.
+- A GET request with a long body is refused, because MLflow would read the body. Over HTTP/2, the body may have no
+  Content-Length, and then NGINX cannot send the request to the worker for large requests.
 - A worker that reaches its memory limit (LimitDATA in its unit) answers 503, and is replaced.
 """
 
@@ -28,7 +28,7 @@ OUT_OF_MEMORY = (
     "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
 )
 UNLIMITED = 1_000_000
-# Bytes. MLflow's clients send the parameters of a GET request in the URL.
+# The longest body of a GET request, in bytes. MLflow's clients send no such body: parameters are in the URL.
 LONGEST_GET = 10_000
 LONG_GET = "The body of this GET request is too large: send its parameters in the address."
 
@@ -38,14 +38,17 @@ class TooLargeError(Exception):
 
 
 class Limits:
-    """Middleware. max_request: bytes of a decompressed body. at_once: requests that are served at a time; 0: any."""
+    """Middleware that limits requests. max_request: the largest decompressed body, in bytes.
+
+    at_once: how many requests are served at the same time; 0 is no limit.
+    """
 
     def __init__(self, application: Application, max_request: int, at_once: int = 0) -> None:
         self.application, self.max_request = application, max_request
         self.slots = asyncio.Semaphore(at_once or UNLIMITED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or pass on the start and the end of the server."""
+        """Serve one request. Pass on ASGI's events for the start and the end of the server."""
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
@@ -100,7 +103,7 @@ class Limits:
 
 
 def is_long_get(scope: Mapping[str, Any]) -> bool:
-    """Return whether a GET or HEAD request has a long body. NGINX has read the whole body, and sends its length."""
+    """Return whether a GET or HEAD request has a long body. NGINX reads the whole body first, and sends its length."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
     return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
 
@@ -152,8 +155,8 @@ def stop_worker() -> None:
 def answer_memory_errors(application: Any) -> None:
     """Let a Flask application answer MemoryError by 503 in JSON, instead of an HTML page.
 
-    If a SQL statement fails for lack of memory, MLflow would blame the client's values, and answer 400. So the error is
-    raised again in a form that MLflow does not handle.
+    If a SQL statement fails for lack of memory, MLflow would answer 400, as if the client's values were wrong. So the
+    error is raised again as a MemoryError, which MLflow does not handle.
     """
     from flask import Response
     from sqlalchemy import Engine, ExceptionContext, event

@@ -1,4 +1,4 @@
-"""The folders and objects of MLflow's artifacts in their bucket."""
+"""Lists and removes the folders and objects of MLflow's artifacts in their bucket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ArtifactStore:
             yield from (found["Prefix"].removeprefix(self.root) for found in page.get("CommonPrefixes", []))
 
     def remove(self, folder: str, pretend: bool) -> tuple[int, int]:
-        """Remove a folder's objects; return their number and bytes. pretend: a dry run, which only counts them."""
+        """Remove a folder's objects; return their number and total bytes. pretend: a dry run, which only counts."""
         count = size = 0
         for page in self.pages(folder):
             objects = page.get("Contents", [])

@@ -4,8 +4,9 @@
 
 Prints `ready` if the schema already has the collation, else the tables that were converted. MySQL and MariaDB refuse to
 convert a column that a foreign key uses (error 3780 or 1833), MariaDB even with foreign_key_checks=0. So all foreign
-keys are dropped first, and added again as SHOW CREATE TABLE printed them. Meanwhile the schema has a revision that
-MLflow does not know, so that no MLflow starts on it after a crash: upgrade.yml and restore.yml load the dump again.
+keys are dropped first, and added again as SHOW CREATE TABLE printed them. During the conversion the schema has a
+revision that MLflow does not know, so MLflow does not start on a half-converted schema after a crash. upgrade.yml and
+restore.yml then load the dump or the backup again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ FOREIGN_KEY = re.compile(r"^ *(CONSTRAINT `([^`]+)` FOREIGN KEY .+?),?$", re.MUL
 TABLES = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
 )
-# Only CHAR and VARCHAR are compared, because keys are VARCHAR. MariaDB's JSON is a LONGTEXT, always in utf8mb4_bin.
+# Finds tables and columns with another collation. Of columns, only CHAR and VARCHAR count, because keys are VARCHAR.
+# MariaDB stores JSON as LONGTEXT, whose collation is always utf8mb4_bin.
 DIFFERING = """
     SELECT '' FROM information_schema.schemata WHERE schema_name = DATABASE() AND default_collation_name <> :wanted
     UNION SELECT table_name FROM information_schema.tables
@@ -33,12 +35,12 @@ DIFFERING = """
 
 
 def differing_tables(connection: Connection, collation: str) -> set[str]:
-    """Return the tables that have another collation, or a column that has; '' stands for the schema itself."""
+    """Return the tables that have another collation, or contain such a column; '' stands for the schema itself."""
     return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 
 def foreign_keys(connection: Connection) -> dict[tuple[str, str], str]:
-    """Return the text of each foreign key in SHOW CREATE TABLE, by its table and name."""
+    """Return the SQL of each foreign key, as in SHOW CREATE TABLE, by its table and name."""
     found: dict[tuple[str, str], str] = {}
     for table in connection.scalars(text(TABLES)).all():
         [created] = [row[1] for row in connection.execute(text(f"SHOW CREATE TABLE `{table}`"))]

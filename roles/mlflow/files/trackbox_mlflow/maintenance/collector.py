@@ -1,4 +1,4 @@
-"""Finds and deletes the garbage of MLflow's stores: rows that were deleted long ago, and files without a row."""
+"""Finds and removes garbage in MLflow's stores: rows that were marked deleted long ago, and files without a row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trackbox_mlflow import patches
 from trackbox_mlflow.maintenance.artifact_store import ArtifactStore
 
 SCHEME = "mlflow-artifacts:/"
-# Rows that were deleted at least the waiting time ago. An experiment counts only if all its runs were, too.
+# Rows that were marked deleted at least the waiting time ago. An experiment counts only if all its runs do.
 RUNS = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= :before"
 MODELS = (
     "SELECT model_id, artifact_location FROM logged_models "
@@ -33,7 +33,7 @@ CONTENTS = (
     "UNION SELECT model_id FROM logged_models WHERE experiment_id = {0}"
 )
 SOURCES = "SELECT source, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-# Where MLflow keeps files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. Other folders stay.
+# MLflow's folders of files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. No others are removed.
 IDS = {
     r"\d+/([0-9a-f]{32})/": "SELECT run_uuid FROM runs",
     r"\d+/models/(m-[0-9a-f]{32})/": "SELECT model_id FROM logged_models",
@@ -71,7 +71,7 @@ class Collector:
         self.done["bytes"] += size
 
     def attempt(self, kind: str, name: str, step: Callable[[], None]) -> None:
-        """Print what is collected, and collect it. An error is recorded, and the collection continues."""
+        """Print the item, and run `step`, which collects it. An error is recorded, and the collection continues."""
         print(f"{'Collect' if self.collect else 'Would collect'} {kind} {name}", flush=True)
         try:
             step()
@@ -111,7 +111,7 @@ class Collector:
         if self.collect:
             identifier = sql.split()[1].strip(",")
             if not self.query(f"{sql} AND {identifier} = :name", name=name):
-                return  # somebody restored it meanwhile
+                return  # a user has restored it meanwhile
             delete(name)
         if kind != "experiment" and location.startswith(SCHEME) and name in location:
             self.remove_files(f"{location.removeprefix(SCHEME).lstrip('/').partition(name)[0]}{name}/")
@@ -120,8 +120,8 @@ class Collector:
     def collect_orphans(self, gone: set[str]) -> None:
         """Collect folders whose run, model or trace has been missing for the waiting time.
 
-        The wait gives time to notice a wrong database before its files are deleted.
-        gone: experiments whose folders are removed at once.
+        If MLflow uses a wrong database by mistake, the waiting time lets an administrator notice it before files are
+        removed. gone: experiments whose folders are removed at once.
         """
         file = self.state / "unreferenced.json"
         seen: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}

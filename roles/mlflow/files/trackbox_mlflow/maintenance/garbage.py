@@ -2,8 +2,8 @@
 
     python -m trackbox_mlflow.maintenance.garbage look|collect DAYS      look: a dry run
 
-Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) would delete the files of
-registered models, stop at the first run that it cannot delete, and leave files without a row.
+Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) is not used, because it deletes
+the files of registered models, stops at the first run that it cannot delete, and leaves files without a row.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ COUNTS = "{runs} runs, {models} models, {experiments} experiments and {folders} 
 
 
 def clock_jump(state: Path, days: float) -> float:
-    """Return by how many days the clock was set forward since the last collection, because rows then look too old.
+    """Return by how many days the clock was set forward since the last collection: rows then look older than they are.
 
-    After a reboot, the time that the machine was off is unknown. Up to `days` + 31 days are accepted as that time.
+    After a reboot, it is unknown how long the machine was off. A jump of up to `days` + 31 days counts as that time.
     """
     file = state / "clock.json"
     now: dict[str, Any] = {"boot": os.environ["BOOT"], "time": time.time()}

@@ -1,8 +1,8 @@
-"""Make the indexes of trackbox_mlflow/indexes.py while clients write, or take them away.
+"""Add or drop the indexes of trackbox_mlflow/indexes.py, also while clients write.
 
     python -m trackbox_mlflow.maintenance.indexes add|drop|missing URI
 
-Prints the indexes that were made, dropped, or are missing, or `ready`.
+Prints the names of the indexes that were added, were dropped or are missing; `ready` if there are none.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from sqlalchemy.exc import OperationalError
 
 from trackbox_mlflow.indexes import INDEXES, Index
 
-# Begin and end of the work need the table for a moment. Statements of clients queue behind this wait, so it is short.
+# Adding or dropping an index locks the table briefly at its begin and its end. Clients' statements queue behind a
+# waiting lock, so the wait for it must be short.
 LOCK_SECONDS = 5
 TRIES = 60
-LOCK_WAIT_TIMEOUT = 1205  # MySQL's error
+LOCK_WAIT_TIMEOUT = 1205  # MySQL's error code for a lock wait that timed out
 
 
 def look(engine: Engine) -> tuple[list[Index], list[Index]]:
-    """Return which indexes the schema has, and which it lacks of those whose tables and columns it has."""
+    """Return the indexes that the schema has, and those that it lacks although it has their tables and columns."""
     found = sqlalchemy.inspect(engine)
     tables = {index.table for index in INDEXES} & set(found.get_table_names())
     columns = {table: {str(column["name"]) for column in found.get_columns(table)} for table in tables}
@@ -34,7 +35,7 @@ def look(engine: Engine) -> tuple[list[Index], list[Index]]:
 
 
 def change(connection: Connection, statement: str) -> None:
-    """Run a statement that changes a table; try again where a transaction of a client holds the table."""
+    """Run a statement that changes a table. Repeat it while a client's transaction keeps the table locked."""
     for attempt in range(TRIES):
         try:
             connection.exec_driver_sql(statement)
@@ -46,7 +47,7 @@ def change(connection: Connection, statement: str) -> None:
 
 
 def apply(engine: Engine, wanted: bool) -> list[str]:
-    """Make the indexes that are missing, or drop those that are there; return their names."""
+    """Add the missing indexes if they are wanted, otherwise drop the existing ones; return their names."""
     has, lacks = look(engine)
     mysql = engine.dialect.name == "mysql"
     with engine.connect() as connection:
@@ -63,7 +64,7 @@ def apply(engine: Engine, wanted: bool) -> list[str]:
 
 
 def main(command: str, uri: str) -> None:
-    """Print what was made, dropped, or is missing."""
+    """Add, drop or check the indexes, and print their names."""
     engine = sqlalchemy.create_engine(uri)
     names = [index.name for index in look(engine)[1]] if command == "missing" else apply(engine, command == "add")
     print(*names or ["ready"])

@@ -1,10 +1,11 @@
-"""Create MLflow's schema in an empty database, and refuse one of another version.
+"""Create MLflow's schema in an empty database, or check the revision of an existing schema.
 
     python -m trackbox_mlflow.maintenance.schema PLAYBOOK URI REVISION OLDEST INDEXES
 
-REVISION is the one that this environment's MLflow works with, OLDEST the first one whose upgrade is tested; INDEXES is
-`add` or `drop`, for those of indexes.py. Prints `created`, `indexed` or `ready`, for upgrade.yml also `older`, and the
-schema's collation. Importing MLflow takes seconds, so that it is imported only where the schema has to change.
+REVISION is the schema's revision that this environment's MLflow needs. OLDEST is the oldest revision from which
+upgrades are tested. INDEXES is `add` or `drop`, for the indexes of indexes.py. Prints `created`, `indexed` or `ready`,
+for upgrade.yml also `older`, and then the schema's collation. MLflow is imported only to create the schema, because the
+import takes seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ COLLATION = "SELECT default_collation_name FROM information_schema.schemata WHER
 
 
 def first_value(engine: sqlalchemy.Engine, query: str, table: str = "") -> str | None:
-    """Return the query's first value, or None where there is no row, or no such table in this database."""
+    """Return the query's first value; None if there is no row, or if the database does not have the table."""
     if table and not sqlalchemy.inspect(engine).has_table(table):
         return None
     with engine.connect() as connection:
@@ -32,7 +33,7 @@ def first_value(engine: sqlalchemy.Engine, query: str, table: str = "") -> str |
 
 
 def history(revision: str) -> list[str]:
-    """Return the revisions that lead to this one, itself first, as this environment's MLflow knows them."""
+    """Return this revision and all earlier ones, the newest first, from the migrations of this environment's MLflow."""
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -45,7 +46,7 @@ def history(revision: str) -> list[str]:
 
 
 def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
-    """Return why a schema with data in it is refused; empty where the upgrade may go on."""
+    """Return an error message if a schema that contains data is refused; empty if the upgrade may continue."""
     known = history(wanted)
     has = f"the database's schema has the revision {found}, and this MLflow works with {wanted}, so it was left alone:"
     if found is None:
@@ -74,8 +75,8 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
 
 
 def create(engine: sqlalchemy.Engine, uri: str) -> None:
-    """Create MLflow's tables in a database without any of its data."""
-    # MySQL cannot roll DDL back: a creation that was interrupted left tables, on which another one would fail.
+    """Create MLflow's tables in a database that contains no data of MLflow."""
+    # MySQL cannot roll back DDL. Drop the tables that an interrupted creation left, because a new creation would fail.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
     left.drop_all(engine)
@@ -88,7 +89,7 @@ def create(engine: sqlalchemy.Engine, uri: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Look at the schema, and create it where there is none."""
+    """Check the schema, or create it if the database has none."""
     playbook, uri, wanted, oldest, wish = arguments
     engine = sqlalchemy.create_engine(uri)
     found = first_value(engine, "SELECT version_num FROM alembic_version", "alembic_version")

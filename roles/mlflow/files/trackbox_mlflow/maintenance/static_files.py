@@ -1,7 +1,7 @@
 """Copy the files of MLflow's UI to a folder for NGINX, each with its compressed forms beside it.
 
 static_files.py BUILD FOLDER MARK [brotli], with the system's Python. BUILD: a pattern that matches the UI's folder in
-MLflow's package. FOLDER: the copy, which is replaced as a whole. MARK: an empty file that is made at the end.
+MLflow's package. FOLDER: the copy, which is replaced as a whole. MARK: an empty file, made when the copy is complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 Compressor = Callable[[bytes], bytes]
 
-# Text files, and fonts in formats without compression.
+# The files to compress: text, and fonts in formats that are not compressed.
 COMPRESSIBLE = {".cjs", ".css", ".eot", ".html", ".ico", ".js", ".json", ".mjs", ".svg", ".ttf", ".txt"}
 # Bytes. A smaller file fits in one packet without compression.
 SMALLEST = 1000
@@ -36,21 +36,21 @@ def brotlied(data: bytes) -> bytes:
     """Return the data compressed by brotli.
 
     Quality 10 takes 28 s of CPU time for MLflow 3.17's files. Quality 9 would take 8 s and make them 7 % larger; 11
-    would take 80 s. The program brotli does it, because Debian's Python library would tie python3 to the release of
-    libbrotli1, which a package source of the database may replace.
+    would take 80 s. The program brotli is used, not Debian's Python library: the library would make python3 depend on a
+    certain release of libbrotli1, which the database's package source may replace.
     """
     command = ["brotli", "--quality=10", "--lgwin=24", "--stdout"]
     return subprocess.run(command, input=data, capture_output=True, check=True, timeout=300).stdout
 
 
 def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], path: Path) -> None:
-    """Copy one file, and write its compressed forms if they are smaller. compressors: by the suffix of the form."""
+    """Copy one file, and write its compressed forms if they are smaller. compressors: file suffix to function."""
     copy = folder / path.relative_to(build)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if HASHED.search(path.name):
         copy.hardlink_to(path)
     else:
-        # Give the copy a new time, because NGINX computes the ETag from it: two versions' files may have the same time.
+        # Give the copy a new time. NGINX computes the ETag from a file's time, which may be the same in two versions.
         shutil.copyfile(path, copy)
     data = path.read_bytes()
     if path.suffix in COMPRESSIBLE and len(data) >= SMALLEST:
