@@ -1,4 +1,4 @@
-"""The callback plugin prints a task's name when the task starts, and reports slow tasks, on a terminal and in a pipe."""
+"""The callback plugin prints a task's name when the task starts, and reports slow tasks, on a terminal or in a pipe."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mo
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {"backup_problems": backup_problems, "restore_problem": restore_problem}

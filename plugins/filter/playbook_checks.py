@@ -1,4 +1,4 @@
-"""Filters that check the variables which a user gives a playbook by `-e`."""
+"""Filters that check the variables that users pass to a playbook with `-e`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BACKUP = re.compile("latest|[0-9]{8}T[0-9]{6}Z")
 
 
 def unknown_variables(names: Iterable[str], playbook: str, known: Sequence[str]) -> list[str]:
-    """Return an error message if some of these names are not among the playbook's two variables."""
+    """Return an error message if the playbook does not know some of these variables. known: its two variables."""
     unknown = ", ".join(name for name in names if name not in known)
     return [f"{playbook} has no variable {unknown}: it has {' and '.join(known)}."] * bool(unknown)
 
@@ -63,8 +63,8 @@ def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: 
 def rotate_problem(rotate: str, rotated: Sequence[str], rotatable: Mapping[str, str], own: Collection[str]) -> str:
     """Return the error message that refuses a rotation; empty if it is allowed.
 
-    rotate: the variable as it was given. rotated: the names in it. rotatable: by each secret that can be rotated, the
-    variable that would supply it. own: the secrets that this controller generated.
+    rotate: the variable as the user wrote it. rotated: the names of secrets in it. rotatable: the secrets that can be
+    rotated, each with the variable that can supply it. own: the secrets that this controller generated.
     """
     if any(name not in rotatable for name in rotated):
         return (
@@ -79,10 +79,10 @@ def rotate_problem(rotate: str, rotated: Sequence[str], rotatable: Mapping[str, 
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "restore_problems": restore_problems,
             "rotate_problem": rotate_problem,
