@@ -85,7 +85,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
                 super()._print_task_banner(task)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Tell the reporter which task runs. With the strategy `free`, several tasks run at a time: none is reported."""
+        """Tell the reporter which task runs. With the strategy `free`, several tasks run at once: none is reported."""
         with self._changed:
             super()._task_start(task, prefix)
             self._task, self._pending, self._began = task, 0, time.monotonic()
