@@ -45,8 +45,9 @@ def fits(password: str) -> bool:
 
 
 def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Mapping[str, str]] = ()) -> list[str]:
-    """Return an error message for each user who could not log in, and one if there is no admin. Quotes no password.
+    """Return an error message for each user who could not log in, and one if there is no admin.
 
+    The messages quote no password.
     programs: the accounts of Trackbox's own programs, each with `name`, `password` and the `variable` of the password.
     """
     theirs = {program["name"] for program in programs}

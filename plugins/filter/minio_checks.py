@@ -61,7 +61,7 @@ def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
 
 
 def minio_version(output: str) -> str:
-    """Return the version, the third word in the output of `minio --version`; empty if there is none."""
+    """Return MinIO's version, the third word in the output of `minio --version`; empty if there is none."""
     return " ".join(output.split()[2:3])
 
 

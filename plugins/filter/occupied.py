@@ -35,7 +35,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
         named.add(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
         kept = home == accounts[name] != "/nonexistent"
-        # Accept an account that an earlier version took over: it works, and uninstall.yml keeps the account.
+        # Accept an account that existed before an earlier version used it. It works, and uninstall.yml keeps it.
         taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
         if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
             problems.append(

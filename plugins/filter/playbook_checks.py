@@ -23,7 +23,7 @@ def truth_problems(variable: str, value: object) -> list[str]:
 def restore_problems(names: Iterable[str], backup: object) -> list[str]:
     """Return an error message for each wrong variable of restore.yml.
 
-    names: the variables whose names begin with restore_. backup: restore_backup.
+    names: the names of all variables that begin with restore_. backup: the variable restore_backup.
     """
     problems = unknown_variables(names, "restore.yml", ["restore_confirm", "restore_backup"])
     if not BACKUP.fullmatch(str(backup)):
@@ -34,7 +34,8 @@ def restore_problems(names: Iterable[str], backup: object) -> list[str]:
 def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -> list[str]:
     """Return an error message for each wrong variable of upgrade.yml.
 
-    names: the variables whose names begin with upgrade_. backup, reserve_mb: upgrade_backup, upgrade_reserve_mb.
+    names: the names of all variables that begin with upgrade_. backup, reserve_mb: the variables upgrade_backup and
+    upgrade_reserve_mb.
     """
     problems = unknown_variables(names, "upgrade.yml", ["upgrade_backup", "upgrade_reserve_mb"])
     problems += truth_problems("upgrade_backup", backup)
@@ -46,8 +47,8 @@ def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -
 def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: str, check_mode: bool) -> list[str]:
     """Return the error message that refuses uninstall.yml; an empty list if it may run.
 
-    names: the variables whose names begin with uninstall_. confirm, data: uninstall_confirm, uninstall_data. hosts: the
-    names that have to be confirmed, separated by commas.
+    names: the names of all variables that begin with uninstall_. confirm, data: the variables uninstall_confirm and
+    uninstall_data. hosts: the hosts' names, separated by commas, which `confirm` must repeat.
     """
     problems = unknown_variables(names, "uninstall.yml", ["uninstall_confirm", "uninstall_data"])
     problems = problems or truth_problems("uninstall_data", data)

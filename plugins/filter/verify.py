@@ -97,7 +97,7 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # Promises that are checked from the controller need these facts, too.
+            # These facts for promises on the machine are needed by promises that are checked from the controller, too.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts

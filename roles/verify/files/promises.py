@@ -21,7 +21,7 @@ SHOWN = 4
 
 
 class Off(Exception):  # noqa: N818 - not an error
-    """The settings switch this promise off; the text names the setting."""
+    """Raised by a promise that the settings switch off. The message names the setting."""
 
 
 @dataclass(frozen=True)
