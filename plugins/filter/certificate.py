@@ -183,7 +183,7 @@ def certificate_problems(pem: str | None, key: str | None, authority: str | None
 
 
 def authority_problems(pem: str | None, variable: str) -> list[str]:
-    """Return an error message if a variable supplies no certificate of an authority, or a private key with it.
+    """Return an error message if the variable of an authority's certificate has no certificate, or has a private key.
 
     pem: the variable's text; None if the file that it names does not exist.
     """

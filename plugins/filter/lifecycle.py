@@ -7,7 +7,7 @@ from typing import Any
 
 
 def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[str]]:
-    """Return the packages that were added after `before`, and a line `NAME OLD -> NEW` for each changed version.
+    """Return the packages that are in `now` only, and a line `NAME OLD -> NEW` for each package with a new version.
 
     before, now: output of tasks/look.yml, as lines. Only the lines `installed:NAME:VERSION` are used.
     """

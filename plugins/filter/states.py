@@ -91,7 +91,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return which playbook started a unit that still runs, and the remedy; empty if none runs except the lock's."""
+    """Return which playbook started a unit that still runs, and the remedy; empty if at most the lock's unit runs."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
@@ -169,7 +169,7 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
 def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
     """Return the error message that refuses a folder for MinIO's objects; empty if MinIO may use it.
 
-    It is refused while the objects are in another folder, or if it contains other files. folder: minio_data_dir.
+    The folder is refused while the objects are in another one, or if it contains other files. folder: minio_data_dir.
     """
     objects, wanted = states["objects"], states["wanted"]
     if objects in ("", folder):

@@ -24,7 +24,7 @@ def ends(end: str) -> float:
     """Return when a token expires, in seconds since 1970.
 
     end: a day or a time in ISO 8601. With a day, the token expires at the end of the day in UTC. A time without a time
-    zone is in UTC, too. Raises ValueError if it is neither.
+    zone is in UTC, too. Raises ValueError if `end` is neither.
     """
     moment = datetime.fromisoformat(end)
     day = 24 * 60 * 60 if re.fullmatch(r"\d{4}-\d\d-\d\d", end) else 0
@@ -105,7 +105,7 @@ def generated_logins(logins: Sequence[Mapping[str, Any]], folder: str) -> list[M
 
 
 def hashed(text: str, end: str) -> str:
-    """Return the value of NGINX's `secure_link` for a text: its MD5 and, if it expires, the second of its end."""
+    """Return the value of NGINX's `secure_link` for a text: its MD5 and, if it expires, its end in Unix time."""
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
     coded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return f"{coded},{int(ends(end))}" if end else coded
@@ -140,7 +140,7 @@ def token_ends(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def token_secrets(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the tokens, each by a description for messages."""
+    """Return a mapping from a description of each token, for messages, to the token itself."""
     return {f"the token {token['name']}": token["token"] for token in tokens}
 
 

@@ -42,7 +42,7 @@ def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
 
 
 def flat(promised: Promised, *keys: str) -> list[Any]:
-    """Return what all services have under a key, or under nested keys, in one list."""
+    """Return the facts that all services have under a key, or under nested keys, in one list."""
     found: list[Any] = []
     for each in promised.values():
         value: Any = each
@@ -97,7 +97,7 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # These facts for promises on the machine are needed by promises that are checked from the controller, too.
+            # Promises that are checked from the controller need these facts of `inside`, too.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts

@@ -85,7 +85,7 @@ WRITE_OBJECTS = [
 
 
 def policy(read: list[str], write: list[str]) -> dict[str, Any]:
-    """Return the policy that allows reading the buckets `read`, reading and writing the buckets `write`, no more."""
+    """Return the policy that allows only reading the buckets `read`, and reading and writing the buckets `write`."""
     statements = []
     for buckets, on_bucket, on_objects in ((read, READ_BUCKET, READ_OBJECTS), (write, WRITE_BUCKET, WRITE_OBJECTS)):
         for actions, suffix in ((on_bucket, ""), (on_objects, "/*")):
@@ -243,7 +243,7 @@ class Store:
                     self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
-        """Return whether the server accepts this secret key, by a request with it: the server never returns keys."""
+        """Return whether the server accepts a request with this secret key, because it never returns its own keys."""
         try:
             self.client(name, secret).list_buckets()
         except S3Error as error:

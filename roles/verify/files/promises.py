@@ -35,13 +35,13 @@ class Promise:
 
 
 PROMISES: dict[str, Promise] = {}
-# The promises that services share: a service that has the fact in the key has the promise. The key's second part is the
-# function's name.
+# The promises that several services share, by a fact and the function's name. A service that has the fact has the
+# promise.
 SHARED: dict[tuple[str, str], Check] = {}
 
 
 def promise(service: str) -> Callable[[Check], Check]:
-    """Decorate a function: it becomes a promise of the service."""
+    """Decorator that makes a function a promise of the service."""
 
     def register(check: Check) -> Check:
         if check.__name__ in PROMISES:
@@ -53,7 +53,7 @@ def promise(service: str) -> Callable[[Check], Check]:
 
 
 def promise_of_each(fact: str) -> Callable[[Check], Check]:
-    """Decorate a function: each service with this fact gets it as a promise. `{}` in its docstring is the service."""
+    """Decorator that makes a function a promise of each service with this fact. `{}` in its docstring is the title."""
 
     def register(check: Check) -> Check:
         SHARED[fact, check.__name__] = check

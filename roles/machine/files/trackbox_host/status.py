@@ -41,7 +41,7 @@ class Status:
     def record(self, error: str, **facts: Any) -> None:
         """Write a job's result to both files.
 
-        error: empty after a success. facts: further keys of the JSON. Each key of a metric must have a number.
+        error: empty after a success. facts: further keys and values of the JSON. The values of metrics are numbers.
         """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
