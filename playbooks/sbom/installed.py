@@ -20,7 +20,7 @@ def system_packages() -> list[list[str]]:
 
 
 def environments() -> dict[str, list[list[str]]]:
-    """Return name and version of each Python package, by environment under /opt/trackbox."""
+    """Return name and version of each Python package, by the path of its environment in /opt/trackbox."""
     found = {}
     for site in sorted(OPT.glob("**/lib/python3*/site-packages")):
         packages = {(one.metadata["Name"], one.version) for one in distributions(path=[str(site)])}
@@ -31,8 +31,8 @@ def environments() -> dict[str, list[list[str]]]:
 def go_modules(binary: Path) -> list[list[str]]:
     """Return path, version and checksum of each module in a Go binary.
 
-    Go writes the modules as text after a marker (Go's package debug/buildinfo). Each line contains words separated by
-    tabs. A line with `=>` replaces the module of the line above.
+    Go's compiler writes the modules into the binary as text after a marker (see Go's package debug/buildinfo). Tabs
+    separate the words of a line. A line that begins with `=>` replaces the module of the line above.
     """
     data = binary.read_bytes()
     start = data.index(b"path\t", data.index(b"\xff Go buildinf:"))
@@ -49,7 +49,7 @@ def go_modules(binary: Path) -> list[list[str]]:
 
 
 def main() -> None:
-    """Print the JSON."""
+    """Print the installed software as JSON."""
     [binary] = OPT.glob("minio/*/minio")
     system = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     found = {

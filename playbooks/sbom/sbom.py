@@ -2,7 +2,7 @@
 
     sbom.py NAME FILE
 
-The same machine gives the same file, because the file contains no time and no random number.
+The file contains no time and no random number, so two runs on an unchanged machine write identical files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from packageurl import PackageURL
 
 
 def component(kind: str, name: str, version: str, place: str, **purl: Any) -> Component:
-    """Return the component of a package. kind: type of its package URL. place: where it is installed."""
+    """Return a package as a CycloneDX component. kind: the type of its package URL. place: where it is installed."""
     namespace, _, short = name.rpartition("/")
     url = PackageURL(kind, purl.pop("namespace", namespace) or None, short, version, purl or None)
     return Component(
@@ -36,7 +36,7 @@ def component(kind: str, name: str, version: str, place: str, **purl: Any) -> Co
 
 
 def components(found: dict[str, Any]) -> Iterator[Component]:
-    """Yield the component of every package that installed.py found."""
+    """Yield a CycloneDX component for every package that installed.py found, and for MinIO."""
     system = found["system"]
     for name, version, architecture in found["packages"]:
         distro = f"{system['ID']}-{system['VERSION_ID']}"
@@ -69,7 +69,7 @@ def bill(found: dict[str, Any], name: str) -> str:
 
 
 def main() -> None:
-    """Write the file atomically."""
+    """Write the bill of materials atomically: first to FILE.part, which is then renamed."""
     name, path = sys.argv[1:]
     part = Path(f"{path}.part")
     part.write_text(bill(json.load(sys.stdin), name))

@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 GROUPS = ["mysql", "minio", "mlflow", "nginx", "training"]
 
-# Ansible's facts of a machine on which Trackbox installs.
+# Ansible's facts about a machine that the preflight accepts.
 FACTS: dict[str, Any] = {
     "architecture": "x86_64",
     "distribution": "Debian",
@@ -36,10 +36,10 @@ class Outcome:
     status: int
     text: str
     messages: dict[str, list[str]] = field(default_factory=dict)  # Error messages of failed tasks, by host.
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Numbers of ok, changed, failures …, by host.
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Per host: how many tasks were ok, changed, …
 
     def refused(self, host: str) -> str:
-        """Return the error message for the host; check that it is the only one, and that nothing was changed."""
+        """Check that the host failed with exactly one error message, before any change; return the message."""
         assert self.status != 0, self.text
         assert "Traceback" not in self.text
         assert self.counts[host]["changed"] == 0
@@ -79,12 +79,12 @@ def play(
 
 
 def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
-    """Write an inventory in which every host is this machine, with its own variables, in every service's group."""
+    """Write an inventory whose hosts are all this machine, each with its own variables and in every service's group."""
     shared = {
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
-        # The result of tasks/look.yml on a bare machine, because the controller may have other packages and users.
+        # Use the result that tasks/look.yml has on a bare machine, because this computer has other packages and users.
         "machine_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def refused(*arguments: str | Path, path: Path | None = None) -> str:
-    """Run `bench`, check that it refuses these arguments, and return its message. path: first folder of PATH."""
+    """Check that `bench` refuses these arguments; return its message. path: a folder to put first in PATH."""
     before = (ROOT / "bench/RESULTS.md").read_text()
     told = subprocess.run(
         [sys.executable, "bench", *arguments],
@@ -30,7 +30,7 @@ def refused(*arguments: str | Path, path: Path | None = None) -> str:
 
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
-    """Return an inventory, with a fake `bin/ssh` that runs the shell script `answer` instead of connecting."""
+    """Return the folder of an inventory. Its fake `bin/ssh` runs the shell script `answer` instead of connecting."""
     (tmp_path / ".secrets").mkdir()
     (tmp_path / ".secrets/env").write_text("export MLFLOW_TRACKING_URI=https://10.83.0.2\n")
     (tmp_path / "hosts.yml").write_text("all: {hosts: {trackbox: {local_vm_name: elsewhere}}}\n")
@@ -63,7 +63,7 @@ def test_a_machine_that_does_not_answer_is_refused(installed: Path) -> None:
 def test_too_little_disk_is_refused_with_the_needed_and_the_free_space(
     installed: Path, subject: str, free: int, needed: int
 ) -> None:
-    # `bench` must use the disk with the least free space.
+    # The machine reports two disks. `bench` must judge by the one with the least free space.
     (installed / "answer").write_text(f"echo 99000000000; echo {free}900000000\n")
     said = refused("--inventory", installed, subject, path=installed / "bin")
     name = subject.removeprefix("memory,")

@@ -1,4 +1,4 @@
-"""Checks on the controller: settings of the local VM, the data file, a build without network."""
+"""Ansible refuses bad settings of the local VM, a bad data file, and a build of MinIO without network access."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_run import FACTS, ROOT, Outcome, inventory_of, play
 
-CLOSED = "http://127.0.0.1:9"  # a port of loopback without a listener
+CLOSED = "http://127.0.0.1:9"  # Nothing listens on this loopback port.
 HEADER = ",".join(["Time", *(f"V{i}" for i in range(1, 29)), "Amount"])
 
 
@@ -23,7 +23,7 @@ def localhost(tmp_path: Path) -> Path:
 
 
 def local_vm(inventory: Path, *prefix: str, **variables: Any) -> Outcome:
-    """Remove a local VM that does not exist. A removal runs the same checks as a creation."""
+    """Run local-vm.yml to remove a VM that does not exist: safe, and it runs the same checks as a creation."""
     home = str(inventory.parent / "machines")
     safe = {"local_vm_state": "absent", "local_vm_home": home, "local_vm_secrets": f"{home}/secrets"}
     options = ["-e", json.dumps(safe | variables)]
@@ -55,7 +55,7 @@ def test_good_settings_of_a_local_vm_pass(localhost: Path) -> None:
 
 
 def test_a_local_vm_without_root_gets_a_sentence(localhost: Path) -> None:
-    """Runs as nobody in a user namespace, because this user may still read the files of root."""
+    """Runs the playbook as `nobody` in a user namespace, where `nobody` may still read the files of root."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")
     assert local_vm(localhost, "unshare", "--user").refused("localhost") == (

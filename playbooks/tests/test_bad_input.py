@@ -35,14 +35,14 @@ def preflight() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Listen on a free port of loopback; yield the port."""
+    """Listen on a free loopback port; yield its number."""
     with socket.create_server(("127.0.0.1", 0)) as holder:
         yield holder.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory, port: int) -> Outcome:
-    """Run the play once, for all hosts."""
+    """Run the preflight once for all mistakes, one host for each; return the result."""
     folder = tmp_path_factory.mktemp("bad_input")
     machines = {
         name: {

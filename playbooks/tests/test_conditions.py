@@ -18,14 +18,14 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 CONDITIONS = ("when", "until", "failed_when", "changed_when", "break_when", "that")
 FOLDERS = ("playbooks", "roles", "molecule")
-# Boolean variables and result keys of Ansible.
+# Ansible's own variables and keys of task results that are always boolean.
 BOOLEANS = {"ansible_check_mode", "exists", "changed", "failed", "skipped"}
 
 JINJA = Environment(autoescape=True)
 
 
 def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bool:
-    """Return whether an expression is always boolean. known: names of boolean variables."""
+    """Return whether a Jinja expression is always boolean. known: the names of variables that are boolean."""
 
     def all_are(*parts: nodes.Node | None) -> bool:
         return all(is_boolean(part, known) for part in parts)
@@ -49,18 +49,18 @@ def is_boolean(node: nodes.Node | None, known: Collection[str] = BOOLEANS) -> bo
 
 
 def expression(text: str) -> nodes.Node | None:
-    """Return the expression of a template; None unless the template is exactly one expression."""
+    """Return the parsed expression of a Jinja template; None if the template is not exactly one expression."""
     try:
         match JINJA.parse(text.strip()).body:
             case [nodes.Output(nodes=[found])]:
                 return found
-    except TemplateSyntaxError:  # for example a script with braces
+    except TemplateSyntaxError:  # The text is no template, for example a script with braces.
         pass
     return None
 
 
 def conditions(loaded: Any) -> Iterator[str]:
-    """Yield every condition in the parsed content of a file."""
+    """Yield every condition (`when`, `until`, …) in the parsed content of a YAML file."""
     if isinstance(loaded, list):
         for part in loaded:
             yield from conditions(part)
@@ -73,7 +73,7 @@ def conditions(loaded: Any) -> Iterator[str]:
 
 
 def definitions(loaded: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and definition of every private variable in the parsed content of a file."""
+    """Yield name and definition of every variable that begins with `__` in the parsed content of a YAML file."""
     if isinstance(loaded, list):
         for part in loaded:
             yield from definitions(part)

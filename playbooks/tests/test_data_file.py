@@ -1,4 +1,4 @@
-"""`make up` finds problems of a data file before it installs a machine."""
+"""`make up` reports a bad data file before it installs a machine."""
 
 import gzip
 from pathlib import Path

@@ -11,13 +11,13 @@ PAGES = [ROOT / name for name in subprocess.check_output(LISTED, cwd=ROOT, text=
 
 
 def prose(page: Path) -> str:
-    """Return the page's text without code."""
+    """Return the text of a Markdown page without its code blocks and inline code."""
     text = re.sub(r"(?ms)^```.*?^```", "", page.read_text())
     return re.sub(r"(?m)^ {4}.*$|`[^`\n]*`", "", text)
 
 
 def links(page: Path) -> Iterator[str]:
-    """Yield the target of each relative link."""
+    """Yield the target of each relative link on a Markdown page."""
     targets = re.findall(r"\]\(([^)\s]+)\)", prose(page))
     yield from (target for target in targets if not re.match(r"\w+:", target))
 

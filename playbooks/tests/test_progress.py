@@ -1,4 +1,4 @@
-"""Ansible prints a task's name when the task starts, and reports slow tasks, on a terminal and in a pipe."""
+"""The callback plugin prints a task's name when the task starts, and reports slow tasks, on a terminal or in a pipe."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TASKS = [
     },
 ]
 
-# Lines of output, each with the seconds since the start.
+# Lines of output, each with the time in seconds since the start.
 Lines = list[tuple[float, str]]
 
 
 def run(folder: Path, terminal: bool) -> Lines:
-    """Run a playbook with this repository's ansible.cfg, on a terminal or in a pipe; return its timed output lines."""
+    """Run TASKS with this repository's ansible.cfg; return the timed output. terminal: a terminal instead of a pipe."""
     (folder / "parts").mkdir()
     playbook = folder / "play.json"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": TASKS}]))
@@ -52,7 +52,7 @@ def run(folder: Path, terminal: bool) -> Lines:
         while True:
             try:
                 got = os.read(reader, 4096)
-            except OSError:  # the terminal was closed
+            except OSError:  # The process has closed the terminal.
                 break
             if not got:
                 break
@@ -69,7 +69,7 @@ def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def when(lines: Lines, text: str) -> float:
-    """Return the time of the line that begins with this text; fails if there is none."""
+    """Return the second of the first line that begins with this text; fail if there is none."""
     [found, *_] = [second for second, line in lines if line.startswith(text)]
     return found
 
@@ -97,7 +97,7 @@ def test_a_task_skipped_after_its_name_appeared_is_reported(lines: Lines) -> Non
 def test_a_retried_task_shows_its_progress(lines: Lines) -> None:
     said = [line for _, line in lines if line.startswith("waiting: [localhost]: ")]
     assert [line.split(": ")[2] for line in said] == ["0 of 3 parts", "1 of 3 parts"]
-    # Both may be read at once on a busy machine, so their order counts and not their time.
+    # Compare the order of the two lines and not their times: on a busy machine the test may read both lines at once.
     shown = "\n".join(line for _, line in lines)
     assert shown.index("TASK [Try this one again]") < shown.index("waiting: [localhost]: 0 of 3")
 

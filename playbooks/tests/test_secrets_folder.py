@@ -1,4 +1,4 @@
-"""Ansible never reads generated secrets as host names, and the secrets folder of an earlier release is moved."""
+"""Ansible never reads generated secrets as host names, because playbooks move the folder `secrets` to `.secrets`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAYBOOKS = [
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """Return a folder with an inventory, and with secrets in `secrets`, the folder of an earlier release."""
+    """Return the folder of an inventory whose secrets are in `secrets`, as in earlier releases."""
     inventory_of(tmp_path, {"vm": {}})
     (tmp_path / "secrets").mkdir(0o700)
     (tmp_path / "secrets/admin_password").write_text(PASSWORD)
@@ -46,7 +46,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def run(program: str, *options: str | Path, config: Path) -> str:
-    """Run a program of Ansible in the root directory; return its output."""
+    """Run one of Ansible's commands in the directory `/`; return its output."""
     done = subprocess.run(
         [Path(sys.executable).with_name(program), *options],
         cwd="/",
@@ -116,7 +116,7 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
 
 
 def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
-    """No new password is generated: not in check mode, which moves nothing, and not in a play without the move."""
+    """Check mode, which moves nothing, reads the old password. A play that does not import begin.yml reads it, too."""
     load = {"name": "lifecycle", "tasks_from": "unlock", "public": True}
     ask = [
         {
@@ -170,7 +170,7 @@ def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path) -> 
 
 
 def test_the_example_has_the_layout_that_the_docs_use(tmp_path: Path) -> None:
-    """Ansible reads main.yml and vault.yml of the folder group_vars/all together."""
+    """Ansible merges the variables of main.yml and vault.yml in the folder group_vars/all, as the docs say."""
     subprocess.run(["cp", "-r", ROOT / "inventory/example", tmp_path / "mine"], check=True)
     (tmp_path / "mine/group_vars/all/vault.yml").write_text("vault_ada_password: geheim\n")
     said = run("ansible-inventory", "-i", tmp_path / "mine", "--host", "trackbox", config=ROOT / "ansible.cfg")

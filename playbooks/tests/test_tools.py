@@ -23,7 +23,7 @@ def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.Complet
 
 def test_make_test_begins_with_the_tools() -> None:
     for target in ("test", "test-all"):
-        # If this test runs within `make test`, make would first print the name of the folder that it enters.
+        # Without --no-print-directory, make would first print its folder if this test runs within `make test`.
         command = ["make", "--dry-run", "--no-print-directory", target]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         assert done.stdout.splitlines()[0] == ".ci/tools"
@@ -44,7 +44,7 @@ def test_on_another_distribution_it_names_the_missing_programs(tmp_path: Path) -
 
 
 def test_an_ordinary_user_gets_the_command_to_type(tmp_path: Path) -> None:
-    """Runs in a user namespace, as a user who is not root but may read root's files."""
+    """Runs .ci/tools in a user namespace, as a user who is not root but may still read root's files."""
     unshare = shutil.which("unshare")
     if not unshare or subprocess.run([unshare, "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")

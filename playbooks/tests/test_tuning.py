@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from ansible_run import FACTS, ROOT, inventory_of, play
 
-# A row of the table: profile, memory in MB and cores of a machine, then workers, buffer pool and connections.
+# A row of the table: profile, memory in MB, cores; then the defaults: workers, buffer pool, connections.
 ROW = re.compile(r"^\| `(auto|small)` \| ([\d,]+) \| (\d+) \| (\d+) \| (\d+M) \| (\d+) \|$", re.MULTILINE)
 ASKED = "{{ mlflow_workers }} {{ mysql_innodb_buffer_pool_size }} {{ mysql_max_connections }}"
 FILES = ["wiring/vars/main/main.yml", "mlflow/defaults/main.yml", "mysql/defaults/main.yml"]

@@ -33,7 +33,7 @@ import threading
 import time
 from typing import Any
 
-from ansible import constants as C  # noqa: N812 - as Ansible's own plugins name it
+from ansible import constants as C  # noqa: N812 - Ansible's own plugins use this name
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 
@@ -54,11 +54,11 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
         # The last task whose name was printed before its result.
         self._named_early: Any = None
         self._next_line = 0.0
-        # The number of hosts whose result of the task is outstanding.
+        # The number of hosts that have not finished the current task yet.
         self._pending = 0
 
     def _report(self) -> None:
-        """Print the running task's name, and then how long it has been running, whenever a line is due."""
+        """Run the reporter: print the running task's name, then how long it has been running, each when it is due."""
         with self._changed:
             while self._reporter:
                 now = time.monotonic()
@@ -79,13 +79,13 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
             self._display.display(f"… still running after {seconds:.0f} s: {self._last_task_name}", color=C.COLOR_DEBUG)
 
     def _print_task_banner(self, task: Any) -> None:
-        """Print the task's name once, whether its result or the reporter comes first."""
+        """Print the task's name only once, although both the reporter and the task's results ask for it."""
         with self._changed:
             if self._last_task_banner != task._uuid:
                 super()._print_task_banner(task)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Pass the task to the reporter. Nothing is reported with the strategy `free`, which runs several at a time."""
+        """Tell the reporter which task runs. With the strategy `free`, several tasks run at once: none is reported."""
         with self._changed:
             super()._task_start(task, prefix)
             self._task, self._pending, self._began = task, 0, time.monotonic()
@@ -99,7 +99,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
             self._pending = max(self._pending - 1, 0)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Count a host whose result is outstanding."""
+        """Count the host among those that still run the task."""
         super().v2_runner_on_start(host, task)
         with self._changed:
             if self._last_task_name is not None:

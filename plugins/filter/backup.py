@@ -65,7 +65,7 @@ def backup_problems(settings: Mapping[str, Any], groups: Sequence[str]) -> list[
 def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mode: bool) -> str:
     """Return the error message that refuses a restore; empty if it is allowed.
 
-    looked: the result of `trackbox_backup look`, skipped if it is not installed. confirm: restore_confirm.
+    looked: Ansible's result of `trackbox_backup look`. confirm: the variable restore_confirm.
     """
     if looked["stdout"].startswith("skipped"):
         return f"{host} knows of no backups: run site.yml with this backup_target first."
@@ -83,8 +83,8 @@ def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mo
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {"backup_problems": backup_problems, "restore_problem": restore_problem}

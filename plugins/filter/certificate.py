@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
-# ansible-core depends on cryptography, but ansible-test loads the filters without it.
+# Ignore a missing cryptography library: ansible-core depends on it, but ansible-test loads the filters without it.
 with contextlib.suppress(ImportError):
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -62,13 +62,13 @@ def signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     except (InvalidSignature, TypeError):
         return False
     except (UnsupportedAlgorithm, ValueError):
-        # The library does not support this old signature algorithm. `weaknesses` reports it.
+        # The library cannot check a signature with this old algorithm. `weaknesses` reports the algorithm.
         return True
     return True
 
 
 def extension(certificate: x509.Certificate, kind: type[Any]) -> Any:
-    """Return an extension's value, or None."""
+    """Return the value of a certificate's extension; None if the certificate lacks it."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -114,7 +114,7 @@ def key_problem(pem: str, chain: Chain) -> str:
 
 
 def chain_problem(chain: Chain, private: Chain) -> str:
-    """Return why clients could not verify the chain up to a trusted authority; empty if they can."""
+    """Return an error message if clients cannot verify the chain up to a trusted authority; empty if they can."""
     for certificate, after in itertools.pairwise(chain):
         if not signed(certificate, after):
             wrong = "in the wrong order" if any(signed(certificate, other) for other in chain) else "incomplete"
@@ -135,7 +135,7 @@ def chain_problem(chain: Chain, private: Chain) -> str:
 
 
 def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    """Yield why clients would refuse this certificate, whatever the chain: its key, signature or dates."""
+    """Yield an error message for a key, a signature or dates of the certificate that clients would refuse."""
     key, who = certificate.public_key(), f"nginx_certificate: {title(certificate.subject)}"
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
         yield f"{who} has an RSA key of {key.key_size} bits, which clients refuse: {BETTER}"
@@ -183,7 +183,10 @@ def certificate_problems(pem: str | None, key: str | None, authority: str | None
 
 
 def authority_problems(pem: str | None, variable: str) -> list[str]:
-    """Return why a variable's text is no authority's certificate for clients. pem: None if there is no such file."""
+    """Return an error message if the variable of an authority's certificate has no certificate, or has a private key.
+
+    pem: the variable's text; None if the file that it names does not exist.
+    """
     if "PRIVATE KEY" in (pem or ""):
         return [f"{variable} holds a private key, which clients must not get: name the certificate alone."]
     return [] if loaded(pem) else [f"{variable} {IN_PEM}"]
@@ -198,10 +201,10 @@ def ocsp_responder(pem: str | None) -> str:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "authority_problems": authority_problems,
             "certificate_problems": certificate_problems,

@@ -17,7 +17,7 @@ COLUMNS = ["Time", *(f"V{i}" for i in range(1, 29)), "Amount", "Class"]
 
 
 def is_upper_address(text: str) -> bool:
-    """Return whether this is the upper one of the two addresses of a /30 network in NETWORK."""
+    """Return whether the text is the upper of the two host addresses of a /30 network within NETWORK."""
     try:
         address = IPv4Address(text)
     except AddressValueError:
@@ -26,7 +26,7 @@ def is_upper_address(text: str) -> bool:
 
 
 def local_vm_problems(settings: Mapping[str, Any], system: str, user: str) -> list[str]:
-    """Return an error message for each reason why no VM can be made.
+    """Return an error message for each reason why this controller cannot create the local VM.
 
     settings: the role's variables. system, user: the controller's operating system and user, such as Linux and root.
     """
@@ -70,10 +70,10 @@ def data_file_problem(name: str) -> str:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "data_file_problem": data_file_problem,
             "local_vm_problems": local_vm_problems,

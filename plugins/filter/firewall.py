@@ -26,8 +26,8 @@ def firewall_problems(allowed: Sequence[Any], ssh_ports: Sequence[int]) -> list[
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., list[str]]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {"firewall_problems": firewall_problems}

@@ -42,7 +42,8 @@ def in_ascii(name: str) -> str:
     """Return the ASCII form (IDNA) of an international name, without a dot at its end; empty if there is none."""
     try:
         spelled = name.removesuffix(".").encode("idna").decode()
-        # The codec replaces some letters, such as the German sharp s: refuse a name that does not decode to itself.
+        # Python's codec replaces some letters, such as the German sharp s. So refuse a name that does not decode to
+        # itself.
         return spelled if spelled.encode().decode("idna") == name.removesuffix(".").lower() else ""
     except UnicodeError:
         return ""
@@ -75,10 +76,10 @@ def reserve_problems(reserve: object) -> list[str]:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "host_problems": host_problems,
             "reserve_problems": reserve_problems,

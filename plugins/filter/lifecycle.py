@@ -7,9 +7,9 @@ from typing import Any
 
 
 def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[str]]:
-    """Return the packages that were added since an installation, and a line for each whose version changed.
+    """Return the packages that are in `now` only, and a line `NAME OLD -> NEW` for each package with a new version.
 
-    before, now: lines `installed:NAME:VERSION` of tasks/look.yml's output; other lines are skipped.
+    before, now: output of tasks/look.yml, as lines. Only the lines `installed:NAME:VERSION` are used.
     """
 
     def versions(lines: Sequence[str]) -> dict[str, str]:
@@ -22,7 +22,7 @@ def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[
 
 
 def seen(text: str) -> dict[str, list[str]]:
-    """Return the output of tasks/look.yml as a list for each kind in files/look; of an installed package, its name."""
+    """Return the lines that tasks/look.yml printed, as a list for each kind, without the versions of packages."""
     kinds = ["installed", "user", "account", "group", "path", "own", "database", "listens", "site"]
     found: dict[str, list[str]] = {kind: [] for kind in kinds}
     for kind, _colon, rest in (line.partition(":") for line in text.splitlines()):
@@ -32,10 +32,10 @@ def seen(text: str) -> dict[str, list[str]]:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "packages_since": packages_since,
             "seen": seen,

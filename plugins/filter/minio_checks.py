@@ -13,9 +13,11 @@ from typing import Any
 SHA256 = re.compile("[0-9a-f]{64}")
 # Absolute paths without spaces or characters that are special for systemd or a shell.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-# Folders of the system. The role makes MinIO's folder private, so other programs could not reach these any more.
+# Folders of the system. None of them can be MinIO's folder, because the role makes that private: other programs could
+# not reach it any more.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
-# Folders that belong to other services, that the unit's sandbox hides, or that are empty after a reboot.
+# Folders that cannot contain the objects: they belong to other services, the unit's sandbox hides them, or a reboot
+# empties them.
 CLOSED = (
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
     *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),
@@ -26,7 +28,7 @@ MODULE = Path(__file__).parents[1] / "modules/minio_content.py"
 
 
 def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return an error message for each setting that would prevent the installation of the binary.
+    """Return an error message for each setting that would prevent the installation of MinIO's binary.
 
     settings: the role's variables. architecture: the machine's architecture, such as amd64.
     """
@@ -51,7 +53,7 @@ def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]
 
 
 def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return an error message for each bad setting, except those of buckets and users. Arguments as source_problems."""
+    """Return an error message for each bad setting, except buckets and users. The arguments are source_problems'."""
     problems, days = source_problems(settings, architecture), settings["minio_old_versions_days"]
     if int(days) < 0:
         problems.append(f"minio_old_versions_days is {days}: it must be 0, which keeps all, or more.")
@@ -59,12 +61,12 @@ def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
 
 
 def minio_version(output: str) -> str:
-    """Return the version, the third word in the output of `minio --version`; empty if there is none."""
+    """Return MinIO's version, the third word in the output of `minio --version`; empty if there is none."""
     return " ".join(output.split()[2:3])
 
 
 def released(version: str) -> str:
-    """Return the timestamp in a version's name, as in RELEASE.2025-10-15T17-29-55Z; it can be sorted as text."""
+    """Return the timestamp in a version such as RELEASE.2025-10-15T17-29-55Z. Timestamps sort correctly as text."""
     return re.sub("^[A-Z]+.", "", version)
 
 
@@ -159,10 +161,10 @@ def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "content_problems": content_problems,
             "folder_problems": folder_problems,

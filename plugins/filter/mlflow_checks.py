@@ -8,8 +8,8 @@ from typing import Any
 
 from ansible.module_utils.compat.version import LooseVersion
 
-# The disk space of an upgrade, as multiples of the schema's size: the dump, and the conversion of the collation, which
-# copies each table.
+# The disk space that an upgrade needs, as multiples of the schema's size. The dump needs the first. The conversion of
+# the collation needs the second, because it copies each table.
 DUMP_SHARE, CONVERSION_SHARE = 1.2, 1.0
 
 
@@ -27,7 +27,7 @@ def target_problems(targets: Sequence[str]) -> list[str]:
 
 
 def private_networks(targets: Sequence[str]) -> list[str]:
-    """Return the targets that are not public: MLflow sends webhooks to those only if it is allowed to."""
+    """Return the targets that are not public, because MLflow sends webhooks there only if a setting allows it."""
     return [target for target in targets if not ip_network(target, strict=False).is_global]
 
 
@@ -53,7 +53,7 @@ def mlflow_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def mlflow_version(found: Mapping[str, str]) -> str:
-    """Return the version in the environment's name, VERSION-DIGEST, that files/installed found; empty if none."""
+    """Return MLflow's version from the name of its environment, VERSION-DIGEST; empty if none is installed."""
     return found.get("environment", "").partition("-")[0]
 
 
@@ -100,10 +100,10 @@ def mlflow_pending(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "mlflow_pending": mlflow_pending,
             "mlflow_problems": mlflow_problems,

@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 
 REPOSITORY = ("uris", "suites", "components", "packages")
 SIZE = re.compile("([0-9]+)([KMG]?)")
-# A series is the version's first two numbers; `1:` is Debian's epoch.
+# The series is the first two numbers of a version. An epoch of Debian, such as `1:`, may precede them.
 SERIES = re.compile(r"(?:[0-9]+:)?([0-9]+\.[0-9]+)")
 NONE = "(none)"
 
 
 def pool_fits(size: object, limit_mb: int) -> bool:
-    """Return whether this is a size, such as 512M, below the limit."""
+    """Return whether the text is a size, such as 512M, below the limit."""
     found = SIZE.fullmatch(str(size))
     return found is not None and int(found[1]) * 1024 ** " KMG".index(found[2] or " ") < limit_mb * 2**20
 
 
 def mysql_problems(settings: Mapping[str, Any], host: str, memory_mb: int, distribution: str) -> list[str]:
-    """Return an error message for each setting with which the server cannot be installed or work.
+    """Return an error message for each setting with which the database server could not be installed or run.
 
     settings: the role's variables. memory_mb: the machine's whole memory. distribution: its name, such as Debian.
     """
@@ -54,8 +54,8 @@ def apt_policy(text: str) -> dict[str, str]:
 def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package: str) -> list[str]:
     """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
 
-    versions: the result of apt_policy. audit: the output of `dpkg --audit`, which names unconfigured packages. The only
-    upgrade from one series to another is that of MySQL from 8.4 to 9.7.
+    versions: the result of apt_policy. audit: the output of `dpkg --audit`, which names unconfigured packages.
+    An upgrade stays within a release series, except that of MySQL from 8.4 to 9.7.
     """
     before, after = versions["installed"], versions["candidate"]
     if package in audit:
@@ -68,16 +68,16 @@ def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package:
 
 
 def apt_source(uri: str, suite: str) -> str:
-    """Return how `apt-cache policy` names a source: its host, path and suite, without scheme, user and port."""
+    """Return an APT source as `apt-cache policy` prints it: host, path and suite, without scheme, user and port."""
     parts = urlsplit(uri)
     return f"{parts.hostname}{parts.path.removesuffix('/')} {suite}"
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "apt_policy": apt_policy,
             "apt_source": apt_source,

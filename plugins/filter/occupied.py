@@ -1,4 +1,4 @@
-"""Filters of the preflight: an error message for each account, group, file or server that Trackbox did not make."""
+"""Filters of the preflight: error messages about accounts, groups, files and servers that Trackbox did not create."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def installed(seen: Seen) -> bool:
 
 
 def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
-    """Return an error message for each account or group that has a name of Trackbox's and that Trackbox did not make.
+    """Return an error message for each account or group with a name that Trackbox needs and that it did not create.
 
-    seen: the result of tasks/look.yml. accounts: by account, the home that Trackbox gives it. A system account without
-    a login shell counts as Trackbox's if Trackbox is installed, or if its home is that of the object store: earlier
-    versions left accounts unmarked.
+    Earlier versions did not mark their accounts. So an unmarked system account without a login shell is accepted if
+    Trackbox is installed, or if its home is that of the object store.
+
+    seen: the result of tasks/look.yml. accounts: the home that Trackbox gives each account, by the account's name.
     """
     problems, named = [], set()
     for name, uid, comment, home, shell in (line.split(":") for line in seen["account"]):
@@ -34,7 +35,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
         named.add(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
         kept = home == accounts[name] != "/nonexistent"
-        # Accept an account that an earlier version took over: it works, and uninstall.yml keeps the account.
+        # Accept an account that existed before an earlier version used it. It works, and uninstall.yml keeps it.
         taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
         if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
             problems.append(
@@ -52,7 +53,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
 
 
 def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
-    """Return an error message for each group that Trackbox did not make, because its members could read credentials."""
+    """Return an error message for each group that existed before Trackbox: its members could read credentials."""
     return [
         f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
         f"training package: rename the group by groupmod --new-name NEW {name}."
@@ -62,7 +63,7 @@ def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
 
 
 def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> list[str]:
-    """Return an error message if foreign files are where Trackbox puts its own; dumps of upgrades are not foreign.
+    """Return an error message if Trackbox would overwrite files of others. Dumps of its own upgrades are accepted.
 
     files: the services' files outside of Trackbox's folders, such as their units.
     """
@@ -77,7 +78,7 @@ def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> l
 
 
 def site_problems(seen: Seen, host: str) -> list[str]:
-    """Return an error message if NGINX has sites from before Trackbox, which it would no longer serve."""
+    """Return an error message if NGINX has sites from before Trackbox, because it would stop serving them."""
     return [
         f"{host} has an NGINX with sites of its own ({', '.join(seen['site'])}), which would be served no longer: "
         "Trackbox replaces /etc/nginx/nginx.conf. Move the sites to another machine, or remove these files."
@@ -85,9 +86,9 @@ def site_problems(seen: Seen, host: str) -> list[str]:
 
 
 def database_problems(seen: Seen, host: str, flavor: str, socket: str) -> list[str]:
-    """Return an error message if the machine has a database server, or data, of another flavor than the wanted one.
+    """Return an error message if the machine has a database server of another flavor, or such a server's data.
 
-    A server of the same flavor is accepted, and keeps its databases. flavor: `mysql` or `mariadb`.
+    A server of the same flavor is accepted, and keeps its databases. flavor: the wanted one, `mysql` or `mariadb`.
     """
     servers = [name for name in seen["installed"] if SERVER.fullmatch(name)]
     others = [name for name in servers if not name.startswith(flavor)]
@@ -113,10 +114,10 @@ def database_problems(seen: Seen, host: str, flavor: str, socket: str) -> list[s
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "account_problems": account_problems,
             "database_problems": database_problems,

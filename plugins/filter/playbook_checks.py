@@ -1,4 +1,4 @@
-"""Filters that check the variables which a user gives a playbook by `-e`."""
+"""Filters that check the variables that users pass to a playbook with `-e`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BACKUP = re.compile("latest|[0-9]{8}T[0-9]{6}Z")
 
 
 def unknown_variables(names: Iterable[str], playbook: str, known: Sequence[str]) -> list[str]:
-    """Return an error message if some of these names are not among the playbook's two variables."""
+    """Return an error message if the playbook does not know some of these variables. known: its two variables."""
     unknown = ", ".join(name for name in names if name not in known)
     return [f"{playbook} has no variable {unknown}: it has {' and '.join(known)}."] * bool(unknown)
 
@@ -23,7 +23,7 @@ def truth_problems(variable: str, value: object) -> list[str]:
 def restore_problems(names: Iterable[str], backup: object) -> list[str]:
     """Return an error message for each wrong variable of restore.yml.
 
-    names: the variables whose names begin with restore_. backup: restore_backup.
+    names: the names of all variables that begin with restore_. backup: the variable restore_backup.
     """
     problems = unknown_variables(names, "restore.yml", ["restore_confirm", "restore_backup"])
     if not BACKUP.fullmatch(str(backup)):
@@ -34,7 +34,8 @@ def restore_problems(names: Iterable[str], backup: object) -> list[str]:
 def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -> list[str]:
     """Return an error message for each wrong variable of upgrade.yml.
 
-    names: the variables whose names begin with upgrade_. backup, reserve_mb: upgrade_backup, upgrade_reserve_mb.
+    names: the names of all variables that begin with upgrade_. backup, reserve_mb: the variables upgrade_backup and
+    upgrade_reserve_mb.
     """
     problems = unknown_variables(names, "upgrade.yml", ["upgrade_backup", "upgrade_reserve_mb"])
     problems += truth_problems("upgrade_backup", backup)
@@ -46,8 +47,8 @@ def upgrade_problems(names: Iterable[str], backup: object, reserve_mb: object) -
 def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: str, check_mode: bool) -> list[str]:
     """Return the error message that refuses uninstall.yml; an empty list if it may run.
 
-    names: the variables whose names begin with uninstall_. confirm, data: uninstall_confirm, uninstall_data. hosts: the
-    names that have to be confirmed, separated by commas.
+    names: the names of all variables that begin with uninstall_. confirm, data: the variables uninstall_confirm and
+    uninstall_data. hosts: the hosts' names, separated by commas, which `confirm` must repeat.
     """
     problems = unknown_variables(names, "uninstall.yml", ["uninstall_confirm", "uninstall_data"])
     problems = problems or truth_problems("uninstall_data", data)
@@ -63,8 +64,8 @@ def uninstall_problems(names: Iterable[str], confirm: str, data: object, hosts: 
 def rotate_problem(rotate: str, rotated: Sequence[str], rotatable: Mapping[str, str], own: Collection[str]) -> str:
     """Return the error message that refuses a rotation; empty if it is allowed.
 
-    rotate: the variable as it was given. rotated: the names in it. rotatable: by each secret that can be rotated, the
-    variable that would supply it. own: the secrets that this controller generated.
+    rotate: the variable as the user wrote it. rotated: the names of secrets in it. rotatable: the secrets that can be
+    rotated, each with the variable that can supply it. own: the secrets that this controller generated.
     """
     if any(name not in rotatable for name in rotated):
         return (
@@ -79,10 +80,10 @@ def rotate_problem(rotate: str, rotated: Sequence[str], rotatable: Mapping[str, 
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "restore_problems": restore_problems,
             "rotate_problem": rotate_problem,

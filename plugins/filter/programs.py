@@ -1,4 +1,4 @@
-"""Filters about Python on the machines: this repository's packages, and the requirements locks of environments."""
+"""Filters about Python on the machines: this repository's own packages, and the locks of Python environments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 ROLES = Path(__file__).parents[2] / "roles"
-# The package that all programs share.
+# The Python package that all of Trackbox's programs on a machine share.
 BASE = "machine/files/trackbox_host"
 
 
 def python_modules(package: str, role: str) -> dict[str, str]:
-    """Return the text of each module of a role's package and of the shared package, by its relative path."""
+    """Return the source of each module of a role's Python package and of the shared one, by the module's path."""
     found: dict[str, str] = {}
     for folder in (ROLES / role / "files" / package, ROLES / BASE):
         found |= {str(path.relative_to(folder.parent)): path.read_text() for path in sorted(folder.rglob("*.py"))}
@@ -28,11 +28,11 @@ def program_id(package: str, role: str) -> str:
 
 
 def locked(text: str) -> Mapping[str, Any]:
-    """Return the contents of a requirements lock.
+    """Return what a lock of requirements contains, under the keys `lock`, `needs` and `mark`.
 
     lock: name and version of each package; a package can occur twice, for different versions of Python. needs: the
-    names without a marker, which every Python and system needs. mark: the name of the file by which
-    tasks/environment.yml marks an environment made from this lock.
+    packages without an environment marker, which every system needs. mark: the name of the file that
+    tasks/environment.yml creates in an environment that it has installed from this lock.
     """
     lines = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*?\])?==([^\s;\\]+)[ \t]*(;?)", text, re.MULTILINE)
     pairs = [(re.sub(r"[-_.]+", "-", name).lower(), version, marker) for name, version, marker in lines]
@@ -44,8 +44,8 @@ def locked(text: str) -> Mapping[str, Any]:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {"locked": locked, "program_id": program_id, "python_modules": python_modules}

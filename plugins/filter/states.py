@@ -1,4 +1,4 @@
-"""Filters about a machine's state: who holds its lock, what an interrupted playbook left, where its objects are."""
+"""Filters about a machine's state: who holds its lock, what interrupted playbooks left, and where its objects are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "trackbox-lock.service"
-# Units that take the lock themselves.
+# The systemd units that take the lock without a playbook, each with its name in messages.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
@@ -20,12 +20,12 @@ OWNER = re.compile(r"(?P<playbook>\S+\.yml) of (?P<controller>\S+) process (?P<p
 
 
 def is_ansible(arguments: str) -> bool:
-    """Return whether this command line runs ansible-playbook, either directly or as a script of an interpreter."""
+    """Return whether the command line runs ansible-playbook, directly or through an interpreter."""
     return any(Path(word).name == "ansible-playbook" for word in arguments.split()[:2])
 
 
 def ancestors(pid: int) -> list[tuple[int, str]]:
-    """Return PID and command line of this process and of its ancestors, the process itself first."""
+    """Return PID and command line of the process `pid` and of its ancestors, the process itself first."""
     table = subprocess.run(["ps", "-wwAo", "pid=,ppid=,args="], check=True, capture_output=True, text=True).stdout
     rows = {int(line.split(None, 2)[0]): line.split(None, 2)[1:] for line in table.splitlines()}
     found = []
@@ -36,13 +36,16 @@ def ancestors(pid: int) -> list[tuple[int, str]]:
 
 
 def lock_owner(purpose: str) -> str:
-    """Return the description of a unit: the playbook, this controller, and the PID of its ansible-playbook."""
+    """Return the Description of a systemd unit. It names the playbook, this controller, and ansible-playbook's PID."""
     mine = [pid for pid, command in ancestors(os.getpid()) if is_ansible(command)]
     return f"{purpose} of {platform.node()} process {mine[-1] if mine else os.getpid()}"
 
 
 def lock_is_stale(description: str) -> bool:
-    """Return whether the unit's owner is a process of this controller that has ended, or this process itself."""
+    """Return whether the unit's playbook ran on this controller and has ended, or is the running playbook itself.
+
+    description: the unit's Description, as lock_owner writes it.
+    """
     owner = OWNER.fullmatch(description)
     if not owner or owner["controller"] != platform.node():
         return False
@@ -55,9 +58,10 @@ def lock_is_stale(description: str) -> bool:
 def machine_states(text: str) -> dict[str, Any]:
     """Return the output of files/states as a mapping.
 
-    held, installed, unfinished: whether the lock is held, Trackbox was installed, and a site.yml was interrupted. left:
-    the files that an interrupted restore or upgrade left. objects: the folder that holds objects, or "". wanted: the
-    contents of the folder in the inventory: objects, files or "". units: the properties of each running service.
+    held: whether the lock is held. installed: whether Trackbox was installed. unfinished: whether a site.yml was
+    interrupted. left: the files that an interrupted restore or upgrade left. objects: the folder that contains the
+    objects, or "". wanted: what minio_data_dir contains: "objects", "files" or "". units: the properties of each
+    running service.
     """
     found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
     found |= {"objects": "", "wanted": ""}
@@ -79,7 +83,7 @@ def machine_states(text: str) -> dict[str, Any]:
 def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_nothing: bool = False) -> str:
     """Return the error message that refuses a playbook while another one works on the host; empty if none does.
 
-    A lock whose playbook has ended blocks no playbook, unless a unit that the ended playbook started still runs.
+    A lock is ignored if its playbook has ended, and no unit that this playbook started still runs.
     changes_nothing: whether the playbook may run beside a backup and the garbage collection.
     """
     found = work_in_the_way(states["units"]) or lock_in_the_way(states, changes_nothing)
@@ -87,7 +91,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return who runs a unit that a playbook started, except the lock's, and what to do; empty if none runs."""
+    """Return which playbook started a unit that still runs, and the remedy; empty if at most the lock's unit runs."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
@@ -106,7 +110,7 @@ def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def lock_in_the_way(states: Mapping[str, Any], changes_nothing: bool) -> str:
-    """Return who holds the lock, and what to do about it; empty if it is free, or its playbook has ended."""
+    """Return who holds the lock, and the remedy; empty if the lock is free, or if its playbook has ended."""
     units: Mapping[str, Mapping[str, str]] = states["units"]
     if LOCK in units:
         unit = units[LOCK]
@@ -130,8 +134,8 @@ def lock_in_the_way(states: Mapping[str, Any], changes_nothing: bool) -> str:
 def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_data: bool = False) -> str:
     """Return the error message that refuses a playbook after an interrupted restore or upgrade; empty if it may run.
 
-    playbook: the playbook that begins; the interrupted one may run again. replaces_data: whether the playbook removes
-    all data, and so may always run.
+    playbook: the playbook that begins. The interrupted playbook itself may run again. replaces_data: whether the
+    playbook removes all data, and may therefore always run.
     """
     if replaces_data:
         return ""
@@ -151,7 +155,7 @@ def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_d
 def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files: Sequence[str]) -> str:
     """Return the error message that refuses a playbook after an interrupted rotation; empty if there is none.
 
-    files: the new secrets on the controller, NAME.new, that have not replaced the old ones yet.
+    files: the files NAME.new on the controller: new secrets that have not replaced the old ones yet.
     """
     if not files or not states["installed"]:
         return ""
@@ -163,9 +167,9 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
 
 
 def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
-    """Return the error message that refuses a folder while the objects are in another one; empty if it may be used.
+    """Return the error message that refuses a folder for MinIO's objects; empty if MinIO may use it.
 
-    folder: minio_data_dir.
+    The folder is refused while the objects are in another one, or if it contains other files. folder: minio_data_dir.
     """
     objects, wanted = states["objects"], states["wanted"]
     if objects in ("", folder):
@@ -188,10 +192,10 @@ def objects_problem(states: Mapping[str, Any], host: str, folder: str) -> str:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "left_problem": left_problem,
             "lock_owner": lock_owner,

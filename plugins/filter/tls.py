@@ -13,7 +13,7 @@ DNS_NAME = rf"({LABEL}\.)+[a-z]([a-z0-9-]{{0,61}}[a-z0-9])?"
 
 
 def acme_problems(host: str, directory: str, email: str) -> Iterator[str]:
-    """Yield why no ACME server would issue a certificate."""
+    """Yield an error message for each setting with which no ACME server would issue a certificate."""
     if not re.fullmatch(DNS_NAME, host.lower()):
         yield (
             f"trackbox_host is {host}, and nginx_tls acme needs a name in the DNS: set one that leads to the machine, "
@@ -38,9 +38,10 @@ def proxy_problems(proxies: Sequence[str]) -> Iterator[str]:
 
 
 def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequence[str]) -> list[str]:
-    """Return an error message for each setting with which the mode, nginx_tls, cannot work.
+    """Return an error message for each setting that does not fit the mode of TLS.
 
-    host: trackbox_host. directory, email: nginx_acme_directory and nginx_acme_email. proxies: nginx_trusted_proxies.
+    mode: nginx_tls. host: trackbox_host. directory: nginx_acme_directory. email: nginx_acme_email. proxies:
+    nginx_trusted_proxies.
     """
     problems = list(proxy_problems(proxies))
     if mode == "acme":
@@ -54,7 +55,7 @@ def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequ
 
 
 def acme_reason(journal: str) -> str:
-    """Return why certbot got no certificate: from its journal, the ACME server's reason or else certbot's error."""
+    """Return why certbot got no certificate: the ACME server's reason in certbot's journal, or else certbot's error."""
     lines = [line.strip() for line in journal.splitlines() if line.strip()]
     details = [line.partition("Detail:")[2].strip() for line in lines if "Detail:" in line]
     errors = [after for line, after in pairwise(lines) if line.endswith("error occurred:")]
@@ -62,18 +63,18 @@ def acme_reason(journal: str) -> str:
 
 
 def must_rebind(listening: Sequence[Mapping[str, Any]], port: int, mode: str) -> bool:
-    """Return whether NGINX has to restart: a reload cannot move a port from loopback to all addresses, or back.
+    """Return whether NGINX must restart, because a reload cannot move a port from loopback to all addresses, or back.
 
-    listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls; with `off` NGINX opens the port at
-    loopback only, otherwise at all addresses.
+    listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls. With `off`, NGINX opens the port on
+    loopback only, otherwise on all addresses.
     """
     found = {entry["address"] for entry in listening if (entry["name"], entry["port"]) == ("nginx", port)}
     return found & {"0.0.0.0", "127.0.0.1"} == {"0.0.0.0" if mode == "off" else "127.0.0.1"}
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {"acme_reason": acme_reason, "must_rebind": must_rebind, "tls_problems": tls_problems}

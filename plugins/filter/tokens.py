@@ -1,4 +1,4 @@
-"""Filters about tokens at the front door: what is wrong with a list of them, and how NGINX checks them."""
+"""Filters about the tokens that NGINX accepts: checks of nginx_tokens, and the values by which NGINX checks a token."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 ROLES = ("admin", "viewer", "scorer")
-# Ansible generates 32 letters and digits: 190 bits. NGINX finds a token by its first characters; 142 bits stay unknown.
+# Ansible generates a token of 32 letters and digits, which are 190 bits. NGINX's configuration contains the first 8
+# characters of each token, by which NGINX finds it. The other 142 bits stay secret.
 TOKEN = r"[A-Za-z0-9]{32,128}"
 BEGINNING = 8
 
 
 def ends(end: str) -> float:
-    """Return when a token ends, in seconds since 1970. end: a day, at whose end in UTC; or a time, in UTC by default.
+    """Return when a token expires, in seconds since 1970.
 
-    Raises ValueError.
+    end: a day or a time in ISO 8601. With a day, the token expires at the end of the day in UTC. A time without a time
+    zone is in UTC, too. Raises ValueError if `end` is neither.
     """
     moment = datetime.fromisoformat(end)
     day = 24 * 60 * 60 if re.fullmatch(r"\d{4}-\d\d-\d\d", end) else 0
@@ -30,12 +32,12 @@ def ends(end: str) -> float:
 
 
 def token_problems(tokens: Sequence[Mapping[str, Any]], taken: Sequence[str] = (), now: float = 0) -> list[str]:
-    """Return a sentence for each mistake in the variable nginx_tokens; a token is never quoted.
+    """Return an error message for each mistake in the variable nginx_tokens, without quoting a token.
 
-    taken: the names of users and programs. now: seconds since 1970; 0 is the present.
+    taken: the names of users and programs. now: the time in seconds since 1970; 0 for the present.
     """
     problems = []
-    # NGINX compares names without regard to case here.
+    # NGINX's `map` compares names case-insensitively.
     others = {name.lower() for name in taken}
     for name, times in Counter(str(token.get("name", "")).lower() for token in tokens).items():
         if times > 1:
@@ -60,7 +62,7 @@ def token_problems(tokens: Sequence[Mapping[str, Any]], taken: Sequence[str] = (
 
 
 def one_problem(token: Mapping[str, Any], now: float) -> list[str]:
-    """Return what is wrong with a token beside its name."""
+    """Return an error message for each mistake in a token, except those in its name."""
     problems = []
     if token.get("role") not in ROLES:
         problems.append(f"its role is {token.get('role', '')!r}: take one of {', '.join(ROLES)}.")
@@ -81,15 +83,18 @@ def one_problem(token: Mapping[str, Any], now: float) -> list[str]:
 
 
 def with_tokens(tokens: Sequence[Mapping[str, Any]], generated: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the tokens, each with its `token`. generated: those of the tokens that say none, in their order."""
+    """Return the entries of nginx_tokens, each with its `token`.
+
+    generated: the generated tokens, in the order of the entries that have no `token` of their own.
+    """
     left = iter(generated)
     return [{**token, "token": token["token"] if "token" in token else next(left)} for token in tokens]
 
 
 def generated_logins(logins: Sequence[Mapping[str, Any]], folder: str) -> list[Mapping[str, Any]]:
-    """Return those logins whose password Trackbox has generated, each with it as its `token`.
+    """Return the logins whose password Trackbox has generated, each with its password as its `token`.
 
-    folder: of the generated secrets.
+    folder: the folder of the generated secrets.
     """
     texts = {path.read_text().rstrip() for path in Path(folder).glob("*_password")}
     return [
@@ -100,16 +105,16 @@ def generated_logins(logins: Sequence[Mapping[str, Any]], folder: str) -> list[M
 
 
 def hashed(text: str, end: str) -> str:
-    """Return NGINX's `secure_link` value for a text: its MD5, and the second in which it ends, if it ends."""
+    """Return the value of NGINX's `secure_link` for a text: its MD5 and, if it expires, its end in Unix time."""
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
     coded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return f"{coded},{int(ends(end))}" if end else coded
 
 
 def token_hashes(tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what NGINX knows of each token.
+    """Return the values of each token that NGINX's configuration contains. The token itself is not among them.
 
-    name, role, addresses, end; beginning: its first characters; bearer and basic: the hashes of what clients send.
+    beginning: its first 8 characters. bearer, basic: the hashes of the two forms in which clients send it.
     """
     found = []
     for token in tokens:
@@ -130,20 +135,20 @@ def token_hashes(tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def token_ends(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return when each token ends, in seconds since 1970, by its name."""
+    """Return when each token expires, in seconds since 1970, by the token's name."""
     return {token["name"]: ends(str(token["end"])) for token in tokens}
 
 
 def token_secrets(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the tokens, by what they are called."""
+    """Return a mapping from a description of each token, for messages, to the token itself."""
     return {f"the token {token['name']}": token["token"] for token in tokens}
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "generated_logins": generated_logins,
             "token_ends": token_ends,

@@ -1,4 +1,4 @@
-"""Filters that several roles use: checks of variables and ports, the first admin, programs' output, and patterns."""
+"""Filters that several roles use: checks of variables and ports, and small helpers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 KINDS = {"bool": "true or false", "dict": "a mapping", "int": "a whole number", "list": "a list"}
 BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
-# Types that YAML makes of text without quotes. The text itself is lost: 0123 has become 83, and 1.10 has become 1.1.
+# Types that YAML gives to text without quotes. The original text is then lost: 0123 becomes 83, and 1.10 becomes 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
 # Variables that were removed, and why. They named a store on another machine, which no service can use yet.
@@ -26,9 +26,10 @@ REMOVED = dict.fromkeys(
 
 
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
-    """Return whether the value has the option's type. The texts `5` and `true` count, as `-e name=value` gives text.
+    """Return whether the value has the type that its specification declares.
 
-    Ansible's own validator accepts the text `a,b` as a list, and a list as text; the roles do not.
+    The texts `5` and `true` count as a number and a boolean, because `-e name=value` passes text. Unlike in Ansible's
+    own validator, the text `a,b` is no list, and a list is no text, because the roles do not convert them.
     """
     if "choices" in spec:
         # YAML reads an unquoted `off` as false.
@@ -43,19 +44,19 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
         case "int":
             return bool(re.fullmatch(r"-?[0-9]+", str(value)))
         case other:
-            # The type raw is text or a number, such as a size.
+            # A value of the type raw, such as a size, may be text or a number.
             return isinstance(value, (str, int, float) if other == "raw" else str) and not isinstance(value, bool)
 
 
 def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
-    """Return the type that YAML made of a text without quotes; empty if it stayed text."""
+    """Return the type that YAML gave to a text that lacks quotes; empty if the value is still text."""
     if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
         return ""
     return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
 
 
 def unprintable(value: Any) -> bool:
-    """Return whether a text, unless it is a PEM file, contains a line break or a character that no client can send."""
+    """Return whether a text contains a line break or another control character. PEM texts are not checked."""
     text = value if isinstance(value, str) else ""
     return "-----BEGIN" not in text and any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text)
 
@@ -72,9 +73,9 @@ def hint(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) -> list[str]:
-    """Return an error message for each part of the value that does not fit its specification, without quoting secrets.
+    """Return an error message for each part of a value that does not fit its specification, without quoting secrets.
 
-    name: the path of the part, such as nginx_users[0].password. remedy: the end of each message.
+    name: the name of the variable, or of its part, such as nginx_users[0].password. remedy: the end of each message.
     """
     if not fits(value, spec):
         shown = "does not fit" if secret(spec) else f"is {str(value)[:100]!r}"
@@ -103,7 +104,7 @@ def value_problems(name: str, value: Any, spec: Mapping[str, Any], remedy: str) 
 
 @cache
 def specifications(roles: str) -> dict[str, tuple[str, dict[str, Any]]]:
-    """Return the role and the specification of every option in meta/argument_specs.yml of the roles in a folder."""
+    """Return role and specification of every variable that the roles in a folder declare in meta/argument_specs.yml."""
     found: dict[str, tuple[str, dict[str, Any]]] = {}
     for path in sorted(Path(roles).glob("*/meta/argument_specs.yml")):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
@@ -140,24 +141,25 @@ def least_problems(value: object, variable: str, least: int) -> list[str]:
 
 
 def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """Return the user of this name; if there is none, the first admin.
+    """Return the user with this name; if there is none, the first admin.
 
-    users: as nginx_users, at least one of them with the role admin.
+    users: in the form of nginx_users. At least one of them has the role admin.
     """
     return next((user for user in users if user["name"] == name), None) or next(
         user for user in users if user.get("role", "admin") == "admin"
     )
 
 
-# Programs that listen as root, and so are identified by their name. A MinIO that root runs is not Trackbox's.
+# Programs that listen as root. They are recognised by their name, all others by their user. So a MinIO that runs as
+# root is not taken for Trackbox's.
 ROOT_PROGRAMS = {"nginx", "systemd"}
 
 
 def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *owners: str) -> list[str]:
     """Return an error message for each port that is invalid, that two variables name, or that another program uses.
 
-    listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: by the variable that sets it, a
-    port or an address that ends in one. owners: the users, or the programs among ROOT_PROGRAMS, that may use them.
+    listening: the fact `tcp_listen` of community.general.listen_ports_facts. ports: ports, or addresses with a port,
+    by the variable that sets each. owners: the users and the programs among ROOT_PROGRAMS that may use these ports.
     """
     problems = []
     seen: dict[str, str] = {}
@@ -179,20 +181,20 @@ def port_problems(listening: list[dict[str, Any]], ports: Mapping[str, Any], *ow
 
 
 def fields(text: str) -> dict[str, str]:
-    """Return a program's output, lines of a name, a tab and a value, as a mapping."""
+    """Return the output of a program as a mapping. Each line contains a name, a tab and a value."""
     return dict(line.split("\t", 1) for line in text.splitlines() if "\t" in line)
 
 
 def formatted(names: Iterable[object], *patterns: str) -> list[str]:
-    """Return each pattern with each name in place of {}: {}.j2 gives a.j2 and b.j2 for the names a and b."""
+    """Return every pattern with every name inserted for {}: `{}.j2` and the names a and b give a.j2 and b.j2."""
     return [pattern.format(name) for pattern in patterns for name in names]
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Any]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "account": account,
             "fields": fields,

@@ -13,7 +13,10 @@ COMMAND = re.compile("[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def training_problems(settings: Mapping[str, Any]) -> list[str]:
-    """Return an error message for each setting that prevents the installation. settings: the role's variables."""
+    """Return an error message for each setting with which the training package could not be installed.
+
+    settings: the role's variables.
+    """
     package, command = Path(settings["training_package"]), settings["training_command"]
     problems = []
     if not package.is_file() and not (package / "pyproject.toml").is_file():
@@ -30,9 +33,9 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def folder_state(folder: str) -> str:
-    """Return a checksum of a folder's contents: path, size, mode and time of each file.
+    """Return a checksum over path, size, mode and modification time of each file in a folder.
 
-    Hidden folders, Python's caches, outputs of builds and environments are left out, because no wheel contains them.
+    Hidden folders, Python's caches, build outputs and environments are left out, because no wheel contains them.
     """
     found = hashlib.sha256()
     for parent, folders, files in os.walk(folder):
@@ -57,10 +60,10 @@ def file_sha1(path: str) -> str:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "file_sha1": file_sha1,
             "folder_state": folder_state,

@@ -18,9 +18,9 @@ from typing import Any
 ROLES = Path(__file__).parents[2] / "roles"
 FILES = ROLES / "verify/files"
 MARKS = {"held": "✔", "broken": "✘", "off": "–"}
-# The first modules of both sides, in the order in which they import one another.
+# The modules that files/load.py loads first on each side, in this order, because later ones import them.
 FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
-# The minimum length of secrets that are searched for. Shorter ones would be found by chance.
+# The minimum length of a secret that is searched for. Shorter secrets would match other words by chance.
 SHORT = 8
 NAME, WIDTH = 28, 120
 
@@ -29,7 +29,10 @@ Promised = Mapping[str, Mapping[str, Any]]
 
 
 def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
-    """Return the input of files/load.py: a side's modules (inside or outside), facts, and the chosen promises."""
+    """Return the input of files/load.py as JSON: the modules of one side, the facts, and the chosen promises.
+
+    side: `inside` for promises that are checked on the machine, `outside` for those checked from the controller.
+    """
     shared = [FILES / f"{name}.py" for name in FIRST[side]] + sorted((FILES / side).glob("*.py"))
     sources = [[".".join(path.relative_to(FILES).with_suffix("").parts), path.read_text()] for path in shared]
     for service in facts:
@@ -39,7 +42,7 @@ def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
 
 
 def flat(promised: Promised, *keys: str) -> list[Any]:
-    """Return the values of all services under a key, or under nested keys, in one list."""
+    """Return the facts that all services have under a key, or under nested keys, in one list."""
     found: list[Any] = []
     for each in promised.values():
         value: Any = each
@@ -50,16 +53,17 @@ def flat(promised: Promised, *keys: str) -> list[Any]:
 
 
 def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
-    """Return the ports on which programs may listen for connections from the network."""
+    """Return the ports on which programs may accept connections from the network."""
     addresses = [str(address).rpartition(":") for address in flat(promised, "inside", "addresses")]
     outer = [int(port) for address, _colon, port in addresses if not address.startswith(("127.", "[::1", "::1"))]
     return [*settings["ports"], *flat(promised, "inside", "ports"), *outer]
 
 
 def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts for promises that are checked inside the machine, by service, and `host` for the machine itself.
+    """Return the facts for promises that are checked on the machine, by service. Those under `host` are the machine's.
 
-    promised: see roles/verify/vars/main.yml. settings: the role's settings, with the services' titles.
+    promised: wiring_promised, which roles/verify/vars/main.yml explains. settings: the role's settings, with the
+    services' titles.
     """
     known: dict[str, str] = {}
     members: dict[str, Any] = {}
@@ -82,7 +86,10 @@ def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts for promises that are checked from the controller, like inside_facts. They contain secrets."""
+    """Return the facts for promises that are checked from the controller. The arguments are those of inside_facts.
+
+    The facts contain secrets.
+    """
     inner = [int(str(address).rpartition(":")[2]) for address in flat(promised, "inside", "addresses")]
     facts: dict[str, Any] = {
         "host": {"address": settings["address"], "ports": ports(promised, settings), "inner": inner},
@@ -90,21 +97,21 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # Promises that are checked from the controller need these facts, too.
+            # Promises that are checked from the controller need these facts of `inside`, too.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts
 
 
 def wanted(only: str) -> list[str]:
-    """Return the names in a text that separates them by commas."""
+    """Return the names in a comma-separated text."""
     return [name.strip() for name in only.split(",") if name.strip()]
 
 
 def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
-    """Return the names of secrets by salted digests, by which a machine recognises a secret without knowing it.
+    """Return salted digests of secrets, by which a program on the machine recognises a secret without knowing it.
 
-    Each secret has digests of itself, and of its base64 with and without a newline, without padding.
+    Each secret has three digests: of its text, and of its base64 (without padding) with and without a newline.
     """
     salt = secrets.token_hex(16)
     digests = {}
@@ -127,7 +134,7 @@ def promise_names(texts: Iterable[str]) -> list[str]:
 
 
 def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
-    """Return an error message for each name that no promise has. given: by side, the input of files/load.py."""
+    """Return an error message for each name in `only` that no promise has. given: files/load.py's input, by side."""
     if not wanted(only):
         return []
     problems, names = [], promise_names(given.values())
@@ -140,9 +147,10 @@ def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
 
 
 def promise_results(variables: Mapping[str, Any]) -> list[Result]:
-    """Return a host's results, sorted by service. A side that could not be checked gives one broken promise.
+    """Return a host's results, sorted by service.
 
-    variables: the host's variables.
+    If the check from one side (on the machine, or from the controller) failed, a broken promise says so. variables:
+    the host's variables.
     """
     found: list[Result] = []
     for side in ("inside", "outside"):
@@ -166,7 +174,10 @@ def named(results: Mapping[str, Sequence[Result]]) -> Iterator[tuple[str, Result
 
 
 def promise_table(results: Mapping[str, Sequence[Result]]) -> str:
-    """Return the table of promises: a line for each, and below it the details. results: a list for each host."""
+    """Return the table of promises as text: a line for each promise, with its details below.
+
+    results: the results of each host, by the host's name.
+    """
     text, before = [], ""
     for host, line in named(results):
         title = f"{host} {line['service']}".strip()
@@ -190,10 +201,10 @@ def broken_promises(results: Mapping[str, Sequence[Result]]) -> list[str]:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "broken_promises": broken_promises,
             "inside_facts": inside_facts,

@@ -1,4 +1,4 @@
-"""The lookup `declared`: what the roles of services declare in meta/wiring.yml."""
+"""The lookup `declared` returns what the roles of services declare in meta/wiring.yml."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ ROLES = Path(__file__).parents[2] / "roles"
 
 @cache
 def declaration(service: str) -> Mapping[str, Any]:
-    """Return the contents of a role's meta/wiring.yml, with templates that are not resolved."""
+    """Return the contents of meta/wiring.yml in a service's role. Templates in it are not resolved yet."""
     path = ROLES / service / "meta/wiring.yml"
     found: Mapping[str, Any] = yaml.safe_load(path.read_text())[service] if path.is_file() else {}
     return found
 
 
 def trusted(value: Any) -> Any:
-    """Return the value with its texts marked as templates. They come from a role's own file, so they are trusted."""
+    """Return the value with its texts marked as trusted templates. They are safe, as they come from a role's file."""
     if isinstance(value, str):
         return trust_as_template(value)
     if isinstance(value, Mapping):
@@ -58,10 +58,10 @@ def trusted(value: Any) -> Any:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """The lookup of this file, for Ansible."""
+    """Registers the lookup of this file with Ansible."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any], **options: Any) -> list[Any]:
-        """Return the values. terms: the key, and the services."""
+        """Return what the services declare under a key. terms: the key, and the names of the services."""
         self.set_options(var_options=variables, direct=options)
         key, services = terms
         found = {

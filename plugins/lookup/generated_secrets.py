@@ -1,4 +1,4 @@
-"""The lookup `generated_secrets`: which secrets this controller generated."""
+"""The lookup `generated_secrets` returns the names of the secrets that this controller generated."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """The lookup of this file, for Ansible."""
+    """Registers the lookup of this file with Ansible."""
 
     def run(self, terms: list[Any], variables: Mapping[str, Any], **_: Any) -> list[str]:
-        """Return the names of the secrets. terms: the folder, and by the name of each file its variable."""
+        """Return the names of the generated secrets.
+
+        terms: the folder of the secrets, and a mapping from each secret's file name to the variable that can supply it.
+        """
         folder, known = terms
         found = []
         for name, variable in known.items():

@@ -1,4 +1,4 @@
-"""The lookup `inventory_problems`: variables of the inventory that Ansible does not read, or cannot resolve."""
+"""The lookup `inventory_problems` reports variables of the inventory that Ansible ignores or cannot resolve."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-# Ansible reads the first of these that exists, and none of the others.
+# The endings of a file or folder of variables. Ansible reads the first one that exists, and ignores the others.
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
 REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 def hidden_files(sources: Iterable[str], names: Collection[str]) -> list[str]:
-    """Return an error message for each file of variables that Ansible does not read because of another one.
+    """Return an error message for each file of variables that Ansible ignores because it reads another one instead.
 
-    sources: inventories, each a folder or a file, and folders of playbooks. names: the groups and hosts.
+    sources: paths of inventories (files or folders) and folders of playbooks. names: the names of groups and hosts.
     """
     paths = [Path(source) for source in sources if Path(source).exists()]
     bases = dict.fromkeys(path if path.is_dir() else path.parent for path in paths)
@@ -45,10 +45,10 @@ def hidden_files(sources: Iterable[str], names: Collection[str]) -> list[str]:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """The lookup of this file, for Ansible."""
+    """Registers the lookup of this file with Ansible."""
 
     def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the name of each part of a variable whose template fails, without its value, which may be a secret."""
+        """Yield the name of each part of a variable whose template fails. Its value is left out: it may be a secret."""
         if isinstance(value, Mapping):
             for key, part in value.items():
                 yield from self.unresolved(f"{name}.{key}", part, variables)
@@ -66,7 +66,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
                     yield name
 
     def run(self, terms: list[str], variables: Mapping[str, Any], **_: Any) -> list[str]:
-        """Return the error messages."""
+        """Return the error messages. terms: the names of the variables to resolve."""
         sources = [*context.CLIARGS.get("inventory", ()), variables["playbook_dir"]]
         problems = hidden_files(sources, {*variables["groups"], *variables["groups"]["all"]})
         names = dict.fromkeys(place for name in terms for place in self.unresolved(name, variables[name], variables))

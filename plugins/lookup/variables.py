@@ -1,4 +1,4 @@
-"""The lookup `variables`: the variables of a host whose names match."""
+"""The lookup `variables` returns the variables of a host whose names match a regular expression."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from ansible.plugins.lookup import LookupBase
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]
-    """The lookup of this file, for Ansible."""
+    """Registers the lookup of this file with Ansible."""
 
     def run(self, terms: list[str], variables: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
-        """Return the mapping. terms: the regular expression."""
+        """Return one mapping, from the names of the variables to their values. terms: the regular expression."""
         names = sorted(name for name in variables if re.search(terms[0], name))
         return [self._templar.template({name: variables[name] for name in names})]

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: folders and files with their content, all at once."""
+"""Ansible module that creates folders and writes files, many in one execution."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ ITEM: dict[str, dict[str, Any]] = {
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, with mode 0755 whatever the umask."""
+    """Create a folder and its missing parents with mode 0755, whatever the umask is."""
     for folder in [folder for folder in (*reversed(path.parents), path) if not folder.is_dir()]:
         folder.mkdir()
         folder.chmod(0o755)
 
 
 def write(module: AnsibleModule, path: Path, content: bytes, validate: str) -> None:
-    """Replace a file, after the new one was validated."""
+    """Replace a file, if the command `validate` accepts the new content."""
     descriptor, name = tempfile.mkstemp(dir=module.tmpdir)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
@@ -98,7 +98,7 @@ def apply(module: AnsibleModule, item: dict[str, Any]) -> tuple[bool, dict[str, 
 
 
 def main() -> None:
-    """Write the folders and files in their order."""
+    """Create the folders and write the files, in the order of the list."""
     files = {"type": "list", "elements": "dict", "options": ITEM, "required": True}
     module = AnsibleModule({"files": files}, supports_check_mode=True)
     paths, diffs = [], []

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: MinIO's buckets, users and their policies."""
+"""Ansible module that creates MinIO's buckets, users and policies."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ WRITE_OBJECTS = [
 
 
 def policy(read: list[str], write: list[str]) -> dict[str, Any]:
-    """Return the policy that allows reading and writing in these buckets, and nothing else."""
+    """Return the policy that allows only reading the buckets `read`, and reading and writing the buckets `write`."""
     statements = []
     for buckets, on_bucket, on_objects in ((read, READ_BUCKET, READ_OBJECTS), (write, WRITE_BUCKET, WRITE_OBJECTS)):
         for actions, suffix in ((on_bucket, ""), (on_objects, "/*")):
@@ -105,13 +105,13 @@ def canonical(document: Any) -> Any:
 
 
 class Store:
-    """A MinIO server, and the list of changes to it."""
+    """A MinIO server, and the list of the changes that this module makes to it."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        """Connect as root."""
+        """Make the clients of the S3 API and of the admin API, with the key of MinIO's root user."""
         p = module.params
         self.module, self.changes = module, list[str]()
-        # Limit retries, because the SDK would retry for minutes.
+        # Limit the retries, because by default the SDK retries for minutes.
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=urllib3.Retry(2, backoff_factor=0.5))
         self.s3 = self.client(p["root_user"], p["root_password"])
         root = StaticProvider(p["root_user"], p["root_password"])
@@ -135,7 +135,7 @@ class Store:
         return not self.module.check_mode
 
     def wait(self, seconds: float) -> None:
-        """Wait until the server responds without an error; right after its start it is not initialized."""
+        """Wait until the server responds without an error, because right after its start it is not initialized."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -159,7 +159,7 @@ class Store:
             self.s3.set_bucket_versioning(bucket_name=name, config=VersioningConfig(SUSPENDED))
 
     def old_versions(self, name: str, days: int) -> None:
-        """Set the lifecycle rule that deletes old versions after so many days, 0 for never. Other rules stay."""
+        """Set the bucket's lifecycle rule that deletes old versions after `days` (0: never). Other rules stay."""
         rules = self.rules(name)
         mine = rules.pop(OLD_VERSIONS, None)
         has = (mine.noncurrent_version_expiration.noncurrent_days if mine else 0) or 0
@@ -170,14 +170,14 @@ class Store:
                 status="Enabled",
                 rule_filter=Filter(prefix=""),
                 rule_id=OLD_VERSIONS,
-                # Remove a delete marker when no version is left.
+                # MinIO removes an object's delete marker when no version of the object is left.
                 expiration=Expiration(expired_object_delete_marker=True),
                 noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
             )
         self.set_rules(name, rules)
 
     def old_objects(self, name: str, days: int) -> None:
-        """Set the lifecycle rule that deletes objects so many days after upload, 0 for never. Other rules stay."""
+        """Set the bucket's lifecycle rule that deletes objects `days` after upload (0: never). Other rules stay."""
         rules = self.rules(name)
         mine = rules.pop(OLD_OBJECTS, None)
         has = (mine.expiration.days if mine else 0) or 0
@@ -216,7 +216,7 @@ class Store:
             self.admin.policy_add(policy_name=name, policy=wanted)
 
     def user(self, name: str, secret: str) -> None:
-        """Make the user, with this secret key and the policy of the same name."""
+        """Create the user, or correct its secret key. Attach the policy that has the user's name."""
         try:
             info = json.loads(self.admin.user_info(access_key=name))
         except MinioAdminException as error:
@@ -235,7 +235,7 @@ class Store:
                 self.admin.group_remove(group_name=group, members=[name])
 
     def others(self, names: list[str]) -> None:
-        """Remove every user except these, with the access keys that the user made, and the policy of the same name."""
+        """Remove all users except `names`, together with their access keys and the policy that has the user's name."""
         for name in json.loads(self.admin.user_list()):
             if name not in names and self.change(f"remove the user {name}"):
                 self.admin.user_remove(access_key=name)
@@ -243,7 +243,7 @@ class Store:
                     self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
-        """Return whether the server accepts this user's secret key. It never returns keys, so the key is tried."""
+        """Return whether the server accepts a request with this secret key, because it never returns its own keys."""
         try:
             self.client(name, secret).list_buckets()
         except S3Error as error:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: several units of systemd in one execution."""
+"""Ansible module that enables, starts and stops several systemd units in one execution."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ UNIT: dict[str, dict[str, Any]] = {
 
 
 def systemctl(module: AnsibleModule, *words: str) -> str:
-    """Run a command; return its output."""
+    """Run systemctl and return its output; if it fails, end the module with its error."""
     status, out, err = module.run_command(["systemctl", *words])
     if status:
         module.fail_json(msg=f"systemctl {' '.join(words)}: {(err or out).strip()}")
@@ -63,9 +63,9 @@ def parsed(told: str) -> list[dict[str, str]]:
 
 
 def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
-    """Return the commands of systemctl that a unit needs, in their order.
+    """Return the systemctl commands that bring a unit into its wanted state, in their order.
 
-    now: the unit's properties LoadState, ActiveState and UnitFileState.
+    now: the unit's current properties LoadState, ActiveState and UnitFileState.
     """
     found = []
     runs = now["ActiveState"] in ("active", "activating", "reloading")
@@ -79,7 +79,7 @@ def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
 
 
 def main() -> None:
-    """Read the state of all units at once, and change those that differ."""
+    """Read the state of all units at once, and change the units whose state differs from the wanted one."""
     given = {"type": "list", "elements": "dict", "options": UNIT, "required": True}
     reload = {"type": "bool", "default": False}
     module = AnsibleModule({"units": given, "daemon_reload": reload}, supports_check_mode=True)

@@ -12,12 +12,12 @@ from typing import Any
 from promises import Facts, Off, promise
 from tools import output, sha256, show
 
-# A program that connects as a user of no service. It fails if the connection is rejected.
+# A program that connects to a loopback port as another user. It fails if the firewall rejects the connection.
 KNOCK = "import os, socket, sys; os.setgid({gid}); os.setuid({uid}); socket.create_connection(('127.0.0.1', {port}), 3)"
 
 
 def on(its: Facts) -> None:
-    """Raise Off if the firewall is disabled."""
+    """Switch the promise off, by raising Off, if the settings disable the firewall."""
     if not its["enabled"]:
         raise Off("firewall_enabled is false")
 
@@ -67,7 +67,7 @@ def firewall_drops(its: Facts) -> Iterator[str]:
     shown = output("nft", "list", "chain", "inet", "trackbox", "input")
     if "policy drop" not in shown:
         yield "what no rule names is let in"
-    # A rule names one port, a range, or several in braces.
+    # A rule contains one port, a range of ports, or several of them in braces.
     opened = re.findall(r"[\d-]+", " ".join(re.findall(r"tcp dport (\S+|{[^}]*}) accept", shown)))
     yield from (f"port {port} is open" for port in opened if port not in map(str, its["ports"]))
 

@@ -1,4 +1,4 @@
-"""Move a folder of secrets, and the paths in `env` and `summary.txt` with it: move_secrets.py FROM TO.
+"""Move a folder of secrets, and correct its path in the files `env` and `summary.txt`: move_secrets.py FROM TO.
 
 An interrupted move can be repeated, because the folder is renamed last, and in one step.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def rewrite(file: Path, before: str, after: str) -> None:
-    """Replace a text in a file that only its owner may read, in one step."""
+    """Replace a text in a file atomically. Only the file's owner may read the new one."""
     new = file.with_name(f".{file.name}.new")
     new.touch(mode=0o600)
     new.write_text(file.read_text().replace(before, after))

@@ -44,7 +44,7 @@ def nginx_tokens_in_force(its: Facts) -> Iterator[str]:
 
 
 def settings(shown: str) -> list[str]:
-    """Return the files that `nginx -T` shows."""
+    """Return the paths of the configuration files in the output of `nginx -T`."""
     return re.findall(r"^# configuration file (.+):$", shown, re.MULTILINE)
 
 

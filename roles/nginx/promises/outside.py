@@ -41,7 +41,7 @@ ASSISTANT = "/ajax-api/3.0/mlflow/assistant/providers"
 
 
 def admin(its: Facts) -> tuple[str, str]:
-    """Return name and password of a user who may do everything."""
+    """Return name and password of the first admin."""
     user = next(user for user in its["users"] if user.get("role", "admin") == "admin")
     return user["name"], user["password"]
 

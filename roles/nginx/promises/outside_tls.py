@@ -14,7 +14,7 @@ from promises import Facts, Off, promise
 
 OLD = {ssl.TLSVersion.TLSv1: "TLS 1.0", ssl.TLSVersion.TLSv1_1: "TLS 1.1"}
 NEW = {ssl.TLSVersion.TLSv1_2: "TLS 1.2", ssl.TLSVersion.TLSv1_3: "TLS 1.3"}
-# Ciphers without forward secrecy, without authenticated encryption, or broken ones.
+# OpenSSL's list of ciphers that are broken, or that lack forward secrecy or authenticated encryption.
 WEAK = "kRSA:SHA1:SHA256:SHA384:3DES:RC4:aNULL:eNULL:@SECLEVEL=0"
 
 
@@ -36,7 +36,7 @@ def shake(address: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket:
 
 
 def blind(version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> ssl.SSLContext:
-    """Return a TLS context for one version, which checks no certificate and offers old ciphers, too."""
+    """Return a TLS context for one version of TLS. It checks no certificate, and by default offers all ciphers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_ciphers(ciphers)

@@ -1,6 +1,7 @@
 """Load each registered model that has an alias, and score its input example; print a line for each model.
 
-A model that needs packages missing in this environment is reported; any other error makes the exit code 1.
+If a model needs packages that this environment lacks, the program only reports it. Any other error makes the exit
+code 1.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Run the promises (checks) given on standard input: {"sources": [[module, text], …], "facts": {…}, "only": [name, …]}.
 
-With the key "names", print the names of the promises instead.
+If the input contains the key "names", print only the names of the promises.
 
 The modules are passed as text, so that all of them reach the machine in one message, and no file stays there.
 """

@@ -21,7 +21,7 @@ SHOWN = 4
 
 
 class Off(Exception):  # noqa: N818 - not an error
-    """The settings switch this promise off; the text names the setting."""
+    """Raised by a promise that the settings switch off. The message names the setting."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ class Promise:
 
 
 PROMISES: dict[str, Promise] = {}
-# Promises that several services make, by the fact that such a service has, and the function's name.
+# The promises that several services share, by a fact and the function's name. A service that has the fact has the
+# promise.
 SHARED: dict[tuple[str, str], Check] = {}
 
 
 def promise(service: str) -> Callable[[Check], Check]:
-    """Make a function a promise of the service."""
+    """Decorator that makes a function a promise of the service."""
 
     def register(check: Check) -> Check:
         if check.__name__ in PROMISES:
@@ -52,7 +53,7 @@ def promise(service: str) -> Callable[[Check], Check]:
 
 
 def promise_of_each(fact: str) -> Callable[[Check], Check]:
-    """Make a function a promise of each service that has this fact; `{}` in its sentence is the service's title."""
+    """Decorator that makes a function a promise of each service with this fact. `{}` in its docstring is the title."""
 
     def register(check: Check) -> Check:
         SHARED[fact, check.__name__] = check
@@ -67,7 +68,7 @@ def sentence(check: Check) -> str:
 
 
 def promises_of(facts: Facts) -> list[Promise]:
-    """Return the promises of the services that have facts: first those of one service, then those of several."""
+    """Return the promises of the services in `facts`: first those of a single service, then the shared ones."""
     made = [promised for promised in PROMISES.values() if promised.service in facts]
     for (fact, name), check in SHARED.items():
         for service, its in facts.items():
@@ -85,7 +86,7 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def outcome(promised: Promise, facts: Facts, secrets: Sequence[str]) -> dict[str, Any]:
-    """Check one promise; return its result: held, broken or off. A promise whose check fails is broken."""
+    """Check one promise; return its result: held, broken or off. It is also broken if its check raises an exception."""
     start = time.monotonic()
     try:
         found = list(promised.check(facts[promised.service]))
@@ -106,9 +107,9 @@ def outcome(promised: Promise, facts: Facts, secrets: Sequence[str]) -> dict[str
 
 
 def look(facts: Facts, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Check the promises of the services that have facts, or only those that `only` names; return their results.
+    """Check all promises of the services in `facts`, or only those that `only` names; return their results.
 
-    facts: by service, its facts; under `secrets`, the texts that results must not contain.
+    facts: the facts of each service, by its name. Its key `secrets` lists texts that are hidden in the results.
     """
     chosen = [made for made in promises_of(facts) if not only or made.name in only]
     secrets = sorted(facts.get("secrets", []), key=len, reverse=True)

@@ -22,7 +22,7 @@ def output(*command: str, codes: Iterable[int] = (0,)) -> str:
 
 
 def show(unit: str, *properties: str) -> dict[str, str]:
-    """Return a unit's present properties. The values of a property that occurs several times are joined as lines."""
+    """Return a unit's current properties. The values of a property that occurs several times are joined as lines."""
     found: dict[str, str] = {}
     for line in output("systemctl", "show", unit, f"--property={','.join(properties)}").splitlines():
         name, _, value = line.partition("=")

@@ -1,1 +1,1 @@
-"""What Trackbox's own programs on a machine share: the lock of the machine, and a job's status for monitoring."""
+"""Code that Trackbox's own programs on a machine share: the machine's lock, and the status of jobs for monitoring."""

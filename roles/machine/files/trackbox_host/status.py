@@ -1,4 +1,4 @@
-"""A job's status for monitoring: one file of JSON, and the numbers in it for Prometheus' textfile collector."""
+"""A job's status for monitoring: a JSON file, and a file of its numbers for Prometheus' textfile collector."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def timestamp(seconds: float) -> str:
 class Status:
     """The files `last.json` and `trackbox_NAME.prom` in a folder.
 
-    metrics: by the name of each metric beside the time of the last success, its key in the JSON and its help text.
+    metrics: the key in the JSON and the help text of each metric, by its name. Whether the last try failed and the time
+    of the last success are always among the metrics.
     """
 
     folder: Path
@@ -38,9 +39,9 @@ class Status:
     metrics: Mapping[str, tuple[str, str]]
 
     def record(self, error: str, **facts: Any) -> None:
-        """Add a job's result to the status.
+        """Write a job's result to both files.
 
-        error: empty after a success. facts: further keys and values. The value of a metric's key must be a number.
+        error: empty after a success. facts: further keys and values of the JSON. The values of metrics are numbers.
         """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)

@@ -55,7 +55,7 @@ def packages_locked(its: Facts) -> Iterator[str]:
         locked: dict[str, set[str]] = {}
         for name, version in environment["lock"]:
             locked.setdefault(normal(name), set()).add(version)
-        # The deployed package is not in the lock. Its wheel is beside the environment.
+        # Accept the training package, which is not in the lock. Its wheel is in the environment's parent folder.
         own = {
             normal(path.name.partition("-")[0])
             for path in Path(environment.get("wheels", "/nonexistent")).glob("*.whl")

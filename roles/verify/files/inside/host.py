@@ -37,7 +37,7 @@ def ports_open(its: Facts) -> Iterator[str]:
         if not loopback(address) and port not in its["ports"]:
             yield f"{program} waits at {address}:{port}"
     for address, port, program, _ in listeners("u"):
-        # Allow 68 and 546, which a DHCP client uses.
+        # Allow the UDP ports 68 and 546, on which a DHCP client listens.
         if not loopback(address) and port not in (68, 546, *its["ports"]):
             yield f"{program} waits at {address}:{port} (UDP)"
 
@@ -50,7 +50,7 @@ def port_its_own(its: Facts) -> Iterator[str]:
     for wanted in its["addresses"]:
         address, _, port = wanted.rpartition(":")
         if "socket" in its:
-            # systemd listens, and passes the socket to the service.
+            # With socket activation, systemd listens, and passes the socket to the service.
             found = show(its["socket"], "Listen", "ActiveState")
             if found["ActiveState"] == "active" and f"{wanted} (Stream)" in found["Listen"].splitlines():
                 continue

@@ -15,7 +15,7 @@ from pathlib import Path
 from promises import Facts, promise
 from tools import output, processes, walk
 
-# A word between separators, which may be a secret. A secret that contains a separator is not found.
+# Words between separators are compared with the secrets. So a secret that contains a separator is not found.
 WORD = re.compile(rb"[^\s\"'`=:,;@&?<>()\[\]{}|\\]{8,200}")
 # Folders with files that every user can read, and that programs, people and jobs write to.
 READABLE = ("/etc", "/usr/local", "/var/log", "/var/lib/trackbox", "/var/spool", "/home", "/tmp", "/var/tmp", "/root")

@@ -35,7 +35,7 @@ def unit_unchanged(its: Facts) -> Iterator[str]:
     ours = [path for path in its["as_written"] if path.startswith(f"/etc/systemd/system/{its['unit']}.service")]
     if fragment not in ours and not fragment.startswith(("/lib/", "/usr/lib/")):
         yield f"its unit is {fragment}"
-    # Allow the distribution's drop-ins under /usr/lib. `systemctl set-property --runtime` writes drop-ins into /run.
+    # Allow the distribution's drop-ins in /usr/lib. Report those in /run, from `systemctl set-property --runtime`.
     for path in found["DropInPaths"].split():
         if path not in ours and not path.startswith(("/lib/", "/usr/lib/")):
             yield f"{path} changes it"
@@ -72,7 +72,7 @@ def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the installed program and libraries, none of which was replaced since its start."""
     for process in family(its["unit"]):
         maps = Path(f"/proc/{process}/maps").read_text()
-        # Look for programs and libraries only, because shared memory and temporary files are deleted by design.
+        # Look for deleted programs and libraries only, because shared memory and temporary files are deleted by design.
         gone = sorted(set(re.findall(r" (/(?:usr|opt|lib)\S*) \(deleted\)", maps)))
         if gone:
             yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
@@ -85,7 +85,7 @@ def package_intact(its: Facts) -> Iterator[str]:
     # After an upgrade the old program may still run. Check the file that has replaced it.
     path = str(Path(f"/proc/{main}/exe").readlink()).removesuffix(" (deleted)")
     package = output("dpkg-query", "--search", path).partition(":")[0]
-    # Skip lines with a `c`, which are configuration files: they may differ.
+    # Skip lines with a `c`. They are configuration files, which may differ from the package's.
     for line in output("dpkg", "--verify", package, codes=(0, 1)).splitlines():
         if " c " not in line:
             yield f"{package}: {line.split()[-1]} is another"
