@@ -111,7 +111,7 @@ def column_types(folder: Path) -> dict[str, str]:
 
 
 def check_python(folder: Path, flavour: str) -> list[str]:
-    """Return how Python's minor version differs from the model's. Raise Refused if it differs and the model has code."""
+    """Return how Python's minor version differs from the model's. Raise Refused if so and the model has code."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
