@@ -34,8 +34,10 @@ ENVIRONMENT = {
     # MLflow's own scoring server sets this variable, too.
     "_MLFLOW_IS_IN_SERVING_ENVIRONMENT": "true",
 }
-HANGS = 120  # seconds without a heartbeat of the event loop, after which a process is replaced
-STOPS = 60  # seconds that current requests may take during a stop
+# In seconds: how long a process may go without a heartbeat of its event loop before it is replaced, and how long the
+# current requests may take during a stop.
+HANGS = 120
+STOPS = 60
 
 
 def options(bind: str, processes: int) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
     from trackbox_serving.web.draining import DrainingProtocol
 
     class ServingWorker(UvicornWorker):  # type: ignore[misc]
-        CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 its base declares it so
+        CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class declares it like this
             "loop": "uvloop",
             "http": DrainingProtocol,
             "lifespan": "on",

@@ -31,7 +31,7 @@ def read_table(body: bytes, kind: str, max_rows: int) -> pa.Table:
         max_rows: maximum number of rows, because a small file may decompress to any number of rows.
 
     Raises:
-        TooManyRowsError: there are more rows. A Parquet file states their number, so it is not decompressed then.
+        TooManyRowsError: there are more than `max_rows` rows. Parquet is checked before it is decompressed.
         pyarrow.ArrowException: the body is not in this format.
 
     """
@@ -63,7 +63,7 @@ def table_rows(table: pa.Table, columns: list[Column]) -> NDArray[np.float64] | 
         return None
     arrays = []
     for column in columns:
-        # pandas turns a column that its metadata lists under index_columns into the index.
+        # pandas makes an index from each column in the metadata's index_columns. Leave such a table to MLflow.
         if column.name not in names or column.name in index:
             return None
         array = table.column(column.name)

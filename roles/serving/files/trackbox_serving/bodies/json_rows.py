@@ -31,7 +31,7 @@ class Reader:
     def __init__(self, columns: list[Column]) -> None:
         self.names = [column.name for column in columns]
         self.known = set(self.names)
-        # itemgetter returns no tuple if it has only one name.
+        # itemgetter with a single name would not return a tuple.
         self.pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         )
@@ -87,7 +87,7 @@ class Reader:
             return None
         if given == self.names:
             return rows
-        # Leave it to MLflow if names are missing, occur twice or are not strings.
+        # Leave the body to MLflow if column names are missing, occur twice or are not strings.
         if len(set(given)) != width or not all(type(name) is str for name in given) or not self.known.issubset(given):
             return None
         where = [given.index(name) for name in self.names]

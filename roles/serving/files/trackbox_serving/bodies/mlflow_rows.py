@@ -1,8 +1,7 @@
 """Read and score bodies with MLflow's own functions, if the fast path cannot.
 
-`mlflow.pyfunc.scoring_server.invocations` reads the body, calls the model and writes the response. Instead of the model
-it gets a recorder, which calls the model. The recorder keeps the rows, because the log needs them, and checks the limit
-of rows before the model computes.
+`mlflow.pyfunc.scoring_server.invocations` reads the body, calls the model and writes the response. It gets a recorder
+instead of the model. The recorder keeps the rows for the log, checks the limit of rows, and then calls the model.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from trackbox_serving.models.scorer import Scorer
 
 @dataclass
 class Recorder:
-    """Stands in for MLflow's model. `data` and `output` are the input and the output of `predict`, None before it."""
+    """Stands in for MLflow's model. `data` and `output` are the input and output of `predict`, at first None."""
 
     scorer: Scorer
     max_rows: int

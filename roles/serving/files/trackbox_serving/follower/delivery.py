@@ -61,7 +61,7 @@ def closed(state: Path) -> list[Closed]:
             status = path.lstat()
         except FileNotFoundError:
             continue
-        # Skip a folder with such a name, because the follower has no permission to empty it.
+        # Skip a folder that has the name of a log file, because the follower may not empty it.
         if stat.S_ISDIR(status.st_mode):
             continue
         found.append(Closed(path, path.parts[-3], path.parts[-2], status.st_size, status.st_mtime))
@@ -116,7 +116,7 @@ class Delivery:
         self.remember()
         for file in closed(self.settings.shared.state):
             try:
-                # The untrusted model in a worker may have put a symbolic link or a pipe there.
+                # The untrusted model in a worker may have put a symbolic link or a pipe in place of a log file.
                 with regular(file.path) as source:
                     if file.size > MOST_BYTES:
                         raise ValueError(f"{file.path.name} has {file.size >> 20} MB")

@@ -71,7 +71,7 @@ def save(registry: Registry, place: str, file: File, folder: Path) -> dict[str, 
 
 
 def keep(part: Path, version: Version, about: About) -> None:
-    """Move a downloaded and checked version to its final folder, and let every user read it, so every worker."""
+    """Move a downloaded and checked version to its final folder. Make it readable for the users of all workers."""
     write_json(part / "about.json", asdict(about))
     for folder, _, names in os.walk(part):
         Path(folder).chmod(0o755)

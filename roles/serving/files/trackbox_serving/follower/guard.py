@@ -23,7 +23,8 @@ ENVIRONMENT = Path(sys.prefix).name
 # Packages that a model may require, and the package in the serving environment that contains the same modules.
 SAME = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu"}
 # The library whose version matters, for each flavour. With another minor version of scikit-learn a model may fail to
-# load or give other scores. XGBoost reads models of older versions. ONNX needs no entry: a file lists its operators.
+# load or give other scores. XGBoost reads models of older versions. ONNX has no entry, because an ONNX file lists the
+# operators that it needs.
 LIBRARY = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
 READS_OLDER = "xgboost-cpu"
 # This check runs in its own process, because it reads an untrusted file, and because importing skops takes 1 s and
@@ -54,7 +55,7 @@ print(json.dumps([problem, flavour]))
 def check(folder: Path, allow_code: bool) -> str:
     """Refuse a model that the workers must not load, or whose requirements their environment does not satisfy.
 
-    Return differences of the environment that are no reason to refuse the model, or an empty string.
+    Return the unsatisfied requirements that are no reason to refuse the model, or an empty string.
     """
     flavour = check_loading(folder, allow_code)
     differences = [*check_python(folder, flavour), *check_pins(folder, flavour)]
@@ -64,7 +65,7 @@ def check(folder: Path, allow_code: bool) -> str:
 
 
 def check_loading(folder: Path, allow_code: bool) -> str:
-    """Return the flavour of a model that contains only data, or an empty string for one with code that may run.
+    """Return the flavour of a model that contains only data. If it contains code that may run, return an empty string.
 
     Raise Refused if the model may not run code and has a flavour, class, type or file that is not on our list.
     """
@@ -111,7 +112,7 @@ def column_types(folder: Path) -> dict[str, str]:
 
 
 def check_python(folder: Path, flavour: str) -> list[str]:
-    """Return how Python's minor version differs from the model's. Raise Refused if so and the model has code."""
+    """Return how Python's minor version differs from the model's. If so and the model has code, raise Refused."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")

@@ -1,4 +1,4 @@
-"""Follow one model: serve the version that its alias names to its clients."""
+"""Follow the alias of one model, and serve the version that it names."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ModelFollower:
         return {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
 
     def version(self, number: str) -> Version:
-        """Return a version with its folders and its socket."""
+        """Return the paths of a version: its folders and its socket."""
         return Version(self.settings.shared, self.given.name, number)
 
     def note(self, **values: object) -> None:
@@ -173,7 +173,7 @@ class ModelFollower:
         """Make the version that the alias names live, or refuse it."""
         number, made = self.registry.named(self.given.name, self.given.alias) or (None, "")
         if (refused := self.mine.refused) and refused.version != number:
-            # The alias moved away from the refused version. When it moves back, the version is checked again.
+            # The alias has left the refused version. If the alias returns to it, check the version again.
             self.status.change(lambda: setattr(refused, "under", ""))
         if number is None:
             self.note(wanted=None, problem=self.missing(), candidate="")
@@ -413,7 +413,7 @@ class ModelFollower:
             self.ask_for_units(again=True)
 
     def retire(self) -> None:
-        """Stop versions whose drain time is over, and remove versions and logs that are not needed from the disk."""
+        """Stop versions whose drain time is over, and remove unused versions and logs from the disk."""
         over = [number for number, when in self.retiring.items() if time.monotonic() >= when]
         for number in over:
             del self.retiring[number]

@@ -15,7 +15,7 @@ from trackbox_serving.follower.unix import ask
 
 # The number of logged rows in a replayed request, and the difference up to which two scores count as equal.
 CHUNK, TOLERANCE = 500, 1e-9
-# The formats of MLflow's protocol. The body of a request has one of them as its key.
+# The formats of MLflow's protocol. A request's body is a JSON object with one of them as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 
@@ -113,7 +113,7 @@ def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
 
 
 def decisions(found: list[Any], threshold: float | None) -> list[Any]:
-    """Return for each prediction whether its last value reaches the threshold, or that value without a threshold."""
+    """Return for each prediction whether its last value reaches the threshold. Without a threshold return the value."""
     last = [numbers(row)[-1] for row in found]
     if threshold is None or not all(isinstance(value, (int, float)) for value in last):
         return last

@@ -1,4 +1,4 @@
-"""A client for MLflow's registry over REST: it reads a version's alias and files, and sets its tags."""
+"""A REST client for MLflow's registry. It resolves aliases, downloads the files of versions, and sets tags."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Registry:
         """Return this thread's connection."""
         if not hasattr(self.local, "session"):
             session = requests.Session()
-            # Ignore proxies and .netrc files that the environment names.
+            # Ignore the environment's proxy variables and .netrc files.
             session.trust_env = False
             session.auth, session.verify = self.login, self.verify
             self.local.session = session

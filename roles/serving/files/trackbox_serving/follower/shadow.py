@@ -74,7 +74,7 @@ class Shadow:
 
     @property
     def versions(self) -> set[str]:
-        """The number of the version whose unit runs, or an empty set."""
+        """A set with the number of the version whose unit runs. It is empty if no unit runs."""
         return {self.running.served.version} if self.running else set()
 
     def offer(self, sample: replay.Sample) -> None:
@@ -234,7 +234,7 @@ class Shadow:
         end, log = time.monotonic() + ENDS, self.model.version(number).log
         while self.model.links.socket(number).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)
-        # Wait until systemd has written the file ENDED, too. Later it would look like the end of the new process.
+        # Wait until systemd has written the file ENDED. Later it would seem that the new process has ended.
         end = min(end, time.monotonic() + 5)
         while not (log / ENDED).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)

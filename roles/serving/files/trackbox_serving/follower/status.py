@@ -119,7 +119,7 @@ class Status:
 
     @classmethod
     def read(cls, path: Path) -> Status:
-        """Return the status in the file. If it is missing or broken, return an empty one: the registry has the rest."""
+        """Return the status in the file. If the file is missing or broken, return an empty status."""
         try:
             given = json.loads(path.read_text())
             models = {name: ModelStatus.read(each) for name, each in given["models"].items()}

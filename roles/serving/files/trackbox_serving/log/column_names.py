@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The columns before the features, and those after them.
+# The log's columns before the features, and its columns after the features.
 FIRST = ("request_id", "row", "time", "user", "version", "latency_ms")
 LAST = ("score", "decision")
 OURS = frozenset(FIRST + LAST)

@@ -26,7 +26,7 @@ class Entry(Protocol):
     """An entry that waits to be written. `count` is its number of rows, `time` is in nanoseconds since 1970."""
 
     @property
-    def count(self) -> int: ...  # noqa: D102 - the class says it
+    def count(self) -> int: ...  # noqa: D102 - described in the docstring of the class
 
     @property
     def time(self) -> int: ...  # noqa: D102

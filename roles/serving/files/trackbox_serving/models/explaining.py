@@ -1,4 +1,4 @@
-"""Exact contributions of columns to a score, in log odds. Together with the base value they add up to the margin."""
+"""Exact contributions of columns to a score, in log odds. With the base value they add up to the model's raw score."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ CODES = {
 
 
 class RefusedError(Exception):
-    """The response is an error, not a result.
+    """The request gets an error response instead of a result.
 
     Attributes:
         status: HTTP status.

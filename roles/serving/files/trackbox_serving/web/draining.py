@@ -11,7 +11,7 @@ from types import FrameType
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-GRACE = 0.5  # seconds
+GRACE = 0.5  # seconds that an idle connection stays open during a stop
 
 
 class Draining:

@@ -109,7 +109,7 @@ class Envelope:
         request_id: str,
         began: float,
     ) -> Answer:
-        """Read the body and call the handler. Raise RefusedError without a handler or if too many requests wait."""
+        """Call the handler with the body. Raise RefusedError for an unknown path or method, or too many requests."""
         if handlers is None:
             raise RefusedError(404, "There is no such path; /docs lists the paths of this model.")
         method = "GET" if scope["method"] == "HEAD" else scope["method"]

@@ -25,7 +25,7 @@ from trackbox_serving.web.service import Service
 # The form of NGINX's $request_id, and of our own identifiers.
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 FIELDS = {"request_id", "row", "label", "labels"}
-# The maximum number of label requests that wait for the disk, so that they never block all places for scoring.
+# The maximum number of label requests that wait for the disk. It leaves room for scoring requests.
 AT_ONCE = 8
 
 

@@ -158,7 +158,10 @@ class InferenceProtocol:
 
 
 def tensor(given: dict[str, Any], column: Column | None) -> Any:
-    """Return a tensor as an array. Raise RefusedError if it is malformed. `column` is None if it has all columns."""
+    """Return a tensor as an array, or raise RefusedError if it is malformed.
+
+    `column` is the signature's column that the tensor is for, or None if the tensor contains all columns.
+    """
     name = f"The tensor {column.name}" if column else "The tensor"
     kind, shape = given.get("datatype"), given.get("shape")
     if kind not in NUMBERS | {"BOOL", "BYTES"}:

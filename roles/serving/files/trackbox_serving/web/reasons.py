@@ -1,4 +1,4 @@
-"""Explain why MLflow refused a body, in one sentence without the caller's data. MLflow's own message may contain them.
+"""Explain why MLflow refused a body, in one sentence without the caller's data. MLflow's message may contain the data.
 
 The sentence may name columns of the signature, and the number of rows or columns.
 """
@@ -43,7 +43,7 @@ def sentence(body: bytes, kind: str, parsed: bool, columns: list[Column]) -> str
 
 
 def table_columns(body: bytes, kind: str) -> list[str]:
-    """Return the column names of a Parquet or CSV body. Raise any exception if it cannot be read."""
+    """Return the column names of a Parquet or CSV body. If it cannot be read, any exception may be raised."""
     if kind == PARQUET:
         import pyarrow.parquet as pq
 
