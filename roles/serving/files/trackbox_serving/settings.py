@@ -1,4 +1,4 @@
-"""The settings of serving: /etc/trackbox/serving.json, which Ansible writes. The file contains no secrets."""
+"""The settings of serving: /etc/trackbox/serving.json, which Ansible writes. It has no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read Parquet and Arrow bodies into a matrix. MLflow's protocol has Parquet. Arrow's IPC formats are our addition."""
+"""Parquet and Arrow bodies as a matrix. MLflow's protocol has Parquet; Arrow's IPC formats are an addition."""
 
 from __future__ import annotations
 

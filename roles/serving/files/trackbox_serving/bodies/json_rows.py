@@ -31,7 +31,7 @@ class Reader:
     def __init__(self, columns: list[Column]) -> None:
         self.names = [column.name for column in columns]
         self.known = set(self.names)
-        # itemgetter with a single name would not return a tuple.
+        # itemgetter of one name does not return a tuple.
         self.pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         )

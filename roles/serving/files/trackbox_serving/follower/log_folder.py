@@ -8,7 +8,8 @@ from pathlib import Path
 
 # The maximum number of files. A worker closes one file a minute, and the oldest are deleted beyond serving_log_disk_mb.
 MOST_FILES = 100_000
-# MB that are allowed beyond twice serving_log_disk_mb, for files that are still being written.
+# MB for files that are being written. They are allowed in addition to twice serving_log_disk_mb, because that limit is
+# enforced only every few seconds.
 FURTHER_MB = 64
 
 

@@ -234,7 +234,7 @@ class Shadow:
         end, log = time.monotonic() + ENDS, self.model.version(number).log
         while self.model.links.socket(number).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)
-        # Wait until systemd has written the file ENDED. Later it would seem that the new process has ended.
+        # Wait until systemd has written the file ENDED. Otherwise the next process would seem to have ended.
         end = min(end, time.monotonic() + 5)
         while not (log / ENDED).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)

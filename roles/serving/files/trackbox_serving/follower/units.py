@@ -67,7 +67,7 @@ class Links:
         return Version(self.settings, self.name, version).socket
 
     def set(self, live: str | None, previous: str | None) -> None:
-        """Point the links to the live and the previous version, which switches clients. Remove all other links."""
+        """Point the links to the live and the previous version, and remove links to other versions."""
         numbers = {f"{version}.sock" for version in (live, previous) if version}
         for name in numbers:
             relink(self.folder / BY_NUMBER / name, f"../{name}")

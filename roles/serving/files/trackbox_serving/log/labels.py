@@ -1,4 +1,4 @@
-"""Labels that clients send for scored rows, and the thread that writes them into separate files."""
+"""Labels that clients send for rows that were scored, and the thread that writes them into files of their own."""
 
 from __future__ import annotations
 

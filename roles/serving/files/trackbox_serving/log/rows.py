@@ -137,7 +137,7 @@ def first_rows(entry: Entry, count: int) -> Entry:
 
 
 def given(entry: Entry, number: int, name: str) -> Any:
-    """Return the n values of a column as they arrived. All of them are None if the rows do not contain the column."""
+    """Return the n values of a column as they arrived. All of them are None if the rows do not contain n values."""
     rows = entry.features
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         return rows[:, number]

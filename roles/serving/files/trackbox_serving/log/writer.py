@@ -1,4 +1,4 @@
-"""The queues and the threads with which a process writes its request log and the labels that clients send."""
+"""The queues and the threads that write the request log of one process, and the labels that clients send."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Writer:
         return time.monotonic() + CLOSE_SECONDS
 
     def written(self, entries: list[Any], on_disk: bool) -> None:
-        """Count the rows of a file as logged or as dropped."""
+        """Count the rows of a file."""
         counter = metrics.LOGGED if on_disk else metrics.DROPPED.labels("disk")
         counter.inc(sum(entry.count for entry in entries))
 

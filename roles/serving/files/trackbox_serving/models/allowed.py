@@ -40,7 +40,7 @@ TRUSTED = [
 
 
 class ModelError(Exception):
-    """The model must not or cannot be served. The message is one sentence for the operator."""
+    """A model that must not or cannot be served; the message is one sentence for the operator."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
     """
     description = read_description(folder)
     if allow_code:
-        # Copy a folder with `%` in its path, because MLflow reads the path as a URL, so `%20` as a space.
+        # MLflow reads a path as a URL, so `%20` as a space. Copy the folder: MLflow would not follow a link to it.
         with tempfile.TemporaryDirectory(prefix="model-") if "%" in str(folder) else nullcontext() as copy:
             yield shutil.copytree(folder, Path(copy, "model")) if copy else folder
         return
