@@ -1,4 +1,4 @@
-"""Served models, on the machine."""
+"""Promises of serving that are checked on the machine."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tools import family, output, status, too_exposed
 
 
 def models(its: Facts) -> dict[str, dict[str, Any]]:
-    """Return what the follower says of each model."""
+    """Return the follower's status of each model."""
     found: dict[str, dict[str, Any]] = json.loads(Path(its["state"], "status.json").read_text())["models"]
     return found
 
 
 def units() -> list[str]:
-    """Return the units of versions that run."""
+    """Return the names of the running units of versions."""
     lines = output("systemctl", "list-units", "--plain", "--no-legend", "--full", "trackbox-serving@*.service")
     return [line.split()[0] for line in lines.splitlines() if line.strip()]
 
 
 def served(its: Facts) -> list[str]:
-    """Return the units of versions that run. Off: there is none."""
+    """Return the names of the running units of versions. Raise Off if there are none."""
     if not (found := units()):
         raise Off("no model has a version that is served")
     return found
@@ -38,7 +38,7 @@ def serving_follows_aliases(its: Facts) -> Iterator[str]:
     """Serving serves the version that each alias names, or says why it refused it."""
     if not any(model["wanted"] for model in models(its).values()):
         raise Off("no alias of serving_models names a version")
-    # An alias may have moved just now.
+    # An alias may have moved just now, so wait until its version is live or refused.
     for left in range(int(its["poll_seconds"]) * 5 + 30, -1, -1):
         found = models(its)
         problems = [
@@ -95,7 +95,7 @@ def serving_versions_hardened(its: Facts) -> Iterator[str]:
 def serving_versions_without_network(its: Facts) -> Iterator[str]:
     """Serving's versions have no network but loopback's own, and see no secret and no other version's files."""
     for unit in served(its):
-        # One that has just ended has none.
+        # A unit that has just ended has no process.
         process = next(iter(family(unit)), None)
         if process is None:
             continue

@@ -1,4 +1,4 @@
-"""Who may score, and what the front door lets pass."""
+"""Promises of serving that are checked through NGINX: who may score, and what the follower's account may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Files that pass between the follower, the workers and root's one-shot: replaced whole, opened only if ordinary."""
+"""Read and write the files that the follower, the workers and the units' root service exchange.
+
+Writers replace a whole file at once. Readers open only regular files, because the writer may be less trusted.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any, BinaryIO
 
 
 class NotRegularError(ValueError):
-    """The path leads to a link, a pipe, or a file with a second name."""
+    """The path is not a regular file, or is a file with more than one hard link."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} is no ordinary file")
@@ -20,7 +23,7 @@ class NotRegularError(ValueError):
 
 @contextmanager
 def regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that a less trusted process wrote. NotRegularError: it is none. OSError: it cannot be read."""
+    """Open a file that a less trusted process wrote. Raise NotRegularError if it is a link, a pipe or a folder."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -35,13 +38,13 @@ def regular(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Return the first bytes of a file that a less trusted process wrote; see `regular`."""
+    """Return the first `limit` bytes of a file that a less trusted process wrote. `regular` opens it."""
     with regular(path) as file:
         return file.read(limit)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace a file of JSON: readers see the old one or the new one."""
+    """Replace a JSON file atomically: readers see either the old or the new content."""
     new = path.with_name(f".{path.name}")
     with new.open("w") as file:
         json.dump(value, file, indent=1, sort_keys=True)

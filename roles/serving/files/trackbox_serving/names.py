@@ -1,4 +1,4 @@
-"""The name of a version's unit: MODEL/VERSION, with the model's name as its folders have it."""
+"""The name of a version's systemd unit: MODEL/VERSION, with the model's name quoted as in its folders' names."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-# What `quote` makes of a name; one that begins with a dot or a hyphen is refused.
+# The form of a model's name after `quote`. A name that begins with a dot or a hyphen is refused.
 FOLDER = re.compile(r"(?:[A-Za-z0-9_~]|%[0-9A-F]{2})(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2}){0,240}")
 VERSION = re.compile(r"[1-9][0-9]{0,9}")
-# The user of the follower's own requests: they are logged under this name, and are no traffic.
+# The follower's own requests are logged under this user name, so that they do not count as client traffic.
 FOLLOWER = "trackbox-follower"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A version's unit. name: the model's, as in the registry. version: its number."""
+    """The systemd unit of a version. `name` is the name of the registered model, `version` the version's number."""
 
     name: str
     version: str
@@ -25,7 +25,7 @@ class Unit:
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """Return the unit of MODEL/VERSION. ValueError: the text is none."""
+        """Return the unit that a text MODEL/VERSION names. Raise ValueError if the text has another form."""
         folder, slash, version = text.partition("/")
         unit = cls(unquote(folder, errors="replace"), version)
         if not slash or not FOLDER.fullmatch(folder) or not VERSION.fullmatch(version) or str(unit) != text:
@@ -34,10 +34,10 @@ class Unit:
 
     @property
     def instance(self) -> str:
-        """The unit's instance for systemd, as systemd-escape(1) writes it."""
+        """The unit's instance name for systemd, escaped like systemd-escape(1) does it."""
         return "-".join(map(escape, str(self).split("/")))
 
 
 def escape(part: str) -> str:
-    """Return a part of an instance's name as systemd-escape(1) does."""
+    """Escape a part of an instance name like systemd-escape(1) does it."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_.:") else f"\\x{ord(c):02x}" for c in part)

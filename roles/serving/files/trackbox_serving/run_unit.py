@@ -1,7 +1,7 @@
-"""Run the worker of a version as its unit does: run_unit.py MODEL/VERSION.
+"""Run the worker of a version from its systemd unit: run_unit.py MODEL/VERSION.
 
-systemd passes the name on as the folders have it. A worker that does not start leaves the reason in the folder of its
-log: the follower, which may not read the journal, tells the registry.
+systemd passes MODEL in its quoted form, as in folder names. A worker that fails to start writes the reason into its log
+folder, because the follower may not read the journal. The follower copies the reason to the registry.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from trackbox_serving.names import Unit
 
-# The files in the folder of a version's log that say why it ended: in the words of its process, and in systemd's.
+# Files in a version's log folder that say why it ended: the first is from its process, the second from systemd.
 FAILED, ENDED = "failed", "ended"
 
 
 def leave(folder: Path, reason: str) -> None:
-    """Leave a reason in the folder of the log."""
+    """Write the reason why the worker failed into the log folder."""
     with contextlib.suppress(OSError):
         (folder / FAILED).write_text(f"{reason[:1000]}\n")
 

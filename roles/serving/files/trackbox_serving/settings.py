@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 PATH = "/etc/trackbox/serving.json"
-VARIABLE = "TRACKBOX_SERVING_SETTINGS"  # environment variable: another path
+VARIABLE = "TRACKBOX_SERVING_SETTINGS"  # environment variable that overrides PATH
 LOGS = ("all", "scores", "off")
 
 
@@ -22,8 +22,8 @@ class ModelSetting:
     """A registered model that is served.
 
     Attributes:
-        name: of the registered model.
-        alias: whose version is served.
+        name: name of the registered model.
+        alias: alias whose version is served.
         allow_code: whether a version may run Python code that was logged with it.
 
     """
@@ -38,17 +38,17 @@ class Settings:
     """All settings.
 
     Attributes:
-        models: what is served.
+        models: registered models that are served.
         state: folder of models and logs.
         run: folder of the Unix sockets.
-        max_rows: of one request.
-        max_body_mb: of one request's body, in MiB, after decompression.
-        processes: of each version.
-        max_waiting: requests that a process has begun and not answered; further ones are refused.
+        max_rows: maximum number of rows in a request.
+        max_body_mb: maximum size of a request's body in MiB, after decompression.
+        processes: number of worker processes of each version.
+        max_waiting: maximum number of unanswered requests in a process. Further requests are refused.
         log: `all` logs the features and the scores of each row, `scores` the scores alone, `off` nothing.
-        tracking_uri: of MLflow; the follower uses it.
-        log_queue: rows that may wait for the log in each process; further ones are dropped and counted.
-        replay_rows: of each file of the log, which the follower gets to let other versions score them; 0: none.
+        tracking_uri: URL of MLflow. Only the follower uses it.
+        log_queue: rows that may wait for the log in each process. Further rows are dropped and counted.
+        replay_rows: rows of each log file that the follower gets, so that other versions can score them. 0 means none.
 
     """
 
@@ -69,10 +69,11 @@ def load(path: Path | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        path: None: the environment's TRACKBOX_SERVING_SETTINGS, or /etc/trackbox/serving.json.
+        path: path of the file. By default it is TRACKBOX_SERVING_SETTINGS of the environment, or else
+            /etc/trackbox/serving.json.
 
     Raises:
-        SettingsError: there is no such file, it is no JSON, or a field is unknown or of another type.
+        SettingsError: the file is missing or is not JSON, or a field is unknown or has the wrong type.
 
     """
     path = path or Path(os.environ.get(VARIABLE, PATH))
@@ -90,7 +91,7 @@ def load(path: Path | None = None) -> Settings:
 
 
 def checked(kind: type[Any], given: Any, path: Path) -> Any:
-    """Make a dataclass of a JSON object. SettingsError: a field is unknown or has another type than its default."""
+    """Build a dataclass from a JSON object. Raise SettingsError if a field is unknown or its value is not valid."""
     if not isinstance(given, dict):
         raise SettingsError(f"{path}: {given!r} is no JSON object.")
     known = {field.name: field for field in fields(kind)}
@@ -98,7 +99,7 @@ def checked(kind: type[Any], given: Any, path: Path) -> Any:
     for name, value in given.items():
         if name not in known:
             raise SettingsError(f"{path}: {name!r} is no field; the fields are {', '.join(known)}.")
-        # `name` has no default, and is a string.
+        # Only the field `name` has no default. It must be a string.
         default: Any = getattr(kind, name, "")
         wanted: type[Any] = str if isinstance(default, Path) else type(default)
         if type(value) is not wanted:

@@ -1,9 +1,9 @@
-"""Start and stop the units of versions, as root, once: exactly those that STATE/wanted.json names, and nothing else.
+"""As root, start the versions' units that STATE/wanted.json names, stop all other units of versions, and exit.
 
     start_units.py STATE SETTINGS
 
-The follower, which is not root, writes wanted.json. So each name is checked: MODEL/VERSION, of a model that SETTINGS,
-root's own file, names. At most MOST versions of a model run.
+The follower, which is not root, writes wanted.json, so this program checks each name. It must have the form
+MODEL/VERSION, and SETTINGS, which only root can write, must name the model. At most MOST versions of a model run.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from trackbox_serving.files import read_regular
 from trackbox_serving.names import Unit
 
 TEMPLATE = "trackbox-serving"
-# Where a version's unit gets a user of its own: systemd would derive one name for all instances of a template.
+# The folder of the drop-ins that give each version's unit its own user. Without them systemd would derive the same user
+# name for all instances of the template.
 UNITS = Path("/run/systemd/system")
 SYSTEMCTL = ("systemctl", "--no-ask-password")
-# Live, previous, a candidate, and versions that drain.
+# The maximum number of units for a model: the live, previous and new version, the challenger, and versions that drain.
 MOST = 8
 MOST_BYTES = 1 << 20
 BACKGROUND = "Nice=19\nCPUWeight=1\nIOWeight=1\nOOMScoreAdjust=900\n"
 
 
 def read(path: Path) -> list[str]:
-    """Return the units that a file of the follower's names. ValueError, OSError: it is no such file."""
+    """Return the unit names in the follower's file. Raise ValueError or OSError if the file is not valid."""
     text = read_regular(path, MOST_BYTES + 1)
     if len(text) > MOST_BYTES:
         raise ValueError(f"{path} has more than {MOST_BYTES} bytes")
@@ -43,7 +44,7 @@ def read(path: Path) -> list[str]:
 
 
 def allowed(names: Iterable[str], models: Iterable[str]) -> list[Unit]:
-    """Return the units of these names. ValueError: one is none, is of no model that is served, or they are too many."""
+    """Return the units of these names. Raise ValueError for an invalid name, an unserved model or too many units."""
     units = [Unit.parse(name) for name in names]
     known = set(models)
     for unit in units:
@@ -63,7 +64,7 @@ def systemctl(*arguments: str) -> str:
 
 
 def running() -> set[str]:
-    """Return the instances of which a unit runs, waits or has failed."""
+    """Return the names of all instances that have a running, waiting or failed unit."""
     found = systemctl(
         "list-units", "--all", "--plain", "--no-legend", "--full", f"{TEMPLATE}@*.service", f"{TEMPLATE}@*.socket"
     )
@@ -81,9 +82,9 @@ def in_background(state: Path, unit: Unit) -> bool:
 
 
 def give_user(unit: Unit, background: bool) -> bool:
-    """Give a version's unit a dynamic user of its own; return whether systemd has to read that.
+    """Give a version's unit its own dynamic user, and return whether systemd has to reload its units.
 
-    background: let every other unit go first.
+    With `background` the unit gets the lowest priority.
     """
     path = UNITS / f"{TEMPLATE}@{unit.instance}.service.d" / "user.conf"
     text = f"[Service]\nUser=served-{hashlib.sha256(str(unit).encode()).hexdigest()[:16]}\n"
@@ -97,7 +98,7 @@ def give_user(unit: Unit, background: bool) -> bool:
 
 
 def apply(state: Path, units: Sequence[Unit]) -> None:
-    """Start what is wanted, sockets first, and stop the rest. It does not wait for a version to load or to drain."""
+    """Start the wanted units, sockets first, and stop all others. Do not wait until versions have loaded or drained."""
     wanted = {unit.instance for unit in units}
     for unit in units:
         folder = state / "log" / str(unit)

@@ -13,19 +13,19 @@ from trackbox_serving.settings import Settings
 
 @dataclass(frozen=True)
 class About:
-    """What the registry says about a version; the follower writes it before the version's unit starts.
+    """What the registry says about a version. The follower writes it to about.json before the version's unit starts.
 
     Attributes:
-        name: of the registered model.
-        version: a number.
-        run_id: of the run that logged the model.
-        alias: by which the version was found.
-        since: when it was, ISO 8601 in UTC.
+        name: name of the registered model.
+        version: number of the version.
+        run_id: identifier of the run that logged the model.
+        alias: alias by which the follower found the version.
+        since: when the follower found it, ISO 8601 in UTC.
         promoted_by: who set the alias, as far as the registry knows.
-        threshold: rows with at least this score are flagged; None: the version has none.
+        threshold: score from which a row is flagged, or None if the version has no threshold.
         allow_code: whether Python code that was logged with the model may run.
-        challenger: whether it scores logged rows in the background, and answers no client.
-        made: when the version was registered, in ms since 1970; empty: not known.
+        challenger: whether the version scores logged rows in the background, and answers no client.
+        made: when the version was registered, in ms since 1970, or empty if this is unknown.
 
     """
 
@@ -43,7 +43,7 @@ class About:
 
 @dataclass(frozen=True)
 class Version:
-    """Where a version is on this machine. A registered model may have any name, so folders have it quoted."""
+    """The paths of a version on this machine. A model may have any name, so the name is URL-quoted in paths."""
 
     settings: Settings
     name: str
@@ -70,11 +70,11 @@ class Version:
         return self.settings.run / quote(self.name, safe="") / f"{self.version}.sock"
 
     def read_about(self) -> About:
-        """Read about.json; fields that this release does not know are left out. OSError, ValueError: it is broken."""
+        """Read about.json, without fields unknown to this release. Raise OSError or ValueError if it is broken."""
         given = json.loads((self.folder / "about.json").read_text())
         known = {field.name for field in fields(About)}
         return About(**{name: value for name, value in given.items() if name in known})
 
     def write_about(self, about: About) -> None:
-        """Write about.json, all or nothing."""
+        """Replace about.json atomically."""
         write_json(self.folder / "about.json", asdict(about))

@@ -2,11 +2,12 @@
 
     python -m trackbox_serving.worker NAME VERSION
 
-The socket is systemd's (LISTEN_FDS), so that requests wait in its queue while the unit starts or restarts; without one
-it is RUN/NAME/VERSION.sock. The model is loaded and tried once, in gunicorn's parent, and the processes are forks of it
-that share its memory. gunicorn tells systemd READY=1, replaces a process that dies or hangs, and passes SIGTERM on.
+systemd passes the socket (LISTEN_FDS), so requests wait in its queue while the unit starts or restarts. Without systemd
+the socket is RUN/NAME/VERSION.sock. gunicorn's parent process loads and tests the model once. The worker processes are
+its forks and share its memory. gunicorn sends READY=1 to systemd, replaces a process that dies or hangs, and passes
+SIGTERM to the processes.
 
-It needs no network, no secret, and can write to its folder of the log and to TMPDIR only.
+A worker needs no network and no secrets. It can write only to its log folder and to TMPDIR.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
-# Set before the libraries are imported. One thread each, because OpenMP's threads do not survive a fork and the
-# processes share the cores.
+# Variables that are set before libraries are imported. Each library uses one thread, because OpenMP's threads do not
+# survive a fork, and because the processes share the cores.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -30,22 +31,24 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     # MLflow has nothing to track here, and would create a database in the current directory.
     "MLFLOW_TRACKING_URI": "file:///nonexistent",
-    # What MLflow's own scoring server sets.
+    # MLflow's own scoring server sets this variable, too.
     "_MLFLOW_IS_IN_SERVING_ENVIRONMENT": "true",
 }
-HANGS = 120  # seconds without a sign of the event loop, after which a process is replaced
-STOPS = 60  # seconds that requests have at a stop
+# In seconds: how long a process may go without a heartbeat of its event loop before it is replaced, and how long the
+# current requests may take during a stop.
+HANGS = 120
+STOPS = 60
 
 
 def options(bind: str, processes: int) -> dict[str, Any]:
-    """Return gunicorn's settings. bind: a path of a Unix socket, which systemd's replaces."""
+    """Return gunicorn's settings. `bind` is the path of the Unix socket, unless systemd passes a socket."""
     from uvicorn_worker import UvicornWorker
 
     from trackbox_serving.web import metrics
     from trackbox_serving.web.draining import DrainingProtocol
 
     class ServingWorker(UvicornWorker):  # type: ignore[misc]
-        CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 its base declares it so
+        CONFIG_KWARGS: dict[str, Any] = {  # noqa: RUF012 - the base class declares it like this
             "loop": "uvloop",
             "http": DrainingProtocol,
             "lifespan": "on",
@@ -60,7 +63,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
         "preload_app": True,
         "timeout": HANGS,
         "graceful_timeout": STOPS,
-        # Longer than NGINX keeps connections (60 s): the side that sends requests must close first.
+        # Longer than NGINX keeps connections (60 s), because the client must close an idle connection first.
         "keepalive": 75,
         "backlog": 4096,
         "child_exit": metrics.process_ended,
@@ -72,7 +75,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
 
 
 def load_service(name: str, version: str) -> Any:
-    """Load a version; return its service. ModelError, OSError, ValueError: it cannot be served."""
+    """Load a version, and return its service. Raise ModelError, OSError or ValueError if it cannot be served."""
     from trackbox_serving import settings as reading
     from trackbox_serving.log.writer import prepare
     from trackbox_serving.models.scorer import load
@@ -84,7 +87,7 @@ def load_service(name: str, version: str) -> Any:
     place = Version(settings, name, version)
     about = place.read_about()
     if about.challenger:
-        # The follower keeps its scores.
+        # A challenger writes no log, because the follower stores its scores.
         settings = replace(settings, log="off", processes=1)
     if settings.log != "off":
         prepare(place.log)
@@ -113,7 +116,7 @@ def serve(service: Any) -> None:
 
         def load(self) -> Any:
             application = create(service)
-            # Freeze objects so that the garbage collector never writes to, and so copies, pages that are shared.
+            # Freeze objects, so that the garbage collector does not write to shared pages and thereby copy them.
             gc.collect()
             gc.freeze()
             return application
@@ -131,7 +134,7 @@ def main() -> None:
     from trackbox_serving.models.allowed import ModelError
     from trackbox_serving.settings import SettingsError
 
-    # MLflow warns of columns that callers sent, by their names.
+    # Suppress MLflow's warnings, because they contain column names that callers sent.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     try:
         service = load_service(*sys.argv[1:])
@@ -142,7 +145,7 @@ def main() -> None:
 
 
 def remove_metrics(_: Any = None) -> None:
-    """Remove the files of the metrics; in the parent only, because the processes share them."""
+    """Remove the metrics' files. Only the parent calls this function, because all processes share the files."""
     shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 

@@ -1,1 +1,1 @@
-"""Bodies of requests: from bytes to a matrix by the fast way, or to what MLflow's functions make of them."""
+"""Read request bodies: into a matrix for the fast path, or else with MLflow's own functions."""

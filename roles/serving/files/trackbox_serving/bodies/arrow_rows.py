@@ -14,7 +14,7 @@ from trackbox_serving.models.scorer import Column
 
 PARQUET = "application/vnd.apache.parquet"
 ARROW_STREAM, ARROW_FILE = "application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"
-#: MLflow's type to the only one of Arrow that MLflow takes without a rule of its own.
+#: For each of these MLflow types, the only Arrow type that MLflow accepts without a conversion rule.
 TYPES = {"double": pa.float64(), "long": pa.int64(), "integer": pa.int32()}
 
 
@@ -23,15 +23,15 @@ class TooManyRowsError(Exception):
 
 
 def read_table(body: bytes, kind: str, max_rows: int) -> pa.Table:
-    """Read a body.
+    """Read the body of a request into a table.
 
     Args:
-        body: of a request.
-        kind: its content type.
-        max_rows: of a request; a small file may hold any number of rows.
+        body: bytes of the body.
+        kind: content type of the body.
+        max_rows: maximum number of rows, because a small file may decompress to any number of rows.
 
     Raises:
-        TooManyRowsError: found before the rows are decompressed, where the format says how many there are.
+        TooManyRowsError: there are more than `max_rows` rows. Parquet is checked before it is decompressed.
         pyarrow.ArrowException: the body is not in this format.
 
     """
@@ -56,14 +56,14 @@ def read_table(body: bytes, kind: str, max_rows: int) -> pa.Table:
 
 
 def table_rows(table: pa.Table, columns: list[Column]) -> NDArray[np.float64] | None:
-    """Return (n, k) with n > 0 in the order of the signature; None: MLflow has to read this table."""
+    """Return a matrix (n, k), n > 0, in the signature's column order, or None if MLflow has to read the table."""
     names = table.column_names
     index = {name for name in (table.schema.pandas_metadata or {}).get("index_columns", ()) if isinstance(name, str)}
     if not table.num_rows or len(set(names)) != len(names):
         return None
     arrays = []
     for column in columns:
-        # pandas makes the index of a column that its metadata call so.
+        # pandas makes an index from each column in the metadata's index_columns. Leave such a table to MLflow.
         if column.name not in names or column.name in index:
             return None
         array = table.column(column.name)

@@ -1,7 +1,8 @@
-"""JSON bodies as a matrix, where it is certain that MLflow would read the same numbers.
+"""Read JSON bodies into a matrix, if it is certain that MLflow would read the same numbers.
 
-Everything else returns None, and MLflow's own functions decide: what is malformed, too, so that the answers to it have
-MLflow's class. Numbers alone are taken: MLflow reads `"1.5"` and `true` as numbers in some formats.
+For any other body the functions return None, and MLflow's own functions read it. This includes malformed bodies, so
+that errors have MLflow's status and code. Only JSON numbers are accepted here, although MLflow also reads `"1.5"` and
+`true` as numbers in some formats.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from trackbox_serving.models.scorer import FLOAT32_MAX, Column
 Matrix: TypeAlias = NDArray[np.float64]
 Rows = Sequence[Sequence[Any]]
 
-#: Larger integers are not exact in float64.
+#: Integers above this limit are not exact in float64.
 EXACT = 2**53
 
 
@@ -44,7 +45,7 @@ class Reader:
         }
 
     def read(self, body: bytes) -> Matrix | None:
-        """Return (n, k) with n > 0 in the order of the signature; None: MLflow has to read this body."""
+        """Return a matrix (n, k), n > 0, in the signature's column order, or None if MLflow has to read the body."""
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -61,11 +62,11 @@ class Reader:
         return self.matrix(rows) if rows else None
 
     def matrix(self, rows: Rows) -> Matrix | None:
-        """Return the rows as a matrix; None: not all of them are numbers that every model takes."""
+        """Return the rows as a matrix, or None if a value is not a number that every model accepts."""
         kinds = set(map(type, chain.from_iterable(rows)))
         if not kinds <= {float, int, type(None)}:
             return None
-        # A column of whole numbers: MLflow refuses fractions, and its rules on missing values are its own.
+        # Accept only integers in a column of whole numbers. MLflow refuses fractions, and decides on missing values.
         if kinds != {int} and any(set(map(type, map(itemgetter(i), rows))) != {int} for i in self.whole):
             return None
         try:
@@ -86,7 +87,7 @@ class Reader:
             return None
         if given == self.names:
             return rows
-        # A column that is there twice, and one that is no text, are MLflow's affair.
+        # Leave the body to MLflow if column names are missing, occur twice or are not strings.
         if len(set(given)) != width or not all(type(name) is str for name in given) or not self.known.issubset(given):
             return None
         where = [given.index(name) for name in self.names]
@@ -99,7 +100,7 @@ class Reader:
         return list(map(self.pick, value))
 
     def instances(self, value: Any) -> Rows | None:
-        """Rows of TensorFlow's row format. With further columns, MLflow's rules are others."""
+        """Rows of TensorFlow's row format. Rows with further columns are left to MLflow, which has rules for them."""
         if type(value) is not list or not all(type(row) is dict and len(row) == len(self.names) for row in value):
             return None
         return list(map(self.pick, value))
@@ -115,17 +116,19 @@ class Reader:
 
 
 def ordinary_index(index: Any, rows: int) -> bool:
-    """Whether pandas takes this as an index of so many rows."""
+    """Return whether pandas accepts this value as the index of a table with that number of rows."""
     return type(index) is list and len(index) == rows and set(map(type, index)) in ({int}, {str})
 
 
 def plain(matrix: Matrix, whole: Sequence[int] = (), small: Sequence[int] = ()) -> bool:
-    """Whether every model treats these numbers alike: missing, or finite in float32; whole numbers exact.
+    """Return whether every model reads these numbers alike.
+
+    Each number must be missing or finite in float32. Whole numbers must be exact in float64.
 
     Args:
-        matrix: (n, k).
-        whole: columns of whole numbers.
-        small: those of them that must fit into 32 bits.
+        matrix: values (n, k).
+        whole: indices of the columns of whole numbers.
+        small: indices of the columns of whole numbers that must fit into 32 bits.
 
     """
     if matrix.ndim != 2 or bool((np.abs(matrix) > FLOAT32_MAX).any()):

@@ -1,8 +1,7 @@
-"""MLflow's own functions, for every body that the fast way does not take.
+"""Read and score bodies with MLflow's own functions, if the fast path cannot.
 
-`mlflow.pyfunc.scoring_server.invocations` reads the body, calls the model and writes the answer. It gets a stand-in
-for the model, which keeps what it is called with: the log needs the rows, and the limit of rows is checked before
-the model computes.
+`mlflow.pyfunc.scoring_server.invocations` reads the body, calls the model and writes the response. It gets a recorder
+instead of the model. The recorder keeps the rows for the log, checks the limit of rows, and then calls the model.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from trackbox_serving.models.scorer import Scorer
 
 @dataclass
 class Recorder:
-    """Stands in for MLflow's model. data, output: of the call of `predict`, None before."""
+    """Stands in for MLflow's model. `data` and `output` are the input and output of `predict`, at first None."""
 
     scorer: Scorer
     max_rows: int
@@ -32,10 +31,10 @@ class Recorder:
         return self.scorer.pyfunc.metadata
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
-        """Score the rows. TooManyRowsError: there are more than a request may have."""
+        """Score the rows. Raise TooManyRowsError if there are more than a request may have."""
         self.data = data
         if count(data) > self.max_rows:
-            # MLflow makes one error of all that happens here, so the caller of `answer` needs to know.
+            # MLflow turns every exception from here into the same error, so `answer` finds the cause in this flag.
             self.too_many = True
             raise TooManyRowsError
         self.output = self.scorer.pyfunc.predict(data, params=params)
@@ -43,17 +42,17 @@ class Recorder:
 
 
 def count(data: Any) -> int:
-    """Return the number of rows of what MLflow has parsed; a column that is one value stands in each row."""
+    """Return the number of rows in a body that MLflow has parsed. A column with a single value applies to all rows."""
     columns = data.values() if isinstance(data, dict) else [data]
     return max((np.shape(one)[0] for one in columns if np.ndim(one)), default=1)
 
 
 def answer(body: bytes, content_type: str, recorder: Recorder) -> tuple[int, bytes]:
-    """Return MLflow's status and body.
+    """Return the status and the body of MLflow's response.
 
     Raises:
-        MlflowException: the body is malformed, or the model does not take the rows.
-        TooManyRowsError: there are more than a request may have.
+        MlflowException: the body is malformed, or the model does not accept the rows.
+        TooManyRowsError: there are more rows than a request may have.
 
     """
     from mlflow.exceptions import MlflowException
@@ -69,7 +68,7 @@ def answer(body: bytes, content_type: str, recorder: Recorder) -> tuple[int, byt
 
 
 def predictions_json(output: Any, further: dict[str, Any] | None = None) -> bytes:
-    """Return the answer for an output, with further fields beside `predictions`."""
+    """Return the response body for a model's output, with further fields beside `predictions`."""
     from io import StringIO
 
     from mlflow.pyfunc.scoring_server import predictions_to_json

@@ -9,20 +9,20 @@ from typing import Any
 from trackbox_serving.web.answers import RefusedError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-GZIP = 16 + zlib.MAX_WBITS  # zlib's `wbits`
+GZIP = 16 + zlib.MAX_WBITS  # value of zlib's parameter `wbits` that means gzip
 
 
 async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, limit: int) -> bytes:
     """Return the whole body, decompressed.
 
     Args:
-        headers: of the request.
-        receive: ASGI's.
-        limit: bytes, before and after decompression.
+        headers: headers of the request.
+        receive: ASGI's function for the next message.
+        limit: maximum size in bytes, before and after decompression.
 
     Raises:
-        RefusedError: 413 over the limit, 415 for another compression than gzip, 400 for a body that gzip cannot read or
-            that ended early.
+        RefusedError: 413 for a body over the limit, 415 for a compression other than gzip, 400 for a body that gzip
+            cannot read or that ended early.
 
     """
     encodings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
@@ -55,7 +55,7 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, li
 
 
 def inflate(stream: Any, part: bytes, most: int) -> Iterable[bytes]:
-    """Yield at most `most` bytes of what a part of a gzip stream becomes. zlib.error: it is none."""
+    """Yield at most `most` decompressed bytes of a part of a gzip stream. Raise zlib.error if it is not gzip."""
     if stream.eof:
         if part.strip(b"\0"):
             raise zlib.error("something follows the end")

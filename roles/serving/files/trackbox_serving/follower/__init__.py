@@ -1,1 +1,1 @@
-"""Follow aliases in MLflow's registry: download a version, check it, let it prove itself, and switch to it."""
+"""Follow aliases in MLflow's registry: download a version, check it, test it, and switch clients to it."""

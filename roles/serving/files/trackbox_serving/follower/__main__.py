@@ -1,4 +1,4 @@
-"""Run the follower: a thread for each model, and one that delivers logs and writes the page."""
+"""Run the follower: a thread for each model, and one that uploads request logs and writes the overview page."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from trackbox_serving.follower.units import Wanted, forget_others
 from trackbox_serving.settings import SettingsError
 from trackbox_serving.version import Version
 
-# Seconds between two rounds of the delivery and of the page.
+# Seconds between two uploads of logs, and between two updates of the overview page.
 ROUND = 5.0
 
 
 class Follower:
-    """All models. stop: set it, and every thread ends."""
+    """Follows all models. Every thread ends after the event `stop` is set."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -60,7 +60,7 @@ class Follower:
             thread.join()
 
     def round(self) -> None:
-        """Write the page and deliver logs; an error of the program itself is printed, and the follower goes on."""
+        """Write the page and upload logs. Unexpected errors are printed, and the follower continues."""
         for action in (self.publish, self.delivery.round):
             try:
                 action()

@@ -1,4 +1,7 @@
-"""Deliver closed logs of requests to the object store, each once, and keep those that wait within a bound."""
+"""Upload closed request log files to the object store, and limit the disk space of those that wait.
+
+A file that is uploaded twice, after a crash or an outage, overwrites itself, because its key stays the same.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
 from trackbox_serving.log.column_names import BESIDE, LABELS
 
-# Bytes of a log file. A worker writes them, and runs somebody else's model.
+# The maximum size of a log file in bytes. There is a limit because a worker, which runs an untrusted model, writes it.
 MOST_BYTES = 1 << 30
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,120}\.parquet")
 DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
@@ -27,7 +30,7 @@ DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")
 
 @dataclass(frozen=True)
 class Closed:
-    """A closed log file. folder: the model's, as on the disk. changed: when it was closed, a Unix time."""
+    """A closed log file. `folder` is the model's folder name, `changed` the Unix time when the file was closed."""
 
     path: Path
     folder: str
@@ -37,9 +40,9 @@ class Closed:
 
     @property
     def key(self) -> str:
-        """Where it goes in the bucket: the same for a file that is sent twice, after a crash or an outage."""
+        """The object's key in the bucket."""
         kind, _, name = self.path.name.partition("-")
-        # Folders of their own below: `NAME/*/*.parquet` is the log alone.
+        # Labels and challengers' scores have their own subfolders, so that `NAME/*/*.parquet` matches only the log.
         below = f"{kind}/" if kind in BESIDE else ""
         name = name if below else self.path.name
         day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")
@@ -58,7 +61,7 @@ def closed(state: Path) -> list[Closed]:
             status = path.lstat()
         except FileNotFoundError:
             continue
-        # A folder of this name stays: the follower may not empty it.
+        # Skip a folder that has the name of a log file, because the follower may not empty it.
         if stat.S_ISDIR(status.st_mode):
             continue
         found.append(Closed(path, path.parts[-3], path.parts[-2], status.st_size, status.st_mtime))
@@ -66,14 +69,14 @@ def closed(state: Path) -> list[Closed]:
 
 
 class Store:
-    """The bucket of the logs, by the S3 API."""
+    """The S3 bucket for the logs."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     @cached_property
     def files(self) -> Any:
-        """Return pyarrow's file system of the store, with few retries: the next round is a retry, too."""
+        """Return pyarrow's file system for the store. It retries little, because the next round tries again anyway."""
         from pyarrow import fs
 
         its = self.settings
@@ -89,16 +92,16 @@ class Store:
         )
 
     def put(self, key: str, blocks: Iterator[bytes]) -> None:
-        """Store an object. OSError: the store did not take it."""
+        """Store an object. Raise OSError if the store did not accept it."""
         with self.files.open_output_stream(f"{self.settings.bucket}/{key}") as out:
             for block in blocks:
                 out.write(block)
 
 
 class Delivery:
-    """Sends what is closed, keeps the last rows for replays, and drops the oldest beyond the bound.
+    """Uploads closed log files, keeps the last rows for replays, and deletes the oldest files beyond the size limit.
 
-    listeners: get each sample of the log.
+    Each of the `listeners` gets every sample of logged rows.
     """
 
     def __init__(
@@ -108,12 +111,12 @@ class Delivery:
         self.store = Store(settings)
 
     def round(self) -> None:
-        """Send the closed files; one that the store does not take stays for the next round."""
+        """Upload the closed files. Files that the store does not accept stay for the next round."""
         problem, delivered, dropped = "", 0, 0
         self.remember()
         for file in closed(self.settings.shared.state):
             try:
-                # Whoever runs in a worker may plant a link there, or a pipe.
+                # The untrusted model in a worker may have put a symbolic link or a pipe in place of a log file.
                 with regular(file.path) as source:
                     if file.size > MOST_BYTES:
                         raise ValueError(f"{file.path.name} has {file.size >> 20} MB")
@@ -132,7 +135,7 @@ class Delivery:
         self.count(problem, delivered, dropped)
 
     def remember(self) -> None:
-        """Keep the rows that workers wrote for replays, and hand them to challengers. A full disk costs no more."""
+        """Keep the rows that workers wrote for replays, and pass them to challengers. Ignore a full disk."""
         for sample in replay.take(self.settings.shared.state):
             with contextlib.suppress(OSError):
                 replay.remember(self.settings.shared, sample)
@@ -140,9 +143,9 @@ class Delivery:
                 listener(sample)
 
     def count(self, problem: str, delivered: int, dropped: int) -> None:
-        """Drop the oldest files beyond the bound, and write down how the delivery stands."""
+        """Delete the oldest files beyond the size limit, and update the status of the upload."""
         left = closed(self.settings.shared.state)
-        # Who sent labels was told that they are kept: the log goes first.
+        # Delete the log before labels, because clients were told that their labels are stored.
         left.sort(key=lambda file: file.path.name.startswith(LABELS))
         total = sum(file.size for file in left)
         while left and total > self.settings.log_disk_mb << 20:

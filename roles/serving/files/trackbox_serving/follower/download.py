@@ -1,4 +1,4 @@
-"""Download a version to the disk, with sizes and checksums, and check later that the disk still has the same."""
+"""Download a version to the disk with sizes and checksums, and check later that its files are unchanged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.registry import MOST_FILES, File, Registry
 from trackbox_serving.version import About, Version
 
-# Beside about.json: each file's size and SHA-256.
+# The file beside about.json that contains the size and SHA-256 of each file.
 CHECKSUMS = "checksums.json"
 
 
 def fetch(registry: Registry, version: Version, max_mb: int) -> Path:
-    """Download a version beside its place; return the folder, which `keep` moves there.
+    """Download a version into a temporary folder, and return that folder. `keep` moves it to its final place.
 
-    Refused: it is empty, too large or incomplete in the store. Unavailable: a server broke off, or the disk is full.
+    Raise Refused if the version is empty, too large or incomplete in the store. Raise Unavailable if the download broke
+    off or the disk is full.
     """
     part = version.folder.with_name(f".{version.version}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -52,7 +53,7 @@ def fetch(registry: Registry, version: Version, max_mb: int) -> Path:
 
 
 def save(registry: Registry, place: str, file: File, folder: Path) -> dict[str, Any]:
-    """Download one file; return its size and SHA-256. Refused: the store sends another size than it lists."""
+    """Download one file, and return its size and SHA-256. Raise Refused if its size is not what the store lists."""
     target, digest, size = folder / file.path, hashlib.sha256(), 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
@@ -70,7 +71,7 @@ def save(registry: Registry, place: str, file: File, folder: Path) -> dict[str, 
 
 
 def keep(part: Path, version: Version, about: About) -> None:
-    """Move a version that was downloaded and checked to its place. Workers of any user may read it."""
+    """Move a downloaded and checked version to its final folder. Make it readable for the users of all workers."""
     write_json(part / "about.json", asdict(about))
     for folder, _, names in os.walk(part):
         Path(folder).chmod(0o755)
@@ -81,7 +82,7 @@ def keep(part: Path, version: Version, about: About) -> None:
 
 
 def damage(version: Version) -> str:
-    """Return what is wrong with a version on the disk; empty where each file is as it was downloaded."""
+    """Return what is wrong with a version on the disk, or an empty string if its files are unchanged."""
     try:
         version.read_about()
         known = json.loads((version.folder / CHECKSUMS).read_text())

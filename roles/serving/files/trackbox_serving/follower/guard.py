@@ -1,4 +1,4 @@
-"""Check a downloaded model before its unit starts: our list of flavours and types, and the serving environment."""
+"""Check a downloaded model before its unit starts: whether it is safe to load, and fits the serving environment."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 
 PROGRAM = Path(trackbox_serving.__file__).parents[1]
 ENVIRONMENT = Path(sys.prefix).name
-# A distribution that brings the same modules as another.
+# Packages that a model may require, and the package in the serving environment that contains the same modules.
 SAME = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu"}
-# The library that a model's results depend on, by its flavour: with another minor version of scikit-learn a model may
-# not load, or score otherwise. XGBoost reads what older versions wrote. An ONNX file says which operators it needs.
+# The library whose version matters, for each flavour. With another minor version of scikit-learn a model may fail to
+# load or give other scores. XGBoost reads models of older versions. ONNX has no entry, because an ONNX file lists the
+# operators that it needs.
 LIBRARY = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
 READS_OLDER = "xgboost-cpu"
-# trackbox_serving.models.allowed has the list. It runs in a process of its own: it reads somebody else's file, and
-# importing skops takes 1 s and 150 MB.
+# This check runs in its own process, because it reads an untrusted file, and because importing skops takes 1 s and
+# 150 MB. trackbox_serving.models.allowed contains the list of allowed types.
 CHECK = """
 import json, resource, sys
 resource.setrlimit(resource.RLIMIT_DATA, (2 << 30, 2 << 30))
@@ -54,7 +55,7 @@ print(json.dumps([problem, flavour]))
 def check(folder: Path, allow_code: bool) -> str:
     """Refuse a model that the workers must not load, or whose requirements their environment does not satisfy.
 
-    Return how the environment differs where that is no reason to refuse; empty where it does not.
+    Return the unsatisfied requirements that are no reason to refuse the model, or an empty string.
     """
     flavour = check_loading(folder, allow_code)
     differences = [*check_python(folder, flavour), *check_pins(folder, flavour)]
@@ -64,9 +65,9 @@ def check(folder: Path, allow_code: bool) -> str:
 
 
 def check_loading(folder: Path, allow_code: bool) -> str:
-    """Return the flavour of a model that is data alone, or an empty string for one that may run code.
+    """Return the flavour of a model that contains only data. If it contains code that may run, return an empty string.
 
-    Refused: it has a flavour, class, type or file that is not on our list, and may not run code.
+    Raise Refused if the model may not run code and has a flavour, class, type or file that is not on our list.
     """
     command = [sys.executable, "-I", "-W", "ignore", "-c", CHECK, str(PROGRAM), str(folder)]
     environment = {"HOME": "/nonexistent"}
@@ -88,7 +89,7 @@ def check_loading(folder: Path, allow_code: bool) -> str:
 
 
 def description(folder: Path) -> dict[str, Any]:
-    """Return what MLmodel says; empty where it says nothing."""
+    """Return the content of the file MLmodel, or an empty dictionary if it cannot be read."""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError):
         found = yaml.safe_load((folder / "MLmodel").read_text())
         return found if isinstance(found, dict) else {}
@@ -96,14 +97,14 @@ def description(folder: Path) -> dict[str, Any]:
 
 
 def threshold(folder: Path) -> float | None:
-    """Return the score from which on the model decides for 1; None where its metadata has none."""
+    """Return the decision threshold in the model's metadata, or None if it contains none."""
     metadata = description(folder).get("metadata")
     value = metadata.get("threshold") if isinstance(metadata, dict) else None
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def column_types(folder: Path) -> dict[str, str]:
-    """Return the type of each column of the signature, by its name; empty without a signature of columns."""
+    """Return the types of the signature's columns by name. The result is empty if the signature names no columns."""
     with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
         inputs = json.loads(description(folder)["signature"]["inputs"])
         return {str(each["name"]): str(each["type"]) for each in inputs if "name" in each}
@@ -111,7 +112,7 @@ def column_types(folder: Path) -> dict[str, str]:
 
 
 def check_python(folder: Path, flavour: str) -> list[str]:
-    """Return how Python differs from the model's. Refused: in its minor version, of which code and pickles are."""
+    """Return how Python's minor version differs from the model's. If so and the model has code, raise Refused."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
@@ -126,7 +127,7 @@ def check_python(folder: Path, flavour: str) -> list[str]:
 
 
 def check_pins(folder: Path, flavour: str) -> list[str]:
-    """Return the requirements of which the environment has another version. Refused: it is one that matters."""
+    """Return the model's requirements that the environment does not satisfy. Raise Refused if one of them matters."""
     path = folder / "requirements.txt"
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     lacking: list[str] = []
@@ -152,11 +153,11 @@ def check_pins(folder: Path, flavour: str) -> list[str]:
 
 
 def matters(wanted: Requirement, found: str, flavour: str) -> bool:
-    """Return whether a version that a requirement does not allow is a reason to refuse the model.
+    """Return whether to refuse a model because the installed version `found` does not satisfy a requirement.
 
-    MLflow pins the version of each package that it finds when a model is logged, and only warns where a model is loaded
-    with another. So a pin (==) matters for the library of the model's flavour alone, and there its first two numbers. A
-    range was written by somebody, and matters. Code and pickles depend on every package. found: the installed version.
+    MLflow pins each package's version when a model is logged, and only warns if a model is loaded with another version.
+    So a pin (==) matters only for the library of the model's flavour, and only in its first two numbers. A range was
+    written by a person, so it matters. Models with code or pickles depend on every package, so each pin matters.
     """
     name = wanted.name.lower().replace("_", "-")
     [only, *others] = wanted.specifier
@@ -173,7 +174,7 @@ def matters(wanted: Requirement, found: str, flavour: str) -> bool:
 
 
 def installed(name: str) -> str | None:
-    """Return the version of a distribution of this environment, which the workers have too; None without it."""
+    """Return the version of a package in this environment, which the workers share, or None if it is not installed."""
     for candidate in (name, SAME.get(name.lower().replace("_", "-"), name)):
         with contextlib.suppress(PackageNotFoundError):
             return version(candidate)

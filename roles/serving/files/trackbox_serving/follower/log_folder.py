@@ -1,4 +1,4 @@
-"""What a version may leave in the folder of its log, the one folder on the disk that it may write to."""
+"""Limit what a version may write to its log folder, the only folder on the disk that it may write to."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import os
 import stat
 from pathlib import Path
 
-# Files. A worker closes one a minute, and the oldest go when they are larger than serving_log_disk_mb together.
+# The maximum number of files. A worker closes one file a minute, and the oldest are deleted beyond serving_log_disk_mb.
 MOST_FILES = 100_000
-# MB beside serving_log_disk_mb, which is looked at every few seconds: files that are being written.
+# MB for files that are being written. They are allowed in addition to twice serving_log_disk_mb, because that limit is
+# enforced only every few seconds.
 FURTHER_MB = 64
 
 
 def excess(folder: Path, log_disk_mb: int) -> str:
-    """Return what no worker of ours leaves in this folder: a folder, or too much; empty where there is neither."""
+    """Return why a log folder breaks its limits (a subfolder, too many files or MB), or an empty string."""
     size = count = 0
     try:
         with os.scandir(folder) as entries:

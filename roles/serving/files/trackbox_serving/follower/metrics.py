@@ -10,14 +10,14 @@ from pathlib import Path
 
 from trackbox_serving.follower.unix import ask
 
-# The worker's histogram of latencies, and the paths in it that score.
+# The name of the worker's histogram of latencies, and the values of its label `path` that mean scoring.
 NAME = "trackbox_serving_request_seconds"
 SCORING = ("invocations", "infer")
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a version has answered since it started. p50, p99: seconds; NaN where there is no request."""
+    """The requests to a version since it started. `p50` and `p99` are latencies in seconds, NaN without requests."""
 
     requests: int = 0
     p50: float = math.nan
@@ -25,9 +25,9 @@ class Traffic:
 
 
 def quantile(share: float, buckets: list[tuple[float, float]]) -> float:
-    """Return a quantile of a histogram, as Prometheus' histogram_quantile has it.
+    """Return a quantile of a histogram like Prometheus' histogram_quantile, or NaN if the histogram is empty.
 
-    buckets: upper bounds with cumulated counts, in order, the last one infinite. NaN where nothing was counted.
+    `buckets` are pairs of an upper bound and a cumulative count, in ascending order. The last bound is infinite.
     """
     if not buckets or not buckets[-1][1]:
         return math.nan

@@ -1,4 +1,4 @@
-"""Follow one model: from the version that its alias names to the version that its clients reach."""
+"""Follow the alias of one model, and serve the version that it names."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from trackbox_serving.run_unit import ENDED, FAILED
 from trackbox_serving.settings import ModelSetting
 from trackbox_serving.version import About, Version
 
-# The tag of a version that says what serving made of it.
+# The tag of a version that says whether it is served or was refused.
 TAG = "serving"
-# Seconds between two looks at a version that is starting, after which the units are asked for once more, and of the
-# longest pause after an error that may pass.
+# In seconds: the pause between two checks of a version that is starting, the time after which the units are requested
+# again, and the longest pause after errors.
 LOOK, ASK_AGAIN, LONGEST_PAUSE = 0.2, 5, 60
 
 
 class ModelFollower:
-    """One model: what it is told, and what its clients reach.
+    """Follows one model.
 
     Attributes:
-        given: name, alias, and whether the model may bring code.
-        status: of all models; `mine` is this one's.
+        given: settings of the model: its name, its alias, and whether it may run code.
+        status: status of all models. `mine` is the part about this model.
 
     """
 
@@ -52,7 +52,7 @@ class ModelFollower:
         self.links = Links(settings.shared, given.name)
         self.mine = status.models.setdefault(given.name, ModelStatus(given.name, given.alias))
         self.mine.alias, self.mine.candidate = given.alias, ""
-        # Versions that stop, each with the time (monotonic) when it does.
+        # Versions that drain, each with the time.monotonic() when it is stopped.
         self.retiring: dict[str, float] = {}
         self.stop = threading.Event()
         self.errors, self.asked = 0, 0.0
@@ -65,7 +65,7 @@ class ModelFollower:
             self.guarded(self.step)
 
     def guarded(self, action: Callable[[], None]) -> None:
-        """Do something; an error of the program itself is printed, and the follower goes on."""
+        """Run an action. Print an unexpected error and show it on the overview page, and continue."""
         try:
             action()
         except Exception as error:
@@ -75,7 +75,7 @@ class ModelFollower:
                 self.note(problem=f"The follower failed: {sentence(repr(error))}", candidate="")
 
     def pause(self) -> float:
-        """Return the seconds until the next step: longer with each error in a row."""
+        """Return the seconds until the next step. They increase with each consecutive error."""
         return min(
             self.settings.poll_seconds * 2 ** min(self.errors, 6), max(LONGEST_PAUSE, self.settings.poll_seconds)
         )
@@ -91,7 +91,7 @@ class ModelFollower:
         return {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
 
     def version(self, number: str) -> Version:
-        """Return a version with its folders and its socket."""
+        """Return the paths of a version: its folders and its socket."""
         return Version(self.settings.shared, self.given.name, number)
 
     def note(self, **values: object) -> None:
@@ -103,10 +103,10 @@ class ModelFollower:
 
         self.status.change(change)
 
-    # At the start of the machine or of the follower
+    # Methods for the start of the machine or of the follower
 
     def resume(self) -> None:
-        """Serve again what was served, from the disk: MLflow, MySQL and MinIO may be down."""
+        """Serve the last versions again from the disk, because MLflow, MySQL and MinIO may be down."""
         self.links.make_folder()
         self.clear_parts()
         live, previous = self.whole(self.mine.live), self.whole(self.mine.previous)
@@ -116,7 +116,7 @@ class ModelFollower:
         for served in filter(None, (live, previous)):
             self.forget_ends(served.version)
         self.ask_for_units()
-        # At once: requests wait at the socket while the version loads.
+        # Link the sockets at once, because requests can wait at a socket while the version loads.
         self.link()
         try:
             if live:
@@ -130,7 +130,7 @@ class ModelFollower:
                 self.link()
 
     def whole(self, served: Served | None) -> Served | None:
-        """Return a version if the disk has it as it was downloaded."""
+        """Return the version if its files on the disk are unchanged, else None."""
         if served is None:
             return None
         problem = download.damage(self.version(served.version))
@@ -145,10 +145,10 @@ class ModelFollower:
         for part in folder.glob(".*.part") if folder.is_dir() else ():
             shutil.rmtree(part, ignore_errors=True)
 
-    # Each few seconds
+    # Methods that run every few seconds
 
     def step(self) -> None:
-        """Ask for the alias, and act where it names another version."""
+        """Query the aliases of the live version and of the challenger, and act if one names another version."""
         try:
             self.follow()
             self.shadow.step()
@@ -157,7 +157,7 @@ class ModelFollower:
             self.errors += 1
             self.note(problem=str(error), candidate="")
         except OSError as error:
-            # A full disk says so at any write; the version that is served needs none.
+            # Any write may report a full disk. The live version keeps serving, because it needs no write.
             self.errors += 1
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             with contextlib.suppress(OSError):
@@ -170,10 +170,10 @@ class ModelFollower:
                 self.ask_again()
 
     def follow(self) -> None:
-        """Make the version of the alias live, or refuse it."""
+        """Make the version that the alias names live, or refuse it."""
         number, made = self.registry.named(self.given.name, self.given.alias) or (None, "")
         if (refused := self.mine.refused) and refused.version != number:
-            # Whoever moves the alias back asks again.
+            # The alias has left the refused version. If the alias returns to it, check the version again.
             self.status.change(lambda: setattr(refused, "under", ""))
         if number is None:
             self.note(wanted=None, problem=self.missing(), candidate="")
@@ -192,7 +192,7 @@ class ModelFollower:
             self.take(number, made)
 
     def forget_namesake(self, number: str, made: str) -> None:
-        """Stop and remove a version of this number that is another one: the model was deleted and registered anew."""
+        """Stop and remove an older version with the same number: its model was deleted and registered again."""
         version = self.version(number)
         known = {served.made for served in (self.mine.live, self.mine.previous) if served and served.version == number}
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -207,12 +207,12 @@ class ModelFollower:
         shutil.rmtree(version.folder, ignore_errors=True)
 
     def missing(self) -> str:
-        """Return the sentence about an alias that names no version."""
+        """Return the error message for an alias that names no version."""
         text = f"The registry has no version of {self.given.name} with the alias {self.given.alias}."
         return f"{text} Version {self.mine.live.version} is served on." if self.mine.live else text
 
     def take(self, number: str, made: str = "") -> None:
-        """Download a version, check it, start it, let it prove itself, and switch to it."""
+        """Download, check, start and test a version, and switch clients to it."""
         try:
             served = self.prepare(number, made=made)
             with self.candidate(number):
@@ -225,10 +225,10 @@ class ModelFollower:
             self.refuse(number, str(refusal))
 
     def prepare(self, number: str, role: str = "candidate", made: str = "") -> Served:
-        """Bring a version to the disk and check it; return it as it will be served.
+        """Download a version if necessary, check it, and return its entry for the status.
 
-        role: what the version is for, `candidate` or `challenger`: the field of the status that says how it stands.
-        made: when it was registered; see `Served`.
+        role: purpose of the version, `candidate` or `challenger`. The status field of this name shows the progress.
+        made: time of registration; see `Served`.
         """
         version = self.version(number)
         if not download.damage(version):
@@ -257,7 +257,7 @@ class ModelFollower:
 
     @contextlib.contextmanager
     def candidate(self, number: str) -> Iterator[None]:
-        """Let the version's unit run in this block; it stops where the block fails."""
+        """Start the version's unit for this block, and stop it if the block fails."""
         self.retiring.pop(number, None)
         self.forget_ends(number)
         try:
@@ -268,13 +268,13 @@ class ModelFollower:
             raise
 
     def forget_ends(self, number: str) -> None:
-        """Remove what an earlier process of the version left."""
+        """Remove the files in which earlier processes of the version left the reason for their end."""
         log = self.version(number).log
         for name in (FAILED, ENDED):
             (log / name).unlink(missing_ok=True)
 
     def wait_until_it_answers(self, number: str) -> None:
-        """Wait for a version's first answer. Refused: it ended, or took too long."""
+        """Wait until a version answers. Raise Refused if its process ended or it takes too long."""
         end, asked = time.monotonic() + self.settings.load_seconds, time.monotonic()
         while not self.answers(number):
             if reason := self.failure(number):
@@ -291,7 +291,7 @@ class ModelFollower:
             self.stop.wait(LOOK)
 
     def failure(self, number: str) -> str:
-        """Return how a version's unit ended, in its process' own words if it left some; empty while it runs."""
+        """Return why a version's process ended: its own message, or else systemd's. Empty while it runs."""
         log = self.version(number).log
         said = {}
         for name in (FAILED, ENDED):
@@ -308,7 +308,7 @@ class ModelFollower:
         return answer.status == 200 and answer.version == number
 
     def prove(self, served: Served) -> None:
-        """Let a version score its input example and logged rows. Refused: it does not do so as it should."""
+        """Let a version score its input example and logged rows. Raise Refused if it fails."""
         socket, seconds = self.links.socket(served.version), self.settings.load_seconds
         prove.example(socket, served.version, self.version(served.version).model, seconds)
         live = self.mine.live
@@ -323,7 +323,7 @@ class ModelFollower:
         self.note(comparison=str(compared) if compared else "")
 
     def switch(self, served: Served) -> None:
-        """Lead clients to a version, and keep the live one as the previous."""
+        """Switch clients to a version, and keep the version that was live as the previous one."""
         before, last = self.mine.live, self.mine.previous
         served.since = now()
         refused = self.mine.refused
@@ -340,25 +340,25 @@ class ModelFollower:
             self.registry.tag(self.given.name, served.version, TAG, f"served since {served.since}{differs}")
 
     def link(self) -> None:
-        """Let NGINX's links lead to the live version and to the previous one."""
+        """Point NGINX's symbolic links to the sockets of the live and the previous version."""
         live, previous = self.mine.live, self.mine.previous
         self.links.set(live.version if live else None, previous.version if previous else None)
 
-    # Versions that are refused, and versions that nobody needs any more
+    # Methods that refuse versions, and that stop versions that are no longer needed
 
     def refuse(self, number: str, reason: str) -> None:
-        """Remember why a version is not served, and tell the registry; what is live stays."""
+        """Write to the status and the registry why a version is refused. The live version stays."""
         text = sentence(reason)
         refused = Refusal(number, text, now(), self.judge(), False)
         self.note(refused=refused, candidate="", problem="")
         self.tag_refusal()
 
     def excess(self, number: str) -> str:
-        """Return what a version wrote beyond its log; empty where there is nothing of it."""
+        """Return why the version's log folder breaks its limits, or an empty string."""
         return excess(self.version(number).log, self.settings.log_disk_mb)
 
     def watch(self) -> None:
-        """Stop a version that writes more than a log: it may be live, and fill the disk."""
+        """Stop a version whose log folder breaks its limits, even if it is live: it could fill the disk."""
         for number in self.kept:
             if not (reason := self.excess(number)):
                 continue
@@ -369,7 +369,7 @@ class ModelFollower:
                 self.refuse(number, reason)
 
     def drop(self, number: str) -> None:
-        """Stop a version at once; the previous one is served if it was live."""
+        """Stop a version at once. If it was live, the previous version becomes live."""
         live, previous = (
             None if served and served.version == number else served for served in (self.mine.live, self.mine.previous)
         )
@@ -379,41 +379,41 @@ class ModelFollower:
         self.ask_for_units()
 
     def tag_refusal(self) -> None:
-        """Tell the registry the last refusal, if it does not know it."""
+        """Write the last refusal into a tag of the version, if the tag has not been written yet."""
         refused = self.mine.refused
         if refused and not refused.tagged:
             self.registry.tag(self.given.name, refused.version, TAG, f"refused: {refused.reason}")
             self.status.change(lambda: setattr(refused, "tagged", True))
 
     def judge(self) -> str:
-        """Return what a refusal depends on beside the version: the model's settings, the program, the environment."""
+        """Return a hash of what a refusal depends on: the model's settings, the program and the environment."""
         program = Path(guard.PROGRAM).name
         return hashlib.sha256(f"{self.given}{program}{guard.ENVIRONMENT}".encode()).hexdigest()[:12]
 
     def is_refused(self, number: str) -> bool:
-        """Return whether this version was refused, and nothing has changed since that could change it."""
+        """Return whether this version was refused under the current settings, program and environment."""
         refused = self.mine.refused
         return refused is not None and (refused.version, refused.under) == (number, self.judge())
 
     def ask_for_units(self, candidate: str = "", again: bool = False) -> None:
-        """Say which versions shall run: the live one, the previous one, those that drain, and a candidate."""
+        """Request units for all versions that must run: live, previous, draining, challenger and candidate."""
         numbers = self.kept | set(filter(None, [candidate]))
         for number in numbers:
-            # The version's unit has another user, and the follower's group.
+            # The version's unit runs as another user in the follower's group, so the group needs write access.
             folder = self.version(number).log
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o770)
         self.wanted.set(self.given.name, numbers, again)
 
     def ask_again(self) -> None:
-        """Ask once more for the units, where sockets are missing or left: systemd loses a change while it reloads."""
+        """Request the units again if sockets are missing or left over: systemd can lose a change while it reloads."""
         there = {path.stem for path in self.links.folder.glob("*.sock") if not path.is_symlink()}
         if there != self.kept and time.monotonic() > self.asked + ASK_AGAIN:
             self.asked = time.monotonic()
             self.ask_for_units(again=True)
 
     def retire(self) -> None:
-        """Stop versions whose time has come, and remove from the disk what is not served."""
+        """Stop versions whose drain time is over, and remove unused versions and logs from the disk."""
         over = [number for number, when in self.retiring.items() if time.monotonic() >= when]
         for number in over:
             del self.retiring[number]
@@ -426,6 +426,6 @@ class ModelFollower:
                 shutil.rmtree(path, ignore_errors=True)
         logs = self.version("1").log.parent
         for path in logs.iterdir() if logs.is_dir() else ():
-            # Closed logs wait for their delivery, and are gone in a later step.
+            # Keep a folder whose log files wait for their upload. A later step removes it.
             if path.name not in kept and not any(path.glob("*.parquet")):
                 shutil.rmtree(path, ignore_errors=True)

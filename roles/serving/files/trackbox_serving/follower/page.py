@@ -51,7 +51,7 @@ HEAD = """\
 </head>
 <body>
 """
-# Characters of an example in a command line: a shell's and a reader's patience.
+# The maximum number of characters of an example in a command line. Longer ones are hard to read and to paste.
 LONGEST_EXAMPLE = 2000
 
 
@@ -61,7 +61,7 @@ def text(value: object) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a latency as people read it."""
+    """Return a latency as text in milliseconds, or a dash for NaN."""
     return "–" if math.isnan(seconds) else f"{seconds * 1000:.3g} ms"
 
 
@@ -71,7 +71,7 @@ def moment(iso: str) -> str:
 
 
 def example(folder: Path) -> str:
-    """Return a request's body for a model: its first example row; `{}` if that is too long for a command line."""
+    """Return a request body with the model's first example row, or `{}` if there is none or it is too long."""
     try:
         body = json.loads((folder / "serving_input_example.json").read_text())
         form, value = next(iter(body.items()))
@@ -86,7 +86,7 @@ def example(folder: Path) -> str:
 
 
 def command(settings: Settings, name: str, body: str) -> str:
-    """Return a command line that scores the example. It asks for the password, and works when it is pasted."""
+    """Return a curl command that scores the example. It can be pasted, and curl asks for the password."""
     quoted = body.replace("'", "'\\''")
     trust = "--cacert ca.crt " if settings.ca_file else ""
     url = f"{settings.url}/serving/{quote(name, safe='')}/invocations"
@@ -94,7 +94,7 @@ def command(settings: Settings, name: str, body: str) -> str:
 
 
 def facts(served: Served, traffic: Traffic, previous: Served | None) -> dict[str, str]:
-    """Return what is said of the version that is live."""
+    """Return the facts that the page shows about the live version."""
     return {
         "Version": served.version,
         "Since": moment(served.since),
@@ -106,7 +106,7 @@ def facts(served: Served, traffic: Traffic, previous: Served | None) -> dict[str
 
 
 def section(settings: Settings, model: ModelStatus, traffic: Traffic, folder: Path | None) -> str:
-    """Return what the page says of one model. folder: of the live version's files."""
+    """Return the page's section about one model. `folder` contains the files of the live version."""
     lines = [f"<section>\n<h2>{text(model.name)} <small>@{text(model.alias)}</small></h2>"]
     if model.live:
         shown = facts(model.live, traffic, model.previous).items()
@@ -140,7 +140,7 @@ def section(settings: Settings, model: ModelStatus, traffic: Traffic, folder: Pa
 def page(
     settings: Settings, models: list[tuple[ModelStatus, Traffic, Path | None]], log: LogStatus, at: str = ""
 ) -> str:
-    """Return the page. at: the time that it names."""
+    """Return the page as HTML. `at` is the time that the page shows, by default now."""
     parts = [section(settings, *each) for each in models]
     waiting = f"{log.waiting_files} files of the request log wait for the object store." if log.waiting_files else ""
     problem = f'<p class="bad">{text(log.problem)}</p>\n' if log.problem else ""

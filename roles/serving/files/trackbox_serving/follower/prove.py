@@ -1,4 +1,4 @@
-"""Let a version prove itself through its socket, before a client sees it: its input example, and logged requests."""
+"""Smoke-test a version through its socket before clients reach it: with its input example, and with logged rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from trackbox_serving.follower.errors import Refused, sentence
 from trackbox_serving.follower.unix import ask
 
-# Rows of a request that replays logged ones, and how far two scores may differ that count as the same.
+# The number of logged rows in a replayed request, and the difference up to which two scores count as equal.
 CHUNK, TOLERANCE = 500, 1e-9
-# How a request's body may begin, by MLflow's protocol.
+# The formats of MLflow's protocol. A request's body is a JSON object with one of them as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a candidate answers rows of the log. changed: decisions that differ from the live version's."""
+    """How a candidate scores logged rows. `changed` is the number of decisions that differ from the live version's."""
 
     version: str
     against: str
@@ -36,7 +36,7 @@ class Comparison:
 
 
 def rows_of(example: Mapping[str, Any]) -> int:
-    """Return how many rows a request's body has. Refused: it is of no form of MLflow's."""
+    """Return the number of rows in a request's body. Raise Refused if the body has none of MLflow's formats."""
     form = next((name for name in FORMS if name in example), None)
     value: Any = example[form] if form else None
     if form == "dataframe_split" and isinstance(value, Mapping):
@@ -49,13 +49,13 @@ def rows_of(example: Mapping[str, Any]) -> int:
 
 
 def predictions(answer: bytes) -> list[Any]:
-    """Return the predictions in an answer, one for each row. Refused: there are none."""
+    """Return the predictions in a response, one for each row. Raise Refused if there are none."""
     try:
         found = json.loads(answer)["predictions"]
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("The answer has no predictions.") from error
     if isinstance(found, Mapping):
-        # By column: turned into rows.
+        # Turn predictions by column into rows.
         columns = list(found.values())
         if not columns or any(not isinstance(column, list) or len(column) != len(columns[0]) for column in columns):
             raise Refused("The predictions have columns of several lengths.")
@@ -66,14 +66,14 @@ def predictions(answer: bytes) -> list[Any]:
 
 
 def numbers(row: Any) -> list[Any]:
-    """Return the values of one prediction, in one list."""
+    """Return the values of one prediction as a flat list."""
     if isinstance(row, Mapping):
         row = list(row.values())
     return [value for part in row for value in numbers(part)] if isinstance(row, list) else [row]
 
 
 def check(found: list[Any], rows: int) -> None:
-    """Refuse predictions of another number of rows, of several widths, or with a value that is no finite number."""
+    """Raise Refused for a wrong number of predictions, for different widths, or for a value that is not finite."""
     if len(found) != rows:
         raise Refused(f"The model answers {rows} rows with {len(found)} predictions.")
     widths = {len(numbers(row)) for row in found}
@@ -86,7 +86,7 @@ def check(found: list[Any], rows: int) -> None:
 
 
 def score(socket: Path, version: str, body: Any, seconds: float) -> list[Any]:
-    """Return the predictions for a request's body. Refused: the version fails, or another one answers."""
+    """Return a version's predictions for a body. Raise Refused if the version fails or another version answers."""
     try:
         answer = ask(socket, "/invocations", body, seconds)
     except (OSError, HTTPException) as error:
@@ -101,7 +101,7 @@ def score(socket: Path, version: str, body: Any, seconds: float) -> list[Any]:
 
 
 def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
-    """Let a version score the model's input example. Refused: it does not do so as it should."""
+    """Let a version score the model's input example. Raise Refused if it fails or its predictions are not valid."""
     try:
         body = json.loads((folder / "serving_input_example.json").read_text())
         rows = rows_of(body)
@@ -113,7 +113,7 @@ def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
 
 
 def decisions(found: list[Any], threshold: float | None) -> list[Any]:
-    """Return a decision for each prediction: whether its last value reaches the threshold; without one, the value."""
+    """Return for each prediction whether its last value reaches the threshold. Without a threshold return the value."""
     last = [numbers(row)[-1] for row in found]
     if threshold is None or not all(isinstance(value, (int, float)) for value in last):
         return last
@@ -129,7 +129,7 @@ def changed(ours: Any, theirs: Any) -> bool:
 
 @dataclass(frozen=True)
 class Scored:
-    """A version that scores: its number, its socket, and the score from which on it decides for 1."""
+    """A version that scores rows: its number, its socket and its decision threshold."""
 
     version: str
     socket: Path
@@ -137,9 +137,9 @@ class Scored:
 
 
 def compare(candidate: Scored, live: Scored, rows: Mapping[str, Any], seconds: float) -> Comparison | None:
-    """Let both versions score the same rows; None where the live one does not answer them either.
+    """Let both versions score the same rows, and compare them. Return None if the live version fails on them.
 
-    rows: as `dataframe_split` has them. Refused: the candidate fails on rows that the live version scores.
+    `rows` has the format `dataframe_split`. Raise Refused if the candidate fails on rows that the live version scores.
     """
     count = differ = 0
     for first in range(0, len(rows["data"]), CHUNK):

@@ -1,4 +1,4 @@
-"""MLflow's registry over REST: the version of an alias, where its files are, its files, and its tags."""
+"""A REST client for MLflow's registry. It resolves aliases, downloads the files of versions, and sets tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.settings import Settings
 
-# Seconds to connect and between two parts of an answer.
+# Timeouts in seconds: to connect, and between two parts of a response.
 TIMEOUT = (3, 15)
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -34,14 +34,14 @@ class Version:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a version. path: from the model's folder. size: in bytes, as the store has it."""
+    """A file of a version. `path` is relative to the model's folder, `size` is in bytes, as the store lists it."""
 
     path: PurePosixPath
     size: int
 
 
 def safe(path: str) -> PurePosixPath:
-    """Return a path that stays in its folder. Refused: it does not."""
+    """Return the path. Raise Refused if it leaves the model's folder."""
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts or "\0" in path:
         raise Refused(f"The name of a file leaves the model's folder: {sentence(path, 80)}")
@@ -61,14 +61,14 @@ class Registry:
         """Return this thread's connection."""
         if not hasattr(self.local, "session"):
             session = requests.Session()
-            # No proxy and no .netrc of an environment.
+            # Ignore the environment's proxy variables and .netrc files.
             session.trust_env = False
             session.auth, session.verify = self.login, self.verify
             self.local.session = session
         return self.local.session
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Return an answer that is 200, or one that says that something is absent. Unavailable: any other."""
+        """Return a response that is 200 or says that something is missing. Raise Unavailable for any other."""
         try:
             answer = self.session.request(method, self.url + path, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
@@ -80,14 +80,14 @@ class Registry:
         raise Unavailable(f"MLflow answers {answer.status_code} to {path.partition('?')[0]}")
 
     def version_of(self, name: str, alias: str) -> str | None:
-        """Return the version that an alias names now; None where there is no such model or alias."""
+        """Return the version that an alias names now, or None if there is no such model or alias."""
         found = self.named(name, alias)
         return found[0] if found else None
 
     def named(self, name: str, alias: str) -> tuple[str, str] | None:
-        """Return the version that an alias names now, and when it was made; None where there is no such model or alias.
+        """Return the version that an alias names now and its creation time, or None if model or alias do not exist.
 
-        A model that is deleted and registered anew has the same numbers again.
+        The time is needed because a model that is deleted and registered again gets the same version numbers again.
         """
         asked = {"name": name, "alias": alias}
         answer = self.ask("GET", "/api/2.0/mlflow/registered-models/alias", params=asked)
@@ -97,7 +97,7 @@ class Registry:
         return str(found["version"]), str(found.get("creation_timestamp", ""))
 
     def describe(self, name: str, version: str) -> Version:
-        """Return what the registry says of a version. Refused: it is gone."""
+        """Return what the registry says about a version. Raise Refused if it no longer exists."""
         asked = {"name": name, "version": version}
         answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get", params=asked)
         if answer.status_code != 200:
@@ -108,7 +108,7 @@ class Registry:
         return Version(name, version, found.get("run_id", ""), sentence(by, 80))
 
     def place(self, name: str, version: str) -> str:
-        """Return the path of a version's files below MLflow's artifacts. Refused: they are elsewhere."""
+        """Return the path of a version's files in MLflow's artifact store. Raise Refused if they are not there."""
         asked = {"name": name, "version": version}
         answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get-download-uri", params=asked)
         if answer.status_code != 200:
@@ -116,13 +116,13 @@ class Registry:
         uri = str(answer.json().get("artifact_uri", ""))
         if not uri.startswith(SCHEME):
             raise Refused(f"The files are not among this server's artifacts: {sentence(uri, 80)}")
-        # mlflow-artifacts://HOST/PATH names a server: this one.
+        # The URI may be mlflow-artifacts://HOST/PATH. Only PATH counts, because the files are on this server.
         path = uri.removeprefix(SCHEME)
         path = path.removeprefix("/").partition("/")[2] if path.startswith("/") else path
         return str(safe(path))
 
     def files(self, place: str, below: str = "") -> Iterator[File]:
-        """Yield the files of a folder of artifacts, those of its folders too."""
+        """Yield the files of a folder of artifacts and of its subfolders."""
         answer = self.ask("GET", ARTIFACTS, params={"path": str(PurePosixPath(place, below))})
         listed = answer.json().get("files", []) if answer.status_code == 200 else []
         for entry in listed:
@@ -133,7 +133,7 @@ class Registry:
                 yield File(PurePosixPath(path), int(entry.get("file_size") or 0))
 
     def read(self, place: str, file: File) -> Iterator[bytes]:
-        """Yield a file's bytes. Refused: the store does not have it."""
+        """Yield a file's bytes. Raise Refused if the file is missing in the store."""
         path = quote(str(PurePosixPath(place, file.path)))
         try:
             with self.ask("GET", f"{ARTIFACTS}/{path}", stream=True, headers={"Accept-Encoding": "identity"}) as answer:
@@ -144,13 +144,13 @@ class Registry:
             raise Unavailable(f"The download of {sentence(file.path, 80)} broke off: {sentence(error, 120)}") from error
 
     def tag(self, name: str, version: str, key: str, value: str) -> None:
-        """Set a tag of a version; nothing where the version is gone."""
+        """Set a tag of a version. Do nothing if the version no longer exists."""
         body = {"name": name, "version": version, "key": key, "value": value}
         self.ask("POST", "/api/2.0/mlflow/model-versions/set-tag", json=body)
 
 
 def code(answer: requests.Response) -> str:
-    """Return MLflow's error code; empty where the answer is not MLflow's."""
+    """Return MLflow's error code in a response, or an empty string if the response is not from MLflow."""
     try:
         return str(answer.json().get("error_code", ""))
     except ValueError:

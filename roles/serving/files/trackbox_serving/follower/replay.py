@@ -1,7 +1,7 @@
 """The last logged rows of each model, which a candidate scores before it goes live.
 
-Workers write them beside the log, as JSON: a worker runs somebody else's model, and the follower, which has passwords,
-must not parse its Parquet files.
+Workers write them beside the log as JSON. The follower has passwords, so it must not parse Parquet files of a worker,
+which runs an untrusted model.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.settings import Settings
 
 WHOLE = ("integer", "long")
-# Bytes of a sample, and how its columns are called beside `version`, `columns` and `data`.
+# The maximum size of a sample in bytes, and its fields beside `version`, `columns` and `data`.
 MOST_BYTES = 64 << 20
 FACTS = ("request_id", "row", "time", "score", "decision")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Logged rows, n of them. folder: the model's, as on the disk.
+    """A sample of n logged rows. `folder` is the model's folder name.
 
     Attributes:
-        version: that scored them.
-        columns: (k,) names.
-        data: (n, k) values.
-        facts: (n,) values of each of FACTS; `time` is in microseconds since 1970.
+        version: version that scored the rows.
+        columns: names of the k columns.
+        data: values (n, k).
+        facts: n values for each name in FACTS. `time` is in microseconds since 1970.
 
     """
 
@@ -50,20 +50,20 @@ class Sample:
 
 
 def take(state: Path) -> Iterator[Sample]:
-    """Yield the samples that workers wrote, and delete them; what is none is deleted without a word."""
+    """Yield the samples that workers wrote, and delete their files. Files that are not valid are only deleted."""
     for path in sorted(state.glob(f"log/*/*/*{SAMPLE}")):
         try:
             yield parse(read_regular(path, MOST_BYTES), path.parts[-3], path.parts[-2])
         except (OSError, ValueError, RecursionError):
             pass
         finally:
-            # A folder of this name stays: it is the worker's.
+            # unlink fails for a folder that has the name of a sample. It stays, because it belongs to the worker.
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 def parse(text: bytes, folder: str, version: str) -> Sample:
-    """Return the sample in a file. ValueError: it is none."""
+    """Return the sample in a file's text. Raise ValueError if it is not valid."""
     given = json.loads(text)
     columns, data = (given.get(name) if isinstance(given, dict) else None for name in ("columns", "data"))
     if not is_list(columns, str) or not is_list(data, list) or not data or not columns:
@@ -77,17 +77,17 @@ def parse(text: bytes, folder: str, version: str) -> Sample:
 
 
 def is_list(value: Any, kind: type) -> bool:
-    """Return whether a value is a list of this type alone."""
+    """Return whether a value is a list that contains only items of this type."""
     return isinstance(value, list) and all(isinstance(each, kind) for each in value)
 
 
 def kept(state: Path, folder: str) -> Path:
-    """Return where a model's last rows are. folder: its name on the disk."""
+    """Return the path of the file with a model's last rows. `folder` is the model's folder name."""
     return state / "replay" / f"{folder}.json"
 
 
 def remember(shared: Settings, sample: Sample) -> None:
-    """Add rows to the last ones of their model; those of other columns are forgotten."""
+    """Add rows to the last rows of their model. If its columns have changed, the old rows are dropped."""
     path = kept(shared.state, sample.folder)
     path.parent.mkdir(exist_ok=True)
     columns, data = read(path)
@@ -96,7 +96,7 @@ def remember(shared: Settings, sample: Sample) -> None:
 
 
 def read(path: Path) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of a file of the follower's own; none where there is none."""
+    """Return the columns and rows in a file that the follower wrote, or empty lists if it is missing or broken."""
     try:
         found = json.loads(path.read_text())
         return found["columns"], found["data"]
@@ -105,23 +105,23 @@ def read(path: Path) -> tuple[list[str], list[list[Any]]]:
 
 
 def rows(shared: Settings, name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Return a model's last logged rows as `dataframe_split` has them; empty where there are none.
+    """Return a model's last logged rows in the format `dataframe_split`, or an empty dictionary if there are none.
 
-    kinds: by a column's name, its type in the model's signature: the log has each number as float64.
+    `kinds` maps columns to their types in the signature. They are needed because the log stores numbers as float64.
     """
     columns, data = read(kept(shared.state, quote(name, safe="")))
     return split(columns, data, kinds) if data else {}
 
 
 def split(columns: list[str], data: list[list[Any]], kinds: Mapping[str, str]) -> dict[str, Any]:
-    """Return rows as `dataframe_split` has them; see `rows`."""
+    """Return rows in the format `dataframe_split`; see `rows`."""
     wanted = [kinds.get(name, "") for name in columns]
     values = [[value_of(*each) for each in zip(row, wanted, strict=True)] for row in data]
     return {"columns": columns, "data": values}
 
 
 def value_of(value: Any, kind: str) -> Any:
-    """Return a logged value as a client sends it."""
+    """Convert a logged value into the value that a client would send."""
     if isinstance(value, float):
         if math.isnan(value):
             return None

@@ -11,25 +11,25 @@ from typing import Any
 from trackbox_serving import settings
 
 PATH = "/etc/trackbox/serving-follower.json"
-VARIABLE = "TRACKBOX_FOLLOWER_SETTINGS"  # environment variable: another path
+VARIABLE = "TRACKBOX_FOLLOWER_SETTINGS"  # environment variable that overrides PATH
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the follower knows.
+    """All settings of the follower.
 
     Attributes:
-        shared: the settings that the workers have, too.
-        user: at the front door, with `password`; empty: no password is asked for.
-        ca_file: of the front door's certificate; empty: a public authority signed it.
-        url: of the front door, as people type it.
-        s3_endpoint: where logs go, to `bucket` in `region` with the key `s3_user` and `s3_secret`; empty: nowhere.
-        poll_seconds: between two questions for an alias.
-        load_seconds: for a version to load and to answer.
-        drain_seconds: after which a version stops that is neither live nor previous.
-        max_model_mb: of a version on the disk.
-        challenger: the alias of versions that score logged rows in the background; empty: none does.
-        log_disk_mb: of logs that wait for the store; beyond it the oldest are dropped.
+        shared: settings that the workers use, too.
+        user: user name for NGINX, with `password`. Empty if NGINX needs no password.
+        ca_file: CA that signed NGINX's certificate. Empty if it is a public one.
+        url: URL of NGINX, as users type it.
+        s3_endpoint: URL of the S3 API for logs, with `bucket`, `region`, `s3_user` and `s3_secret`. Empty: no upload.
+        poll_seconds: seconds between two queries of an alias.
+        load_seconds: seconds that a version has to load and to answer.
+        drain_seconds: seconds until a version stops that is no longer live or previous.
+        max_model_mb: maximum size of a version on the disk, in MB.
+        challenger: alias of versions that score logged rows in the background. Empty if there are none.
+        log_disk_mb: maximum size of logs that wait for the store, in MB. Beyond it the oldest are deleted.
 
     """
 
@@ -52,13 +52,13 @@ class Settings:
 
 
 def credential(name: str) -> str:
-    """Return a secret that systemd hands on by LoadCredential=; empty without it."""
+    """Return a secret that systemd passes by LoadCredential=, or an empty string if there is none."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(folder, name) if folder else None
     return path.read_text().strip() if path and path.exists() else ""
 
 
 def load() -> Settings:
-    """Read both files of settings. OSError, ValueError, TypeError, SettingsError: one of them cannot be used."""
+    """Read both settings files. Raise OSError, ValueError, TypeError or SettingsError if one of them is not valid."""
     own: dict[str, Any] = json.loads(Path(os.environ.get(VARIABLE, PATH)).read_text())
     return Settings(settings.load(), password=credential("password"), s3_secret=credential("s3_secret"), **own)

@@ -1,10 +1,10 @@
-"""The challenger of a model: the version of another alias, which scores logged rows and answers no client.
+"""The challenger of a model: the version of a second alias, which scores logged rows and answers no client.
 
-Its unit is confined like each version's, has one process and the lowest priority, and no link of NGINX leads to it. The
-rows come from the log, with what the live version said of them; what both say goes to the bucket, where `fraud
-evaluate` makes a run of it. The follower may write no run.
+Its unit is confined like every version's. It has one process and the lowest priority, and NGINX has no link to it. The
+rows come from the log, together with the live version's scores. The scores of both versions go to the bucket. From
+there `fraud evaluate` writes them to an MLflow run, because the follower may not write runs.
 
-All happens in the thread of the model's follower, a part at each step, so that a moved alias does not wait long.
+The work is done in the thread of the model's follower, in small steps, so that a moved alias does not wait long.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from trackbox_serving.run_unit import ENDED
 if TYPE_CHECKING:
     from trackbox_serving.follower.model import ModelFollower
 
-# Rows of one step, seconds for them, and failures in a row after which the challenger is refused.
+# The rows scored in one step, its timeout in seconds, and the consecutive failures after which a challenger is refused.
 CHUNK, SECONDS, FAILURES = 500, 10.0, 5
-# Samples of the log that may wait; the oldest are dropped.
+# The maximum number of waiting samples of the log. Beyond it the oldest are dropped.
 MOST_SAMPLES = 20
-# Seconds after which the scores are written to a file, and rows in it.
+# The scores are written to a file after this number of seconds or of rows.
 CLOSE_SECONDS, CLOSE_ROWS = 60.0, 10_000
-# Seconds that the challenger's unit has to end before it is started as a candidate.
+# The maximum seconds to wait for the end of a challenger's unit, before the version is started as a candidate.
 ENDS = 30.0
 # The tag of a version that was refused as a challenger.
 TAG = "serving.challenger"
@@ -42,13 +42,13 @@ class Running:
     """A challenger whose unit runs.
 
     Attributes:
-        served: the version.
-        kinds: types of its columns.
-        until: when it must have answered, by time.monotonic; None: it has.
-        failures: in a row.
-        rows, changed: that it scored, and decisions that differ from the live version's.
+        served: the challenger's version.
+        kinds: types of the model's columns by name.
+        until: time.monotonic() until which it must answer for the first time, or None once it has.
+        failures: number of consecutive failures.
+        rows, changed: number of scored rows, and of decisions that differ from the live version's.
         scores: rows with the columns COLUMNS, for the next file.
-        since: when the first of them came, by time.monotonic.
+        since: time.monotonic() when the first row was added to `scores`.
 
     """
 
@@ -63,32 +63,32 @@ class Running:
 
 
 class Shadow:
-    """Lets the challenger of one model score. model: its follower."""
+    """Runs the challenger of one model. `model` is the follower of this model."""
 
     def __init__(self, model: ModelFollower) -> None:
         self.model, self.alias = model, model.settings.challenger
         self.running: Running | None = None
-        # The version that was refused, and under which settings.
+        # The number of the refused version, and the hash of the settings under which it was refused.
         self.refused = ("", "")
         self.samples: deque[replay.Sample] = deque(maxlen=MOST_SAMPLES)
 
     @property
     def versions(self) -> set[str]:
-        """The version whose unit runs; none or one."""
+        """A set with the number of the version whose unit runs. It is empty if no unit runs."""
         return {self.running.served.version} if self.running else set()
 
     def offer(self, sample: replay.Sample) -> None:
-        """Let the challenger score logged rows later. Any thread may call it."""
+        """Queue logged rows, which the challenger scores later. Any thread may call this method."""
         versions = self.versions
         if versions and sample.version not in versions and sample.folder == self.model.links.folder.name:
             self.samples.append(sample)
 
     def say(self, text: str) -> None:
-        """Let the overview say how the challenger stands."""
+        """Show the state of the challenger on the overview page."""
         self.model.note(challenger=text)
 
     def step(self) -> None:
-        """Ask for the alias, and do a part of what is to do."""
+        """Query the challenger's alias, and do the next part of the work."""
         if not self.alias:
             return
         number = self.model.registry.version_of(self.model.given.name, self.alias)
@@ -113,11 +113,11 @@ class Shadow:
         except Refused as refusal:
             self.refuse(number, str(refusal))
         except Unavailable as error:
-            # It must not keep the follower from the alias of the live version.
+            # A problem of the challenger must not stop the follower from serving the live alias, so do not raise.
             self.say(f"Version {number}, the {self.alias}, does not start: {error}")
 
     def begin(self, number: str) -> None:
-        """Bring a version to the disk, check it, and ask for its unit."""
+        """Download and check a version, and request its unit."""
         model = self.model
         served = model.prepare(number, "challenger")
         model.forget_ends(number)
@@ -128,7 +128,7 @@ class Shadow:
         self.say(f"Version {number}, the {self.alias}, is starting.")
 
     def look(self, running: Running, until: float) -> None:
-        """Look whether the version answers by now. Refused: it ended, or takes too long."""
+        """Check whether the version answers yet. Raise Refused if its process ended or it takes too long."""
         model, number = self.model, running.served.version
         if reason := model.failure(number):
             raise Refused(f"The version does not load: {reason}")
@@ -139,7 +139,7 @@ class Shadow:
             raise Refused(f"The version did not answer within {model.settings.load_seconds:.0f} s.")
 
     def score(self, running: Running) -> None:
-        """Let the version score some rows. Refused: it failed several times in a row."""
+        """Let the version score some rows. Raise Refused after several consecutive failures."""
         if self.samples:
             sample = self.samples.popleft()
             if len(sample.data) > CHUNK:
@@ -156,7 +156,7 @@ class Shadow:
             self.write(running)
 
     def keep(self, running: Running, sample: replay.Sample) -> None:
-        """Score rows, and keep what both versions say. Refused: the version does not score them as it should."""
+        """Score rows, and keep the scores of both versions. Raise Refused if the challenger fails to score them."""
         its, facts = running.served, sample.facts
         body = {"dataframe_split": replay.split(sample.columns, sample.data, running.kinds)}
         found = prove.score(self.model.links.socket(its.version), its.version, body, SECONDS)
@@ -179,12 +179,12 @@ class Shadow:
         ]
 
     def report(self, running: Running) -> None:
-        """Say how many decisions change."""
+        """Show on the overview page how many decisions change."""
         text = f"Version {running.served.version}, the {self.alias}, has scored {running.rows:,} logged rows"
         self.say(f"{text}: {running.changed:,} decisions change." if running.rows else f"{text}.")
 
     def write(self, running: Running) -> None:
-        """Write the scores to a file, which is delivered like a log. Rows of a worker that are none are left out."""
+        """Write the scores to a file, which is uploaded like a log. Discard them if a worker's rows are not valid."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -209,7 +209,7 @@ class Shadow:
             part.unlink(missing_ok=True)
 
     def refuse(self, number: str, reason: str) -> None:
-        """End a challenger, and say why."""
+        """Stop a challenger, and write the reason to the overview page and a tag."""
         self.end()
         self.refused = (number, self.model.judge())
         self.say(f"Version {number}, the {self.alias}, was refused: {sentence(reason)}")
@@ -217,7 +217,7 @@ class Shadow:
             self.model.registry.tag(self.model.given.name, number, TAG, f"refused: {sentence(reason)}")
 
     def end(self) -> None:
-        """Write what is left, and let the unit stop."""
+        """Write the remaining scores, and stop the challenger's unit."""
         if self.running:
             running = self.running
             if running.scores:
@@ -227,19 +227,19 @@ class Shadow:
             self.model.ask_for_units()
 
     def release(self, number: str) -> None:
-        """End the challenger if it is this version, and wait until its unit is gone: it starts anew for clients."""
+        """If this version is the challenger, stop it and wait for its end, so that it can start again for clients."""
         if self.versions != {number}:
             return
         self.end()
         end, log = time.monotonic() + ENDS, self.model.version(number).log
         while self.model.links.socket(number).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)
-        # systemd leaves a word after the last process.
+        # Wait until systemd has written the file ENDED. Otherwise the next process would seem to have ended.
         end = min(end, time.monotonic() + 5)
         while not (log / ENDED).exists() and time.monotonic() < end:
             self.model.stop.wait(0.1)
 
 
 def number(value: Any) -> float | None:
-    """Return a score; None where it is no number."""
+    """Return a score, or None if the value is not a number."""
     return float(value) if isinstance(value, int | float) else None

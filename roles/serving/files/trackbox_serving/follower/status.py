@@ -1,4 +1,4 @@
-"""What the follower remembers: STATE/status.json, which outlives a reboot and has all that the overview shows."""
+"""The follower's status in STATE/status.json. It survives a reboot, and contains all that the overview page shows."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ def now() -> str:
 
 @dataclass
 class Served:
-    """A version that is served. since: when it went live. differs: packages of which it wants other versions.
+    """A version that is served.
 
-    made: when it was registered, in ms since 1970; empty: not known.
+    Attributes:
+        since: time when it went live.
+        differs: required packages of which other versions are installed.
+        made: time when it was registered, in ms since 1970. Empty if it is unknown.
+
     """
 
     version: str
@@ -36,9 +40,12 @@ class Served:
 
 @dataclass
 class Refusal:
-    """The last version that was refused, and why. under: the settings and the program that refused it.
+    """The last version that was refused, and the reason.
 
-    tagged: whether the registry has the reason, too.
+    Attributes:
+        under: hash of the settings, program and environment under which it was refused.
+        tagged: whether the reason was also written into a tag of the version.
+
     """
 
     version: str
@@ -50,10 +57,15 @@ class Refusal:
 
 @dataclass
 class ModelStatus:
-    """One model. wanted: the version of the alias. candidate: what a new version is going through.
+    """The status of one model.
 
-    problem: why the follower does not get on; empty where it does. comparison: of the last candidate, with logged rows.
-    challenger: how the version stands that scores logged rows in the background; empty: there is none.
+    Attributes:
+        wanted: number of the version that the alias names.
+        candidate: progress of a new version. Empty if there is none.
+        comparison: result of the last candidate with logged rows.
+        challenger: state of the version that scores logged rows in the background. Empty if there is none.
+        problem: reason why the follower cannot continue. Empty if there is none.
+
     """
 
     name: str
@@ -69,7 +81,7 @@ class ModelStatus:
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> ModelStatus:
-        """Return the status of what `asdict` made; keys of another release are left out."""
+        """Return the status in a dictionary that `asdict` made, without the keys that only another release knows."""
         kinds: dict[str, Any] = {"live": Served, "previous": Served, "refused": Refusal}
         values = only(cls, given)
         for name, kind in kinds.items():
@@ -80,7 +92,7 @@ class ModelStatus:
 
 @dataclass
 class LogStatus:
-    """The delivery of logs. delivered, dropped: files since the installation. problem: empty where all goes well."""
+    """The status of log uploads. `delivered` and `dropped` count files since the installation."""
 
     waiting_files: int = 0
     waiting_bytes: int = 0
@@ -90,14 +102,14 @@ class LogStatus:
 
 
 def only(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the values that a dataclass has."""
+    """Return the values whose names are fields of a dataclass."""
     known = {each.name for each in fields(kind)}
     return {name: value for name, value in given.items() if name in known}
 
 
 @dataclass
 class Status:
-    """All models and the log. Threads change it by `change`, which writes the file."""
+    """The status of all models and of log uploads. Threads must modify it with `change`, which writes the file."""
 
     path: Path
     models: dict[str, ModelStatus] = field(default_factory=dict)
@@ -107,7 +119,7 @@ class Status:
 
     @classmethod
     def read(cls, path: Path) -> Status:
-        """Return what the file has; an empty status where it is missing or broken: the registry has the rest."""
+        """Return the status in the file. If the file is missing or broken, return an empty status."""
         try:
             given = json.loads(path.read_text())
             models = {name: ModelStatus.read(each) for name, each in given["models"].items()}
@@ -116,7 +128,7 @@ class Status:
             return cls(path)
 
     def change(self, action: Callable[[], None]) -> None:
-        """Change something, and write the file if it differs then."""
+        """Run an action that may change the status, and write the file if the status has changed."""
         with self.lock:
             action()
             value = {"models": {name: asdict(each) for name, each in self.models.items()}, "log": asdict(self.log)}

@@ -1,4 +1,4 @@
-"""Ask for units of versions, and link the sockets by which NGINX reaches them. The follower starts nothing itself."""
+"""Request the units of versions, and link their sockets for NGINX. The follower itself does not start units."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from trackbox_serving.names import Unit
 from trackbox_serving.settings import Settings
 from trackbox_serving.version import Version
 
-# In RUN/MODEL: the links that NGINX connects to. Those of versions by number lead to versions that may be asked for.
+# The links in RUN/MODEL that NGINX connects to. The folder BY_NUMBER has links to versions that clients may request by
+# number.
 CHAMPION, PREVIOUS, BY_NUMBER = "champion.sock", "previous.sock", "by-number"
 
 
 def relink(link: Path, target: str | None) -> None:
-    """Let a link lead elsewhere, without a moment in which it leads nowhere; None removes it."""
+    """Point a symbolic link to another target atomically, or remove the link if the target is None."""
     if target is None:
         link.unlink(missing_ok=True)
         return
@@ -31,7 +32,7 @@ def relink(link: Path, target: str | None) -> None:
 
 
 class Wanted:
-    """STATE/wanted.json: the units that shall run, of all models. A path unit watches it."""
+    """STATE/wanted.json, which lists the units of all models that must run. A systemd path unit watches the file."""
 
     def __init__(self, settings: Settings) -> None:
         self.path = settings.state / "wanted.json"
@@ -39,7 +40,7 @@ class Wanted:
         self.lock = threading.Lock()
 
     def set(self, name: str, versions: Iterable[str], again: bool = False) -> None:
-        """Say which versions of a model shall run. again: say it once more, for a watcher that may have missed it."""
+        """Set which versions of a model must run. `again` rewrites the file, in case systemd missed the last change."""
         with self.lock:
             units = sorted({str(Unit(name, version)) for version in versions})
             if units == self.units.get(name) and not again:
@@ -56,7 +57,7 @@ class Links:
         self.folder = settings.run / quote(name, safe="")
 
     def make_folder(self) -> None:
-        """Make the folder, which NGINX may pass."""
+        """Create the folders of the links, which NGINX may enter."""
         for folder in (self.folder, self.folder / BY_NUMBER):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
@@ -66,11 +67,11 @@ class Links:
         return Version(self.settings, self.name, version).socket
 
     def set(self, live: str | None, previous: str | None) -> None:
-        """Lead clients to these versions."""
+        """Point the links to the live and the previous version, and remove links to other versions."""
         numbers = {f"{version}.sock" for version in (live, previous) if version}
         for name in numbers:
             relink(self.folder / BY_NUMBER / name, f"../{name}")
-        # The new version first: a client that finds no champion any more finds the previous one.
+        # Switch to the new version first, and only then change the link to the previous one.
         relink(self.folder / CHAMPION, f"{live}.sock" if live else None)
         relink(self.folder / PREVIOUS, f"{previous}.sock" if previous else None)
         for path in (self.folder / BY_NUMBER).iterdir():
@@ -79,7 +80,7 @@ class Links:
 
 
 def forget_others(settings: Settings) -> None:
-    """Remove the links, models and logs' folders of models that are not served any more; logs that wait stay."""
+    """Remove the links and files of models that are no longer served. Their logs stay until they are uploaded."""
     names = {quote(model.name, safe="") for model in settings.models}
     for folder in settings.run.iterdir():
         if folder.is_dir() and (folder / BY_NUMBER).is_dir() and folder.name not in names:

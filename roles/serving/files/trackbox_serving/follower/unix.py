@@ -14,13 +14,13 @@ from typing import Any
 
 from trackbox_serving.names import FOLLOWER
 
-# Of an answer that is read: a worker runs somebody else's model.
+# The maximum size of a response in bytes. There is a limit because a worker runs an untrusted model.
 MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A worker's answer. headers: with names in lower case."""
+    """A worker's response. The names of its `headers` are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,14 +41,14 @@ class Connection(http.client.HTTPConnection):
         self.line: socket.socket | None = None
 
     def connect(self) -> None:
-        """Connect to the socket; a path of more than 107 bytes is an OSError."""
-        # HTTPConnection forgets `sock` as soon as it has an answer's headers.
+        """Connect to the socket. Raise OSError if its path is longer than 107 bytes."""
+        # Keep the socket in `line`, too, because HTTPConnection drops `sock` as soon as it has the response headers.
         self.sock = self.line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
 
     def cut(self) -> None:
-        """End the connection, from another thread: what waits for an answer gets none."""
+        """Shut down the connection from another thread, so that a thread that waits for a response stops waiting."""
         with contextlib.suppress(OSError):
             if self.line:
                 self.line.shutdown(socket.SHUT_RDWR)
@@ -57,8 +57,8 @@ class Connection(http.client.HTTPConnection):
 def ask(path: Path, url: str, body: Any = None, timeout: float = 30) -> Answer:
     """Send a GET request, or a POST request with `body` as JSON.
 
-    OSError, HTTPException: the worker does not answer within `timeout` seconds, headers and body included. A socket's
-    own timeout begins anew with each byte that a worker sends.
+    Raise OSError or HTTPException if the whole response does not arrive within `timeout` seconds. The socket's own
+    timeout is not enough, because it restarts with each byte that the worker sends.
     """
     connection, over = Connection(path, timeout), threading.Event()
 

@@ -1,12 +1,12 @@
-"""The request log: a row for each row that was scored, in Parquet files that the follower uploads and deletes.
+"""The request log: a row for each scored row, in Parquet files that the follower uploads and deletes.
 
-Rows wait in a queue, and a thread of each process writes them: no request waits for the disk. A file is written, made
-durable and renamed at once, each minute or as soon as 10,000 rows wait. So a file that can be seen is whole.
+Rows wait in a queue, and a thread of each process writes them, so no request waits for the disk. The thread writes a
+file every minute, or as soon as 10,000 rows wait. It renames the file only after fsync, so a visible file is complete.
 
-What may be lost: a process that is killed (`kill -9`, no memory), and a machine that loses its power, lose the rows
-that were answered since the process closed its last file, at most a minute's or 10,000 and those in the queue
-(`log_queue`). A stop (SIGTERM) loses nothing. No row is written twice.
+Rows may be lost if a process is killed (`kill -9`, out of memory) or the machine loses power: the rows since the
+process closed its last file (one minute or 10,000 rows at most), and those in the queue (`log_queue`). A stop with
+SIGTERM loses nothing. No row is written twice.
 
-Labels, which clients send weeks later, go the same way, in files of their own. Their sender is answered when they are
-on the disk, so a process that is killed loses none that was accepted.
+Labels, which clients may send weeks later, are written in the same way into their own files. A client gets the response
+when its labels are on the disk, so a killed process loses no accepted label.
 """

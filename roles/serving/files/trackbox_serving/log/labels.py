@@ -15,7 +15,7 @@ from trackbox_serving.log.rows import TIME
 from trackbox_serving.log.writer import Writer
 from trackbox_serving.web import metrics
 
-# Seconds between two files of a process: labels that come in between share the next one.
+# The minimum seconds between two files of a process. Labels that arrive in between share the next file.
 PAUSE = 1.0
 SCHEMA = pa.schema(
     [("request_id", pa.string()), ("row", pa.int32()), ("label", pa.float64()), ("time", TIME), ("user", pa.string())]
@@ -27,12 +27,12 @@ class Labels:
     """The labels of one request, n of them.
 
     Attributes:
-        request_ids: (n,), of the requests that were scored.
-        rows: (n,), the index of each labelled row in its request.
-        labels: (n,).
+        request_ids: n identifiers of the scored requests.
+        rows: n indices of the labelled rows in their requests.
+        labels: n labels.
         time: time of arrival, in nanoseconds since 1970.
-        user: who sent them, as NGINX says.
-        done: is called by the thread, with whether they are on the disk.
+        user: user who sent the labels, from NGINX.
+        done: function that the writer's thread calls with True if the labels are on the disk, else with False.
 
     """
 
@@ -45,15 +45,15 @@ class Labels:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of labels."""
         return len(self.labels)
 
 
 class LabelTables:
-    """Makes tables of labels."""
+    """Builds Arrow tables of labels."""
 
     def table(self, entries: list[Labels]) -> pa.Table:
-        """Return the labels of all entries, in the order in which they came: of two for a row the last one counts."""
+        """Return the labels of all entries in order of arrival, because the last label of a row counts."""
         counts = [entry.count for entry in entries]
         times = np.repeat([entry.time // 1000 for entry in entries], counts)
         columns = [
@@ -70,7 +70,7 @@ class LabelTables:
 
 
 class LabelWriter(Writer):
-    """Writes labels at once, and tells each sender whether they are on the disk. most: labels that may wait."""
+    """Writes labels at once, and tells each sender whether they are on the disk. At most `most` labels may wait."""
 
     prefix = LABELS
 
@@ -79,11 +79,11 @@ class LabelWriter(Writer):
         self.last = -PAUSE
 
     def due(self) -> float:
-        """Return now, or a second after the file before."""
+        """Return the time.monotonic() of the next file: now, but not earlier than PAUSE after the last file."""
         return max(time.monotonic(), self.last + PAUSE)
 
     def written(self, entries: list[Labels], on_disk: bool) -> None:
-        """Tell the senders."""
+        """Tell the senders whether their labels are on the disk."""
         self.last = time.monotonic()
         for entry in entries:
             if on_disk:

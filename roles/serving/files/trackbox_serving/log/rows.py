@@ -1,4 +1,4 @@
-"""Rows of the request log as a table of Arrow."""
+"""Turn entries of the request log into Arrow tables."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Entry:
     """A request that was answered.
 
     Attributes:
-        request_id: of NGINX, or our own.
-        time: of the answer, in nanoseconds since 1970.
-        user: who asked, as NGINX says.
-        latency: in ms.
-        features: (n, k) in the order of the signature, or a table; None: neither.
-        scores: (n,); None: the output is no number for each row.
-        count: n.
+        request_id: identifier from NGINX, or our own.
+        time: time of the response, in nanoseconds since 1970.
+        user: user who sent the request, from NGINX.
+        latency: latency in ms.
+        features: matrix (n, k) in the signature's column order, or a table, or None if there is neither.
+        scores: n scores, or None if the output is not one number for each row.
+        count: number of rows n.
 
     """
 
@@ -46,12 +46,12 @@ class Entry:
 
 
 class Rows:
-    """Makes tables of entries.
+    """Builds tables from entries.
 
     Args:
-        columns: of the signature; empty: only scores are logged.
-        version: of the model.
-        threshold: rows with at least this score are flagged; None: there is no decision.
+        columns: columns of the signature. If the list is empty, only scores are logged.
+        version: number of the model's version.
+        threshold: score from which a row is flagged, or None if there are no decisions.
 
     """
 
@@ -65,7 +65,7 @@ class Rows:
         self.names = [column.name for column in columns]
 
     def table(self, entries: list[Entry]) -> pa.Table:
-        """Return the rows of the entries."""
+        """Return a table with the rows of all entries."""
         counts = [entry.count for entry in entries]
 
         def repeated(values: list[Any], kind: Any) -> pa.Array:
@@ -80,7 +80,7 @@ class Rows:
         none = pa.nulls(len(scores), pa.int8())
         arrays = [
             repeated([entry.request_id for entry in entries], pa.string()),
-            # From 0 in each request: labels come back for a row of a request.
+            # Number the rows from 0 in each request, because clients send labels for a row of a request.
             pa.array(np.concatenate([np.arange(count) for count in counts]), pa.int32()),
             repeated([entry.time // 1000 for entry in entries], pa.int64()).cast(TIME),
             repeated([entry.user for entry in entries], pa.string()),
@@ -93,10 +93,10 @@ class Rows:
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
     def sample(self, entries: list[Entry], most: int) -> dict[str, Any] | None:
-        """Return the last rows of clients as JSON may have them, for the follower, which reads no Parquet of a worker.
+        """Return the clients' last rows for the follower in a form that JSON allows, or None if there are none.
 
-        most: rows. Requests are whole, so that a row keeps its number; of one with more rows the first are taken. None:
-        there are no rows, or they have no features.
+        At most `most` rows are returned. They come from whole requests, so that each row keeps its number. Only a
+        request with more than `most` rows is cut.
         """
         chosen: list[Entry] = []
         room = most
@@ -137,7 +137,7 @@ def first_rows(entry: Entry, count: int) -> Entry:
 
 
 def given(entry: Entry, number: int, name: str) -> Any:
-    """Return the (n,) values of a column as they came; missing ones where the rows do not have it in this form."""
+    """Return the n values of a column as they arrived. All of them are None if the rows do not contain n values."""
     rows = entry.features
     if isinstance(rows, np.ndarray) and rows.ndim == 2:
         return rows[:, number]
@@ -149,7 +149,7 @@ def given(entry: Entry, number: int, name: str) -> Any:
 
 
 def numbers(values: Any) -> NDArray[np.float64]:
-    """Return values as numbers. A column that MLflow took in another form must not cost the log its other rows."""
+    """Return values as numbers. If they cannot be converted, return NaN for each, so that the rows are still logged."""
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -157,5 +157,5 @@ def numbers(values: Any) -> NDArray[np.float64]:
 
 
 def text(value: Any) -> str | None:
-    """Return a value as text; None: it is missing."""
+    """Return a value as text, or None if it is missing."""
     return None if value is None or (isinstance(value, float) and np.isnan(value)) else str(value)

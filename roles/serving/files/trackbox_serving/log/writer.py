@@ -23,17 +23,17 @@ OPEN = ".open-"
 
 
 class Entry(Protocol):
-    """What waits for the thread. count: rows. time: in nanoseconds since 1970."""
+    """An entry that waits to be written. `count` is its number of rows, `time` is in nanoseconds since 1970."""
 
     @property
-    def count(self) -> int: ...  # noqa: D102 - the class says it
+    def count(self) -> int: ...  # noqa: D102 - described in the docstring of the class
 
     @property
     def time(self) -> int: ...  # noqa: D102
 
 
 class Tables(Protocol):
-    """Makes tables of entries, and samples for the follower."""
+    """Builds tables and the follower's samples from entries."""
 
     def table(self, entries: list[Any]) -> pa.Table: ...  # noqa: D102
 
@@ -44,14 +44,14 @@ class Writer:
     """Takes entries from requests, and writes them in a thread.
 
     Attributes:
-        prefix: of the names of its files.
+        prefix: prefix of the files' names.
 
     Args:
-        folder: of the closed files.
-        rows: makes tables of entries.
-        most: rows that may wait; further ones are dropped and counted. A request with more rows finds room in an empty
-            queue.
-        sampled: rows of each file that the follower gets as JSON.
+        folder: folder of the closed files.
+        rows: object that builds tables from entries.
+        most: maximum number of rows that wait. Further rows are dropped and counted. An empty queue accepts a request
+            with more rows.
+        sampled: number of rows of each file that the follower gets as JSON.
 
     """
 
@@ -65,16 +65,16 @@ class Writer:
         self.thread = threading.Thread(target=self.run, name="request log")
 
     def start(self) -> None:
-        """Start the thread; after the fork."""
+        """Start the thread. Call this method after the fork, because threads do not survive a fork."""
         self.thread.start()
 
     def add(self, entry: Entry) -> None:
-        """Let an entry wait for the thread, or count its rows as dropped. It never blocks."""
+        """Queue an entry, or count its rows as dropped if there is no room. This method never blocks."""
         if not self.offer(entry):
             metrics.DROPPED.labels("queue").inc(entry.count)
 
     def offer(self, entry: Entry) -> bool:
-        """Let an entry wait for the thread; return whether there is room for it. It never blocks."""
+        """Queue an entry, and return whether there was room for it. This method never blocks."""
         with self.lock:
             if self.waiting and self.waiting + entry.count > self.most:
                 return False
@@ -83,12 +83,12 @@ class Writer:
         return True
 
     def stop(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write the waiting entries, and end the thread."""
         self.entries.put(None)
         self.thread.join()
 
     def due(self) -> float:
-        """Return when a file must be closed that begins now, by time.monotonic."""
+        """Return the time.monotonic() at which a file that begins now must be closed."""
         return time.monotonic() + CLOSE_SECONDS
 
     def written(self, entries: list[Any], on_disk: bool) -> None:
@@ -107,7 +107,7 @@ class Writer:
                 entry = None
             else:
                 ended = entry is None
-            # A file has the rows of one hour, by which it is called.
+            # Begin a new file with each hour, because a file's name contains its hour.
             if pending and (entry is None or hour(entry) != hour(pending[0])):
                 self.write(pending, count)
                 pending, count = [], 0
@@ -124,8 +124,8 @@ class Writer:
                 pending, count = [], 0
 
     def write(self, entries: list[Entry], count: int) -> None:
-        """Write a file, and rename it when it is durable."""
-        # A number that never comes again: the follower may have uploaded and deleted a file of this hour and process.
+        """Write a file, and rename it after fsync."""
+        # The time makes the name unique, even if the follower has already deleted a file of this hour and process.
         name = f"{self.prefix}{hour(entries[0])}-{os.getpid()}-{time.time_ns() // 1000}.parquet"
         part = self.folder / f"{OPEN}{os.getpid()}-{name}"
         try:
@@ -145,7 +145,7 @@ class Writer:
             self.write_sample(entries, name)
 
     def write_sample(self, entries: list[Any], name: str) -> None:
-        """Write rows for the follower, which may do without them."""
+        """Write sample rows for the follower. Ignore errors, because the follower can work without them."""
         part = self.folder / f"{OPEN}{name}{SAMPLE}"
         try:
             if sample := self.rows.sample(entries, self.sampled):
@@ -161,7 +161,7 @@ def hour(entry: Entry) -> str:
 
 
 def sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Call fsync for a folder, so that new file names survive a crash."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -170,7 +170,7 @@ def sync(folder: Path) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder, and remove what a killed process left half written; before any process starts."""
+    """Create the folder, and remove incomplete files of killed processes. Call this before any process starts."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(f"{OPEN}*"):
         part.unlink()

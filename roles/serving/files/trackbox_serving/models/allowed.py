@@ -1,8 +1,9 @@
-"""Which models may be loaded: those whose files are data.
+"""Check whether a model may be loaded: its files must contain only data.
 
-MLflow's own loaders import the module and the class that a model's MLmodel names, add its folder `code` to the path
-of imports, unpickle, and let skops load the types that the model itself calls trusted. Whoever may register a version
-could run code in this process. So MLflow's loader reads a description that was checked and changed here.
+MLflow's own loaders import the module and the class that the file MLmodel names, add the model's folder `code` to the
+import path, unpickle files, and let skops load all types that the model itself declares as trusted. So anyone who may
+register a version could run code in this process. Therefore MLflow's loader gets an MLmodel that was checked and
+changed here.
 """
 
 from __future__ import annotations
@@ -44,15 +45,15 @@ class ModelError(Exception):
 
 @contextmanager
 def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
-    """Yield a folder from which MLflow's loader may load the model; it has links to its files.
+    """Yield a folder with links to the model's files, from which MLflow's loader may load the model.
 
-    Its MLmodel is ours: with our list of trusted types, without code, and with one thread for each ONNX session,
-    because threads do not survive a fork.
+    The folder has its own MLmodel, with our list of trusted types, without code, and with one thread for each ONNX
+    session, because threads do not survive a fork.
 
     Args:
         folder: MLflow's folder of the model, with the file MLmodel.
-        allow_code: whether code that was logged with the model may run; then the folder itself is yielded, or a copy
-            where MLflow would misread its path.
+        allow_code: whether code that was logged with the model may run. If so, the folder itself is yielded, or a copy
+            if MLflow would misread the folder's path.
 
     Raises:
         ModelError: the description is broken, or the model is not only data.
@@ -60,7 +61,7 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
     """
     description = read_description(folder)
     if allow_code:
-        # MLflow takes a path for a URL, and so `%20` in the folder of a model for a space; a link it does not follow.
+        # MLflow reads a path as a URL, so `%20` as a space. Copy the folder: MLflow would not follow a link to it.
         with tempfile.TemporaryDirectory(prefix="model-") if "%" in str(folder) else nullcontext() as copy:
             yield shutil.copytree(folder, Path(copy, "model")) if copy else folder
         return
@@ -86,7 +87,7 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Read MLmodel. ModelError: it is missing or broken, or MLflow could not load the model as a Python function."""
+    """Read the file MLmodel. Raise ModelError if it is missing or broken, or names no module that loads the model."""
     try:
         description = yaml.safe_load((folder / "MLmodel").read_text())
         if isinstance(description["flavors"]["python_function"]["loader_module"], str):
@@ -98,7 +99,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def check_file(folder: Path, first: Any, second: Any) -> Path:
-    """Return the path of the file that both flavours name. ModelError: they differ, or it is not in the folder."""
+    """Return the path of the file that both flavours name. Raise ModelError if they differ or it is elsewhere."""
     path = folder / str(first)
     if first != second or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise ModelError(f"The flavours of the model name {first!r} and {second!r}: not one file in its folder.")

@@ -1,4 +1,4 @@
-"""Exact contributions of the columns to a score, in log odds: they and the base value add up to the model's margin."""
+"""Exact contributions of columns to a score, in log odds. With the base value they add up to the model's raw score."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
-#: From (n, k) rows to (n,) base values and (n, k) contributions.
+#: A function from (n, k) rows to n base values and (n, k) contributions.
 Explain = Callable[[Array], tuple[Array, Array]]
 
 
 def explainer(model: Any, columns: list[str]) -> Explain | None:
-    """Return the function for a model; None: nothing exact is known for its kind."""
+    """Return the function that computes a model's contributions, or None if there is no exact one for its kind."""
     kind = f"{type(model).__module__}.{type(model).__name__}"
     if kind == "xgboost.core.Booster" and one_output(model):
         return tree_contributions(model, columns)
@@ -26,7 +26,7 @@ def explainer(model: Any, columns: list[str]) -> Explain | None:
 
 
 def one_output(booster: Any) -> bool:
-    """Whether a booster has one output for each row: `pred_contribs` then has two dimensions."""
+    """Return whether a booster has one output for each row. Only then `pred_contribs` returns two dimensions."""
     import xgboost
 
     shape = booster.predict(xgboost.DMatrix(np.zeros((1, booster.num_features()))), validate_features=False).shape
@@ -34,7 +34,7 @@ def one_output(booster: Any) -> bool:
 
 
 def tree_contributions(booster: Any, columns: list[str]) -> Explain:
-    """Return XGBoost's own: Lundberg's TreeSHAP, whose last column is the base value."""
+    """Return a function that uses XGBoost's own TreeSHAP (Lundberg). Its last column is the base value."""
     import xgboost
 
     def explain(matrix: Array) -> tuple[Array, Array]:
@@ -46,7 +46,7 @@ def tree_contributions(booster: Any, columns: list[str]) -> Explain:
 
 
 def linear_contributions(steps: list[Any]) -> Explain:
-    """Return coefficient times standardized value: a mean row has contributions of 0 if there is a scaler."""
+    """Return a function that multiplies coefficients by values. With a scaler, a mean row has contributions of 0."""
     coefficients, base = steps[-1].coef_[0], float(steps[-1].intercept_[0])
 
     def explain(matrix: Array) -> tuple[Array, Array]:
@@ -60,10 +60,10 @@ def strongest(contributions: Array, matrix: Array, columns: list[str], count: in
     """Return the strongest contributions of each row.
 
     Args:
-        contributions: (n, k).
-        matrix: (n, k), the values.
-        columns: k names.
-        count: how many at most.
+        contributions: contributions (n, k).
+        matrix: values (n, k).
+        columns: names of the k columns.
+        count: maximum number of contributions for each row.
 
     """
     order = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :count]

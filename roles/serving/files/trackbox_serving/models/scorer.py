@@ -1,6 +1,6 @@
-"""A loaded model: MLflow's own way to score, and a fast one for rows that are a plain matrix of numbers.
+"""A loaded model, which scores with MLflow's own functions, or on a fast path for a plain matrix of numbers.
 
-The fast way exists only if it gave what MLflow's way gave, on rows that were tried when the model was loaded.
+The fast path is used only if it gave the same output as MLflow's functions for test rows when the model was loaded.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from trackbox_serving.models.allowed import ModelError, safe_copy
 logger = logging.getLogger("trackbox")
 
 Matrix: TypeAlias = NDArray[np.float64]
-#: From (n, k) float64 to what MLflow's `predict` returns for the same rows.
+#: A function from a float64 matrix (n, k) to the output of MLflow's `predict` for the same rows.
 Predict = Callable[[Matrix], Any]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-TRIED = 32  # rows
+TRIED = 32  # number of test rows
 TOLERANCE = 1e-12
 
 
@@ -44,10 +44,10 @@ class Scorer:
     """A loaded model.
 
     Attributes:
-        pyfunc: MLflow's model.
-        columns: of the signature; empty if it has none, or none with names.
-        predict: the fast way; None: there is none for this model.
-        explain: from (n, k) rows to (n,) base values and (n, k) contributions, in log odds; None: not exact.
+        pyfunc: model as MLflow has loaded it.
+        columns: columns of the signature. Empty if it has no named columns.
+        predict: function of the fast path, or None if there is none for this model.
+        explain: function that computes exact contributions (see `explaining`), or None if there is none.
 
     """
 
@@ -63,18 +63,18 @@ class Scorer:
 
     @property
     def numeric(self) -> bool:
-        """Whether each row of the signature is a row of a matrix of float64."""
+        """Whether all columns of the signature are numbers that fit into a matrix of float64."""
         return bool(self.columns) and all(column.kind in ("double", "long", "integer") for column in self.columns)
 
     def frame(self, matrix: Matrix) -> pd.DataFrame:
-        """Return rows as MLflow's way takes them. matrix: (n, k)."""
+        """Return the rows of a matrix (n, k) as the data frame that MLflow's functions accept."""
         kinds = {"double": np.float64, "long": np.int64, "integer": np.int32}
         frame = pd.DataFrame(matrix, columns=self.names, copy=False)
         return frame.astype({one.name: kinds[one.kind] for one in self.columns if one.kind != "double"})
 
 
 def load(folder: Path, allow_code: bool) -> Scorer:
-    """Load a model, choose its fast way and try it.
+    """Load a model, and choose and test its fast path.
 
     Args:
         folder: MLflow's folder of the model.
@@ -109,7 +109,7 @@ def load(folder: Path, allow_code: bool) -> Scorer:
 
 
 def raw_model(pyfunc: Any) -> Any:
-    """Return the library's own model; None: it is a Python function."""
+    """Return the model object of its library, or None for a model that is only a Python function."""
     try:
         return pyfunc.get_raw_model()
     except Exception:
@@ -117,14 +117,14 @@ def raw_model(pyfunc: Any) -> Any:
 
 
 def signature_columns(schema: Any) -> list[Column]:
-    """Return the columns of a signature, empty without one or where inputs are tensors or have no names."""
+    """Return the columns of a signature. Empty if there is no signature, or if its inputs are tensors or unnamed."""
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return []
     return [Column(one.name, getattr(one.type, "name", str(one.type)), one.required) for one in schema.inputs]
 
 
 def tried_rows(scorer: Scorer) -> Matrix:
-    """Return (TRIED, k) rows: those of the example, and rows around them."""
+    """Return TRIED test rows: those of the input example, and random rows around them."""
     random = np.random.default_rng(0)
     known = np.zeros((1, len(scorer.names)))
     if scorer.example is not None and len(scorer.example):
@@ -137,7 +137,7 @@ def tried_rows(scorer: Scorer) -> Matrix:
 
 
 def first_equal(candidates: Iterable[Predict], scorer: Scorer, rows: Matrix) -> Predict | None:
-    """Return the first function that gives what MLflow's way gives for these rows, and for the first one alone."""
+    """Return the first function that gives MLflow's output both for all rows and for the first row alone, or None."""
     try:
         wanted = [scorer.pyfunc.predict(scorer.frame(part)) for part in (rows, rows[:1])]
     except Exception as error:
@@ -154,7 +154,7 @@ def first_equal(candidates: Iterable[Predict], scorer: Scorer, rows: Matrix) -> 
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two outputs are the same numbers, in arrays or tables of the same type and form."""
+    """Return whether two outputs contain the same numbers, in arrays or tables of the same type and shape."""
     if isinstance(one, pd.DataFrame) and isinstance(other, pd.DataFrame):
         return list(one.columns) == list(other.columns) and all(same(one[c].array, other[c].array) for c in one.columns)
     if type(one) is not type(other) or one.dtype != other.dtype or one.shape != other.shape:

@@ -1,4 +1,4 @@
-"""Answers, and errors: a sentence in the form of the protocol, without a stack trace and without the caller's data."""
+"""Responses and errors. An error is one sentence in the protocol's format, without stack trace or the caller's data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 Headers = list[tuple[bytes, bytes]]
 
-#: MLflow's names for statuses.
+#: MLflow's error codes for HTTP statuses.
 CODES = {
     400: "BAD_REQUEST",
     404: "ENDPOINT_NOT_FOUND",
@@ -23,12 +23,12 @@ CODES = {
 
 
 class RefusedError(Exception):
-    """A request that is not answered with a result.
+    """The request gets an error response instead of a result.
 
     Attributes:
-        status: of HTTP.
-        message: one sentence; it has names of the signature, and nothing that the caller sent.
-        code: MLflow's error code; empty: the usual one for the status.
+        status: HTTP status.
+        message: one sentence. It may name columns of the signature, but contains nothing that the caller sent.
+        code: MLflow's error code. By default the usual code for the status.
 
     """
 
@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Answer:
-    """A whole answer."""
+    """A complete HTTP response."""
 
     status: int
     body: bytes
@@ -48,7 +48,7 @@ class Answer:
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:
-    """Return a value as JSON."""
+    """Return a response with a value as JSON."""
     return Answer(status, orjson.dumps(value))
 
 

@@ -1,4 +1,4 @@
-"""The application: which path has which handler."""
+"""The web application, which maps paths to handlers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from trackbox_serving.web.service import Service
 
 
 async def ping(_: Call) -> Answer:
-    """MLflow's answer to /ping and /health: the process answers only with a loaded model."""
+    """Answer /ping and /health like MLflow. The process has loaded the model before it accepts requests."""
     return Answer(200, b"\n")
 
 
 async def mlflow_version(_: Call) -> Answer:
-    """MLflow's answer to /version."""
+    """Answer /version like MLflow."""
     from mlflow.version import VERSION
 
     return Answer(200, VERSION.encode())

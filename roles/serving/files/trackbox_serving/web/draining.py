@@ -1,7 +1,7 @@
-"""Ends connections at a stop (SIGTERM) without losing a request.
+"""Close connections after SIGTERM without losing a request.
 
-uvicorn closes each idle connection at once, also one on which a request is on its way. Here answers say
-`Connection: close` from the signal on, and an idle connection stays open for GRACE after the socket is closed.
+uvicorn closes each idle connection at once, even if a request is already on its way. Here responses contain
+`Connection: close` after the signal, and an idle connection stays open for GRACE after the listening socket is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import FrameType
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-GRACE = 0.5  # seconds
+GRACE = 0.5  # seconds that an idle connection stays open during a stop
 
 
 class Draining:
@@ -21,7 +21,7 @@ class Draining:
         self.began = False
 
     def watch(self) -> None:
-        """Note the signal, and leave it to the handler that the server has installed."""
+        """Note SIGTERM, and then call the handler that the server has installed."""
         handler = signal.getsignal(signal.SIGTERM)
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -33,8 +33,8 @@ class Draining:
 
 
 class DrainingProtocol(HttpToolsProtocol):  # type: ignore[misc]
-    """A connection that uvicorn's `shutdown` ends later, when a request that was on its way has been answered."""
+    """A connection that stays open for GRACE during a stop, so that a request on its way is still answered."""
 
     def shutdown(self) -> None:
-        """Begin to end the connection: the server calls it once for each connection when it stops."""
+        """Close the connection after GRACE. The server calls this method once for each connection when it stops."""
         self.loop.call_later(GRACE, super().shutdown)

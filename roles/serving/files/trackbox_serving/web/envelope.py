@@ -1,7 +1,4 @@
-"""What every request gets: an identifier, a place among those in progress, metrics, and an error that is one sentence.
-
-It is the outermost layer of the application.
-"""
+"""The outermost layer of the application: request identifiers, the limit of waiting requests, metrics and errors."""
 
 from __future__ import annotations
 
@@ -29,14 +26,14 @@ class Call:
     """A request whose body was read.
 
     Attributes:
-        method: of HTTP.
-        path: decoded.
-        query: raw.
-        kind: its content type.
-        body: decompressed.
-        request_id: of NGINX, or our own.
-        user: who asks, as NGINX says.
-        began: by time.perf_counter.
+        method: HTTP method.
+        path: decoded path.
+        query: raw query string.
+        kind: content type of the body.
+        body: decompressed body.
+        request_id: identifier from NGINX, or our own.
+        user: user who sent the request, from NGINX.
+        began: time.perf_counter() at the start of the request.
 
     """
 
@@ -50,20 +47,20 @@ class Call:
     began: float
 
 
-#: Answers a call. RefusedError: it is not answered with a result.
+#: A function that answers a call, or raises RefusedError.
 Handler = Callable[[Call], Awaitable[Answer]]
-#: Maps a path to its methods and to its label in the metrics; None for an unknown path.
+#: A function from a path to its handlers by method and its label in the metrics, or None for an unknown path.
 Router = Callable[[str], tuple[dict[str, Handler], str] | None]
 
 
 class Envelope:
-    """The ASGI application of one process. route: finds the handler of a path."""
+    """The ASGI application of one process. `route` finds the handlers of a path."""
 
     def __init__(self, service: Service, route: Router, draining: Draining) -> None:
         self.service, self.route, self.draining = service, route, draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or start and stop with the server."""
+        """Answer one request, or handle the server's start and stop."""
         if scope["type"] == "lifespan":
             await self.live(receive, send)
             return
@@ -83,7 +80,7 @@ class Envelope:
         except MemoryError:
             answer = error_answer(RefusedError(503, "This request needs more memory than there is."), False)
         except Exception as error:
-            # Only where it happened: the message may hold what the caller sent.
+            # Log the error's type and place, but not its message, which may contain the caller's data.
             places = "".join(traceback.format_tb(error.__traceback__))
             print(f"request {request_id} failed: {type(error).__name__}\n{places}", file=sys.stderr, flush=True)
             answer = error_answer(RefusedError(500, "The server failed; its log has the request's identifier."), False)
@@ -112,7 +109,7 @@ class Envelope:
         request_id: str,
         began: float,
     ) -> Answer:
-        """Read the body and call the handler. RefusedError: there is none, or too many requests are in progress."""
+        """Call the handler with the body. Raise RefusedError for an unknown path or method, or too many requests."""
         if handlers is None:
             raise RefusedError(404, "There is no such path; /docs lists the paths of this model.")
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -142,7 +139,7 @@ class Envelope:
             self.service.waiting -= posted
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """Read the body. RefusedError: it is too large, or broken."""
+        """Read the body. Raise RefusedError if it is too large or broken."""
         try:
             return await read_body(scope["headers"], receive, self.service.settings.max_body_mb << 20)
         except RefusedError as refused:
@@ -162,6 +159,6 @@ class Envelope:
 
 
 def identifier(given: bytes) -> str:
-    """Return NGINX's identifier of a request, or a new one if there is none that may stand in a header and a log."""
+    """Return NGINX's identifier of a request, or a new one if it is missing or not safe for headers and logs."""
     text = given.decode("latin-1")
     return text if 0 < len(text) <= 128 and text.isascii() and text.isprintable() else uuid.uuid4().hex

@@ -1,8 +1,8 @@
-"""`/feedback`: labels for rows that were scored, by the request's identifier. They may come weeks later.
+"""`/feedback`: clients send labels for scored rows, possibly weeks later, with the identifier of the scored request.
 
-A label is on the disk before it is answered, and is delivered like the log. Of several labels for a row the last one
-counts, so a client may send the same labels again. Whether the log has a request is not known here: it may be weeks
-old, and in the object store.
+A label is written to the disk before the response is sent, and is uploaded like the log. If there are several labels
+for a row the last one counts, so a client may send labels again. This process cannot check whether the log contains the
+request, because the log may be in the object store already.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from trackbox_serving.web.envelope import Call
 from trackbox_serving.web.invocations import JSON
 from trackbox_serving.web.service import Service
 
-# NGINX's $request_id, which the log has, and our own.
+# The form of NGINX's $request_id, and of our own identifiers.
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 FIELDS = {"request_id", "row", "label", "labels"}
-# Requests that may wait for the disk, so that scoring never finds all places taken by them.
+# The maximum number of label requests that wait for the disk. It leaves room for scoring requests.
 AT_ONCE = 8
 
 
@@ -36,7 +36,7 @@ class Feedback:
         self.service, self.waiting = service, 0
 
     async def __call__(self, call: Call) -> Answer:
-        """Take labels. RefusedError: they are malformed, over a limit, or the disk does not take them."""
+        """Accept labels. Raise RefusedError if they are malformed, over a limit, or cannot be written to the disk."""
         writer = self.service.labels
         if writer is None:
             raise RefusedError(409, "serving_log is off: requests are not logged, so no label can be joined with one.")
@@ -57,7 +57,7 @@ class Feedback:
 
 
 async def keep(writer: LabelWriter, found: tuple[list[str], list[int], list[float]], user: str) -> None:
-    """Wait until labels are on the disk. RefusedError: there is no room for them, in memory or there."""
+    """Wait until labels are on the disk. Raise RefusedError if the queue is full or the disk does not accept them."""
     loop = asyncio.get_running_loop()
     written: asyncio.Future[bool] = loop.create_future()
 
@@ -66,7 +66,7 @@ async def keep(writer: LabelWriter, found: tuple[list[str], list[int], list[floa
             written.set_result(on_disk)
 
     def done(on_disk: bool) -> None:
-        # At a stop the loop may have ended, and with it who waited.
+        # During a stop the event loop may have ended, and then no request waits for the result.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(resolve, on_disk)
 
@@ -77,9 +77,9 @@ async def keep(writer: LabelWriter, found: tuple[list[str], list[int], list[floa
 
 
 def read_labels(body: bytes, most: int) -> tuple[list[str], list[int], list[float]]:
-    """Return the identifiers, the rows and the labels of a body. RefusedError: it has none, or more than `most`.
+    """Return the identifiers, rows and labels in a body. Raise RefusedError if it is malformed or over `most` labels.
 
-    The sentence names the first item that is wrong, by its number, and nothing that the caller sent.
+    The error message gives the number of the first malformed item, and nothing that the caller sent.
     """
     try:
         items = orjson.loads(body)
@@ -101,7 +101,7 @@ def read_labels(body: bytes, most: int) -> tuple[list[str], list[int], list[floa
 
 
 def read_item(item: Any, name: str, most: int) -> tuple[str, int, list[float]]:
-    """Return an item's identifier, its first row and its labels. RefusedError: see `read_labels`."""
+    """Return an item's identifier, its first row and its labels. Raise RefusedError if the item is malformed."""
     if not isinstance(item, dict) or not set(item) <= FIELDS:
         raise RefusedError(400, f"{name} must be an object with request_id, row and label, or request_id and labels.")
     identifier, row = item.get("request_id"), item.get("row", 0)

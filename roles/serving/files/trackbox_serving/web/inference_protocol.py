@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, over HTTP: https://github.com/kserve/open-inference-protocol.
 
-A model's inputs are the columns of its signature, each a tensor of n rows. One tensor of n rows and as many columns as
-the signature, whatever its name, is taken as well.
+Each column of the model's signature is an input, a tensor of n rows. A client may also send a single tensor of any name
+that has n rows and all columns of the signature.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class InferenceProtocol:
         self.service = service
 
     def route(self, path: str) -> tuple[dict[str, Handler], str] | None:
-        """Return the handlers of a path, and its name in the metrics; None: there is no such path."""
+        """Return the handlers of a path and its name in the metrics, or None for an unknown path."""
         words = path.strip("/").split("/")[1:]
         about = self.service.about
         if words in ([], ["health", "live"], ["health", "ready"]):
@@ -56,11 +56,11 @@ class InferenceProtocol:
         return json_answer({"name": LIBRARY, "version": VERSION, "extensions": []})
 
     async def health(self, call: Call) -> Answer:
-        """Whether the server is live, or ready: it answers only with a loaded model."""
+        """Say that the server is live or ready. It has loaded the model before it accepts requests."""
         return json_answer({call.path.rpartition("/")[2]: True})
 
     async def ready(self, _: Call) -> Answer:
-        """Whether the model is ready."""
+        """Say that the model is ready."""
         return json_answer({"name": self.service.about.name, "ready": True})
 
     async def model(self, _: Call) -> Answer:
@@ -83,7 +83,7 @@ class InferenceProtocol:
         return await self.service.run(lambda: self.scored(call), len(call.body))
 
     def scored(self, call: Call) -> Answer:
-        """Score the rows of a request, by the fast way if there is one."""
+        """Score the rows of a request, on the fast path if possible."""
         try:
             document = orjson.loads(call.body)
         except orjson.JSONDecodeError as error:
@@ -101,7 +101,10 @@ class InferenceProtocol:
         return json_answer(answer)
 
     def rows(self, document: dict[str, Any]) -> tuple[Any, pd.DataFrame]:
-        """Return the rows as a matrix, None where MLflow's way is needed, and as a table. RefusedError: malformed."""
+        """Return the rows as a matrix and as a table. The matrix is None if MLflow's functions must score them.
+
+        Raise RefusedError if the document is malformed.
+        """
         columns = self.service.scorer.columns
         if not columns:
             raise RefusedError(400, "The signature of this model has no named columns: use /invocations.")
@@ -131,7 +134,7 @@ class InferenceProtocol:
         return self.matrix(frame, columns), frame
 
     def matrix(self, frame: pd.DataFrame, columns: list[Column]) -> Any:
-        """Return the rows as a matrix of float64; None: MLflow's way is needed."""
+        """Return the rows as a matrix of float64, or None if MLflow's functions must score them."""
         if not self.service.scorer.predict or any(dtype.kind not in "fiu" for dtype in frame.dtypes):
             return None
         whole = [i for i, column in enumerate(columns) if column.kind != "double"]
@@ -141,7 +144,7 @@ class InferenceProtocol:
         return matrix if plain(matrix, whole, [i for i, one in enumerate(columns) if one.kind == "integer"]) else None
 
     def score_frame(self, frame: pd.DataFrame) -> Scored:
-        """Score a table by MLflow's way. RefusedError: the model does not take it."""
+        """Score a table with MLflow's functions. Raise RefusedError if the model does not accept it."""
         kinds = {"double": np.float64, "float": np.float32}
         wanted = {
             one.name: kinds[one.kind]
@@ -155,7 +158,10 @@ class InferenceProtocol:
 
 
 def tensor(given: dict[str, Any], column: Column | None) -> Any:
-    """Return a tensor as an array of its shape. column: that it is for, if any. RefusedError: it is malformed."""
+    """Return a tensor as an array, or raise RefusedError if it is malformed.
+
+    `column` is the signature's column that the tensor is for, or None if the tensor contains all columns.
+    """
     name = f"The tensor {column.name}" if column else "The tensor"
     kind, shape = given.get("datatype"), given.get("shape")
     if kind not in NUMBERS | {"BOOL", "BYTES"}:
@@ -180,14 +186,14 @@ def tensor(given: dict[str, Any], column: Column | None) -> Any:
 
 
 def outputs(output: Any) -> list[dict[str, Any]]:
-    """Return a model's output as tensors: one, or one for each column of a table."""
+    """Return a model's output as tensors: one for each column of a table, else a single one."""
     if isinstance(output, pd.DataFrame):
         return [written(str(name), output[name].to_numpy()) for name in output]
     return [written("predictions", np.asarray(output))]
 
 
 def written(name: str, array: Any) -> dict[str, Any]:
-    """Return an array as a tensor; data are flat, in the order of rows."""
+    """Return an array as a tensor. Its data are a flat list, row by row."""
     names = {"f4": "FP32", "f8": "FP64", "i4": "INT32", "i8": "INT64", "b1": "BOOL"}
     kind = names.get(array.dtype.str[1:], "BYTES")
     flat = array.reshape(-1).tolist() if kind != "BYTES" else [str(value) for value in array.reshape(-1)]

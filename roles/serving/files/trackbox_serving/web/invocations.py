@@ -1,4 +1,4 @@
-"""MLflow's `/invocations`: the fast way first, then MLflow's own functions."""
+"""MLflow's `/invocations`: try the fast path first, and then MLflow's own functions."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Invocations:
         self.service = service
 
     async def __call__(self, call: Call) -> Answer:
-        """Answer a request. RefusedError: it is malformed, or over a limit."""
+        """Answer a request. Raise RefusedError if it is malformed or over a limit."""
         wanted = parse_qs(call.query.decode("latin-1")) if call.query else {}
         details, explained = read_options(wanted)
         if explained and not self.service.scorer.explain:
             raise RefusedError(400, "Contributions are exact, and available, for XGBoost and logistic regression only.")
-        # Contributions take longer than the score that `run` decides by.
+        # Contributions take longer than scores, so compute them in the thread, whatever the size of the body.
         run = self.service.in_thread if explained else partial(self.service.run, size=len(call.body))
         found = await run(lambda: self.fast(call, details, explained))
         if found:
@@ -45,13 +45,13 @@ class Invocations:
         return await self.service.in_thread(lambda: self.slow(call, details, explained))
 
     def fast(self, call: Call, details: bool, explained: int) -> Answer | None:
-        """Answer by the fast way; None: MLflow's functions must do it."""
+        """Answer on the fast path, or return None if MLflow's functions must answer."""
         try:
             matrix = self.matrix(call)
         except (RefusedError, MemoryError):
             raise
         except Exception:
-            # Like broken metadata in Parquet, which pandas does not read: MLflow's functions decide.
+            # MLflow's functions may still accept the body, for example Parquet with broken metadata.
             return None
         scored = self.service.score(matrix)
         if scored is None:
@@ -59,7 +59,7 @@ class Invocations:
         return self.finish(call, scored, details, explained)
 
     def matrix(self, call: Call) -> Matrix | None:
-        """Read the body as a matrix; None: MLflow's functions must read it. RefusedError: it has too many rows."""
+        """Return the body as a matrix, or None if MLflow must read it. Raise RefusedError if it has too many rows."""
         if call.kind in JSON:
             return self.service.reader.read(call.body) if self.service.reader else None
         if call.kind in TABLES:
@@ -68,7 +68,7 @@ class Invocations:
         return None
 
     def table(self, call: Call) -> pa.Table:
-        """Read a table. RefusedError: it has too many rows, or is a broken one of Arrow."""
+        """Read a Parquet or Arrow table. Raise RefusedError for too many rows, or for a broken Arrow table."""
         try:
             return arrow_rows.read_table(call.body, call.kind, self.service.settings.max_rows)
         except TooManyRowsError:
@@ -80,7 +80,7 @@ class Invocations:
             raise RefusedError(400, f"The body is no {call.kind.rpartition('.')[2].capitalize()} table.") from error
 
     def slow(self, call: Call, details: bool, explained: int) -> Answer:
-        """Answer by MLflow's functions."""
+        """Answer with MLflow's own functions."""
         from mlflow.exceptions import MlflowException
 
         recorder = mlflow_rows.Recorder(self.service.scorer, self.service.settings.max_rows)
@@ -99,7 +99,7 @@ class Invocations:
         except MemoryError:
             raise
         except Exception as error:
-            # Where MLflow does not expect what the caller sent, its server answers 500.
+            # On some malformed input MLflow fails with other exceptions. Answer 400 if the prediction was not done yet.
             if recorder.output is not None:
                 raise
             raise RefusedError(400, self.reason(call, recorder)) from error
@@ -118,7 +118,7 @@ class Invocations:
         return reasons.sentence(call.body, call.kind, recorder.data is not None, self.service.scorer.columns)
 
     def finish(self, call: Call, scored: Scored, details: bool, explained: int) -> Answer:
-        """Write the answer, and log its rows."""
+        """Return the response, and log its rows."""
         further: dict[str, Any] = {}
         if details:
             about = self.service.about
@@ -131,7 +131,7 @@ class Invocations:
         return answer
 
     def explain(self, scored: Scored, count: int) -> dict[str, Any]:
-        """Return the base value and the strongest contributions of each row. RefusedError: there are too many rows."""
+        """Return the base value and the strongest contributions of each row. Raise RefusedError for too many rows."""
         if scored.count > EXPLAINED_ROWS:
             raise RefusedError(413, f"Contributions are computed for {EXPLAINED_ROWS} rows at most.")
         matrix, names = scored.features, self.service.scorer.names
@@ -150,7 +150,7 @@ class Invocations:
 
 
 def read_options(query: dict[str, list[str]]) -> tuple[bool, int]:
-    """Return `details` and `explain` of a query. RefusedError: `explain` is no number from 1 to 999."""
+    """Return the options `details` and `explain` of a query. Raise RefusedError if `explain` is not a valid number."""
     details = query.get("details", [""])[-1].lower() in ("true", "1")
     text = query.get("explain", ["0"])[-1]
     if not (text.isascii() and text.isdigit() and len(text) <= 3):
@@ -159,8 +159,8 @@ def read_options(query: dict[str, list[str]]) -> tuple[bool, int]:
 
 
 def write_predictions(output: Any, further: dict[str, Any]) -> bytes:
-    """Return MLflow's answer for an output, with further fields. JSON has no NaN, but MLflow's has."""
+    """Return the same response body as MLflow for an output, with further fields. Like MLflow, it may contain NaN."""
     if isinstance(output, np.ndarray) and output.dtype.kind in "fiub" and np.isfinite(output).all():
-        # To Python's numbers first: orjson would write a float32 with fewer digits than MLflow.
+        # Convert to Python's numbers first, because orjson would write a float32 with fewer digits than MLflow.
         return orjson.dumps({"predictions": output.tolist(), **further})
     return mlflow_rows.predictions_json(output, further)

@@ -1,7 +1,7 @@
-"""Metrics of all processes of a version, by prometheus-client's files: a process that is replaced leaves its counts.
+"""Metrics of all processes of a version, collected from files of prometheus-client.
 
-The files are in PROMETHEUS_MULTIPROC_DIR, which must be set before this module is imported; without it the metrics are
-those of one process.
+The files keep the counts of processes that were replaced. They are in PROMETHEUS_MULTIPROC_DIR, which must be set
+before this module is imported. Without this variable the metrics cover one process only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REASONS = ("body", "rows", "waiting")
 
 
 def describe(name: str, version: str, alias: str, run_id: str) -> None:
-    """Say which version is served, and make the counters that begin at 0."""
+    """Set the metric that names the version, and create all counters, so that they begin at 0."""
     INFO.labels(name, version, alias, run_id).set(1)
     for reason in REASONS:
         REFUSED.labels(reason)
@@ -57,5 +57,5 @@ def render() -> bytes:
 
 
 def process_ended(_: Any, worker: Any) -> None:
-    """Forget the requests in progress of a process that has ended: gunicorn's `child_exit`."""
+    """Remove the in-progress gauge of a process that has ended. gunicorn calls this function as `child_exit`."""
     multiprocess.mark_process_dead(worker.pid)

@@ -1,4 +1,4 @@
-"""The page `/docs`, plain HTML that needs no script and no other host, and `/openapi.json`."""
+"""The page `/docs`, which is plain HTML without scripts or other hosts, and the document `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ PATHS = {
 
 
 class Pages:
-    """The handlers of both pages."""
+    """The handlers of `/docs` and `/openapi.json`."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
 
     def example(self) -> dict[str, Any]:
-        """Return a body that the model scores: the first row of the example that was logged, else zeros."""
+        """Return an example body for a request: the first row of the model's input example, or else zeros."""
         scorer = self.service.scorer
         if scorer.example is not None and len(scorer.example):
             row = scorer.example.iloc[:1].to_dict(orient="split")
@@ -80,7 +80,7 @@ class Pages:
         return {"dataframe_split": {"columns": scorer.names, "data": [values]}}
 
     async def docs(self, _: Call) -> Answer:
-        """The page."""
+        """Return the page `/docs`."""
         about, scorer = self.service.about, self.service.scorer
         body = orjson.dumps(self.example(), default=str).decode()
         command = [
@@ -108,7 +108,7 @@ class Pages:
         return Answer(200, page.encode(), HTML)
 
     async def openapi(self, _: Call) -> Answer:
-        """The description for programs."""
+        """Return the OpenAPI description."""
         about, scorer = self.service.about, self.service.scorer
         error = {"description": "An error", "content": {"application/json": {"schema": ERROR}}}
         answers = dict.fromkeys(("400", "413", "415", "503"), error)
@@ -200,5 +200,5 @@ def schema(column: Column) -> dict[str, Any]:
 
 
 def rows(lines: Any) -> str:
-    """Return lines of a table in HTML."""
+    """Return the rows of an HTML table."""
     return "\n".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in line) + "</tr>" for line in lines)

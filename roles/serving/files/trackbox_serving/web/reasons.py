@@ -1,6 +1,6 @@
-"""Why MLflow's functions refused a body, in a sentence without the caller's data: MLflow's own message has all of it.
+"""Explain why MLflow refused a body, in one sentence without the caller's data. MLflow's message may contain the data.
 
-The sentence may name columns of the signature, and how many rows or columns there are.
+The sentence may name columns of the signature, and the number of rows or columns.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ NUMBERS = ("double", "float", "long", "integer")
 
 
 def sentence(body: bytes, kind: str, parsed: bool, columns: list[Column]) -> str:
-    """Return the reason.
+    """Return why MLflow refused a body.
 
     Args:
-        body: that was refused.
-        kind: its content type.
-        parsed: whether MLflow got as far as the model.
-        columns: of the signature.
+        body: refused body.
+        kind: content type of the body.
+        parsed: whether MLflow parsed the body and called the model.
+        columns: columns of the signature.
 
     """
     try:
@@ -43,7 +43,7 @@ def sentence(body: bytes, kind: str, parsed: bool, columns: list[Column]) -> str
 
 
 def table_columns(body: bytes, kind: str) -> list[str]:
-    """Return the names of the columns of a table. Any exception: it cannot be read."""
+    """Return the column names of a Parquet or CSV body. If it cannot be read, any exception may be raised."""
     if kind == PARQUET:
         import pyarrow.parquet as pq
 
@@ -55,7 +55,7 @@ def table_columns(body: bytes, kind: str) -> list[str]:
 
 
 def json_reason(body: bytes, parsed: bool, columns: list[Column]) -> str:
-    """Return the reason for a body of JSON."""
+    """Return why MLflow refused a JSON body."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -79,7 +79,7 @@ def json_reason(body: bytes, parsed: bool, columns: list[Column]) -> str:
 
 
 def rows_of(name: str, value: Any) -> list[dict[str, Any]] | None:
-    """Return the rows of a document as dictionaries; None: it has not the usual form."""
+    """Return the rows of a document as dictionaries, or None if it has none of the usual forms."""
     if name == "dataframe_split" and isinstance(value, dict):
         columns, data = value.get("columns"), value.get("data")
         if isinstance(columns, list) and isinstance(data, list) and all(isinstance(row, list) for row in data):
@@ -99,7 +99,7 @@ def longest(lists: dict[str, list[Any]]) -> int:
 
 
 def numeric(value: Any) -> bool:
-    """Whether a value is missing or a number, as text too."""
+    """Return whether a value is missing, a number, or a text that contains a number."""
     try:
         float(0 if value is None else value)
     except (TypeError, ValueError, OverflowError):
@@ -108,7 +108,7 @@ def numeric(value: Any) -> bool:
 
 
 def missing(given: list[str], columns: list[Column]) -> str:
-    """Return which columns of the signature are missing; empty: none."""
+    """Return an error message about missing columns of the signature, or an empty string."""
     names = [column.name for column in columns if column.required and column.name not in set(given)]
     if not names:
         return ""

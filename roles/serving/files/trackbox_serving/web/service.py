@@ -1,4 +1,4 @@
-"""What all requests of a process share, and the way from a body to scores."""
+"""The objects that all requests of a process share, and the scoring of rows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from trackbox_serving.web.answers import RefusedError
 
 T = TypeVar("T")
 
-#: A body up to this size is answered in the event loop if the model scores a row within INLINE_SECONDS: to hand it
-#: to a thread costs 0.1 ms. Larger ones are computed one after the other in one thread.
+#: A body up to this size is scored in the event loop if the model scores a row within INLINE_SECONDS, because passing
+#: it to a thread costs 0.1 ms. Larger bodies are scored one after the other in one thread.
 INLINE_BYTES = 16 << 10
 INLINE_SECONDS = 0.003
 
@@ -36,9 +36,9 @@ class Scored:
     """Rows and their scores.
 
     Attributes:
-        output: of the model, (n, …).
-        features: (n, k) in the order of the signature, or what MLflow made of the body.
-        count: n.
+        output: output of the model, (n, …).
+        features: matrix (n, k) in the signature's column order, or what MLflow has parsed.
+        count: number of rows n.
 
     """
 
@@ -48,7 +48,7 @@ class Scored:
 
     @property
     def scores(self) -> NDArray[np.float64] | None:
-        """(n,): the output, or its last column, which is P(fraud) of a classifier; None: these are no numbers."""
+        """The n scores: the output or its last column (P(fraud) of a classifier), or None if they are not numbers."""
         values = self.output
         if isinstance(values, pd.DataFrame):
             values = values.iloc[:, -1] if values.shape[1] else values
@@ -66,13 +66,13 @@ class Service:
     """One version, as one process serves it.
 
     Attributes:
-        settings: of all models.
-        about: the version.
-        scorer: its model.
+        settings: settings of all models.
+        about: description of the version.
+        scorer: loaded model of the version.
         quick: whether the model scores one row fast enough for the event loop.
-        writer: of the request log; None before `start`, and if there is no log.
-        labels: writer of the labels that clients send; None as `writer`.
-        waiting: requests that have begun and are not answered.
+        writer: writer of the request log. None before `start`, and if there is no log.
+        labels: writer of the labels that clients send. None in the same cases as `writer`.
+        waiting: number of requests that have begun and are not answered.
 
     """
 
@@ -91,7 +91,7 @@ class Service:
             self.reader = Reader(self.scorer.columns)
 
     def warm_up(self) -> None:
-        """Score rows, so that no request waits for what a library loads at its first call; before the fork."""
+        """Score rows before the fork, so that no request has to wait for what libraries load at their first call."""
         if not self.scorer.predict:
             return
         row = np.zeros((1, len(self.scorer.columns)))
@@ -103,7 +103,7 @@ class Service:
         self.quick = float(np.median(taken)) < INLINE_SECONDS
 
     def start(self) -> None:
-        """Start the threads of this process; after the fork."""
+        """Start the threads of this process. Call this method after the fork."""
         if self.settings.log != "off":
             version = Version(self.settings, self.about.name, self.about.version)
             columns = self.scorer.columns if self.settings.log == "all" else []
@@ -114,25 +114,25 @@ class Service:
             self.labels.start()
 
     def stop(self) -> None:
-        """End the threads: all that was answered is in closed files of the log."""
+        """End the threads. Afterwards all scored rows are in closed files of the log."""
         self.pool.shutdown()
         for writer in filter(None, (self.writer, self.labels)):
             writer.stop()
 
     async def run(self, work: Callable[[], T], size: int) -> T:
-        """Compute in the event loop, or in the thread if that may take long. size: bytes of the body."""
+        """Run a function in the event loop, or in the thread if it may take long. `size` is the size of the body."""
         if self.quick and size <= INLINE_BYTES:
             return work()
         return await self.in_thread(work)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Compute in the thread."""
+        """Run a function in the thread for computing."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
     def score(self, matrix: Matrix | None) -> Scored | None:
-        """Score rows by the fast way; None: MLflow's way must do it, and says what is wrong if something is.
+        """Score rows on the fast path, or return None if MLflow's functions must score them or report the error.
 
-        RefusedError: there are too many rows.
+        Raise RefusedError if there are too many rows.
         """
         if matrix is None or not self.scorer.predict:
             return None
@@ -153,7 +153,7 @@ class Service:
             )
 
     def log(self, scored: Scored, request_id: str, user: str, began: float) -> None:
-        """Log the rows of an answer. began: of the request, by time.perf_counter."""
+        """Log scored rows. `began` is the time.perf_counter() at the start of the request."""
         if self.writer and scored.count:
             latency = (time.perf_counter() - began) * 1000
             self.writer.add(
@@ -161,7 +161,7 @@ class Service:
             )
 
     def decisions(self, scored: Scored) -> list[int | None] | None:
-        """Whether each row is flagged, 1 or 0; None: the version has no threshold, or its output is no score."""
+        """Return 1 for each flagged row and 0 for the others, or None if a threshold or scores are missing."""
         scores, threshold = scored.scores, self.about.threshold
         if scores is None or threshold is None:
             return None
