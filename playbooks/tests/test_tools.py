@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ansible_run import ROOT
 
-NEEDED = ["chromium", "git", "openssl", "ps", "scp", "shellcheck", "testssl"]
-PACKAGES = "chromium git openssl procps openssh-client shellcheck testssl.sh"
+NEEDED = ["chromium", "curl", "git", "openssl", "ps", "scp", "shellcheck", "testssl"]
+PACKAGES = "chromium curl git openssl procps openssh-client shellcheck testssl.sh"
 
 
 def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +35,7 @@ def test_with_all_programs_it_prints_nothing(tmp_path: Path) -> None:
 
 
 def test_on_another_distribution_it_names_the_missing_programs(tmp_path: Path) -> None:
-    done = tools(tmp_path, ["git", "openssl", "ps", "scp", "chromium"])
+    done = tools(tmp_path, ["git", "openssl", "ps", "scp", "chromium", "curl"])
     assert (done.returncode, done.stderr) == (
         1,
         "The tests need programs that are missing here, in Debian's packages shellcheck testssl.sh: install them with "

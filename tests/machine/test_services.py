@@ -24,6 +24,14 @@ def test_nothing_but_the_front_door_and_ssh_listens_on_every_address(host: Host)
     assert everywhere == {22, 80, 443, 9443}
 
 
+def test_the_front_door_listens_on_ipv6_if_the_machine_has_it(host: Host) -> None:
+    listening = set(host.check_output("ss -Hltn | awk '{print $4}'").split())
+    wanted = {f"[::]:{port}" for port in (80, 443, 9443)}
+    # /proc reports every file as empty, so grep reads it.
+    has_ipv6 = host.run("grep -q . /proc/net/if_inet6").rc == 0
+    assert listening & wanted == (wanted if has_ipv6 else set())
+
+
 def test_no_unit_has_failed(host: Host) -> None:
     assert host.check_output("systemctl list-units --failed --plain --no-legend") == ""
 

@@ -29,7 +29,9 @@ SAID = {
     "write /backup/data/00/11-tmp-2: no space left on device": "The target /backup is full",
     "Fatal: unable to open config file: Stat: The request signature we calculated does not match the signature\n"
     "Is there a repository at the following location?\ns3:x": "The target /backup refuses this machine's login",
-    "subprocess ssh: Host key verification failed.\nFatal: unable to start the sftp": "The target /backup refuses this machine's login",
+    "subprocess ssh: Host key verification failed.\nFatal: unable to start the sftp": (
+        "The target /backup refuses this machine's login"
+    ),
     'Fatal: unable to open config file: Stat: Get "http://127.0.0.1:9199/": dial tcp: connect: connection refused\n'
     "Is there a repository at the following location?": "The target /backup cannot be reached",
     "pack 1122 contains 1 errors: [blob 33: ciphertext verification failed]\nFatal: repository contains errors": (
