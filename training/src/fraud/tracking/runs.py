@@ -21,7 +21,7 @@ from fraud.types import Context, Dataset, Fitted, Options, Outcome, Split
 
 
 class Result(NamedTuple):
-    """A tracked model, its fitted estimator with evaluation, and its pictures (PNG) by file name."""
+    """A tracked model, its fitted estimator with evaluation, and its PNG pictures by file name."""
 
     outcome: Outcome
     fitted: Fitted
