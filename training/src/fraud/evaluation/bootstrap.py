@@ -119,10 +119,12 @@ def paired(
 
 
 def _precision_by(cell: np.ndarray, k: int, drawn: np.ndarray, fraud: np.ndarray) -> np.ndarray:
-    """Average precision of one model's ranking in B resamples of j joint cells.
+    """Average precision of one model's ranking in B resamples.
+
+    The rows of a joint cell have the same label, and the same cell in the rankings of both models.
 
     Args:
-        cell: (j,) the model's cell of each joint cell.
+        cell: (j,) the cell of each joint cell in this model's ranking.
         k: number of the model's cells.
         drawn: (B, j) number of rows in each joint cell.
         fraud: (j,) whether the rows of a joint cell are frauds.
