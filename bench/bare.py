@@ -22,7 +22,7 @@ class Bare:
     """A bare local VM and its inventory. The VM is created anew for each installation."""
 
     def __init__(self, inventory: Path) -> None:
-        """inventory: that of the measured installation. A copy with another VM name and address is used."""
+        """inventory: folder of the measured installation. The bare VM uses a copy with its own name and address."""
         self.folder = ROOT / ".trackbox/bench-inventory"
         shutil.copytree(inventory, self.folder, ignore=shutil.ignore_patterns(".secrets"), dirs_exist_ok=True)
         settings = json.dumps({"local_vm_name": "bench", "local_vm_address": ADDRESS, "ansible_host": ADDRESS})

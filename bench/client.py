@@ -29,10 +29,10 @@ from urllib.parse import urlsplit
 
 
 class Door:
-    """A connection to a server, with or without a password. It is kept alive, or opened anew for each request."""
+    """An HTTP connection to a server. keep: whether it is kept alive; otherwise each request opens a new one."""
 
     def __init__(self, url, user="", password="", ca=None, keep=True):
-        """ca: the text of the authority's certificate."""
+        """ca: text of the certificate of the CA that signed the server's certificate."""
         host, self.keep = urlsplit(url), keep
         self.headers = {"Content-Type": "application/json"}
         if user:
@@ -59,7 +59,7 @@ class Door:
         return text
 
     def post(self, call, **body):
-        """Call the API of MLflow's runs; return the response's JSON."""
+        """Call /api/2.0/mlflow/runs/CALL; return the decoded JSON response."""
         return json.loads(self.ask("POST", f"/api/2.0/mlflow/runs/{call}", json.dumps(body).encode()))
 
 
@@ -67,10 +67,10 @@ class Client:
     """A client with a connection of its own, which logs to a run or repeats one request."""
 
     def __init__(self, peer):
-        """peer: an entry of `peers` in standard input."""
+        """peer: a value of `peers` in the JSON object on standard input."""
         self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
         self.asked, self.run, self.own = peer.get("ask"), peer.get("run"), False
-        # Begin above the steps of the metrics that the run already contains.
+        # A run that already exists may contain metrics, so the new steps start above theirs.
         self.step = 10**8 if self.run else 0
         if not self.asked and not self.run:
             self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]

@@ -35,7 +35,7 @@ class Door:
     """MLflow's artifacts through NGINX, with one connection for each file, as MLflow's client uses for a large file."""
 
     def __init__(self, store, _):
-        """store: an entry of `stores` in standard input."""
+        """store: a value of `stores` in the JSON object on standard input."""
         self.host, self.trust = urlsplit(store["url"]).netloc, ssl.create_default_context(cadata=store["ca"])
         login = base64.b64encode(f"{store['user']}:{store['password']}".encode()).decode()
         self.headers = {"Authorization": f"Basic {login}"}
@@ -69,7 +69,7 @@ class S3:
     """S3 by boto3, which splits large files with its default part size."""
 
     def __init__(self, store, folder):
-        """store: an entry of `stores` in standard input; folder: a folder to write the store's CA file to."""
+        """store: a value of `stores` in the JSON object on standard input. folder: folder for the store's CA file."""
         self.bucket = store["bucket"]
         authority = folder / store["bucket"]
         authority.write_text(store.get("ca", ""))

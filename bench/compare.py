@@ -22,7 +22,7 @@ WARM_UP = 50
 
 
 def peer(env: Path) -> dict[str, str]:
-    """Return an installation as a peer for bench/client.py. env: a file of `export NAME=VALUE` lines."""
+    """Return an installation as an entry of `peers` for bench/client.py. env: file of `export NAME=VALUE` lines."""
     words = [word for word in shlex.split(env.read_text()) if "=" in word]
     settings = dict(word.split("=", 1) for word in words)
     user, password = settings["MLFLOW_TRACKING_USERNAME"], settings["MLFLOW_TRACKING_PASSWORD"]
@@ -33,7 +33,7 @@ def peer(env: Path) -> dict[str, str]:
 
 
 def table(found: dict[str, list[list[float]]]) -> str:
-    """Return a table with p50 (the median of the rounds' medians) of each installation, and its ratio to the first."""
+    """Return a Markdown table. p50 is the median of the rounds' medians; its ratio is to the first installation."""
     lines = ["| installation | p50, ms | rounds, ms | p99, ms | ratio of p50 |", "| --- | ---: | --- | ---: | ---: |"]
     first = 0.0
     for name, rounds in found.items():

@@ -1,4 +1,4 @@
-"""Fill MLflow's tables with lists of runs, traces, models and experiments, by SQL in bulk, and empty them again."""
+"""Insert many runs, traces, models and experiments into MLflow's tables by bulk SQL, and delete them afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from harness import Bench
 
-# Rows as MLflow 3.17 writes them. {uuid}: of the row `n` of the list {number}.
+# The statements write rows as MLflow 3.17 does. {number} is the id of an experiment, {uuid} the id of its run `n`.
 UUID = "LEFT(SHA2(CONCAT('{number}-', n), 256), 32)"
 RUNS = """
 INSERT INTO runs (run_uuid, name, source_type, source_name, user_id, status, start_time, end_time, lifecycle_stage,
@@ -32,7 +32,7 @@ INSERT INTO trace_tags (request_id, `key`, value)
 INSERT INTO trace_request_metadata (request_id, `key`, value)
   SELECT CONCAT('tr-', {uuid}), 'mlflow.trace.user', n DIV 20 FROM numbers;
 """
-# Models and experiments are one list for all: those from {first} on.
+# MLflow has one list of models and one of experiments, so the next size only adds rows, from {first} on.
 MODELS = """
 INSERT INTO registered_models (name, creation_time, last_updated_time)
   SELECT CONCAT('bench-', LPAD(n, 6, 0)), 1700000000000 + n, 1700000000000 + n FROM numbers WHERE n >= {first};
@@ -46,12 +46,12 @@ INSERT INTO experiments (name, artifact_location, lifecycle_stage, creation_time
   SELECT CONCAT('bench-', LPAD(n, 6, 0)), 'mlflow-artifacts:/bench', 'active', 1700000000000 + n, 1700000000000 + n
   FROM numbers WHERE n >= {first};
 """
-# The binary log would take as long as the rows.
+# Switch off the binary log, because writing it would take as long as writing the rows.
 SESSION = "SET SESSION sql_log_bin = 0; SET SESSION unique_checks = 0; SET SESSION foreign_key_checks = 0;\n"
 
 
 def numbers(count: int, name: str = "numbers") -> str:
-    """Return SQL that creates a table with the integers below `count`, a power of ten."""
+    """Return SQL that creates a table with the integers below `count`, which must be a power of ten."""
     digits = " UNION ALL ".join(f"SELECT {digit} AS n" for digit in range(10))
     places = range(len(str(count)) - 1)
     total = " + ".join(f"{10**place} * d{place}.n" for place in places)
@@ -60,14 +60,14 @@ def numbers(count: int, name: str = "numbers") -> str:
 
 
 def insert(bench: Bench, statements: str, count: int, number: str = "0", first: int = 0) -> None:
-    """Write the rows of a list with `count` entries."""
+    """Run INSERT statements for the entries `first` to `count` - 1 of a list. number: id of its experiment."""
     text = statements.replace("{uuid}", UUID).replace("{number}", number).replace("{first}", str(first))
     bench.sql(SESSION + numbers(count) + numbers(10, "few") + text, "mlflow")
 
 
 @contextmanager
 def lists(bench: Bench, sizes: tuple[int, ...]) -> Iterator[dict[int, str]]:
-    """Yield an experiment with so many runs and traces for each size; delete all of it afterwards."""
+    """Create an experiment with so many runs and traces for each size; yield the ids by size; delete all afterwards."""
     with ExitStack() as stack:
         made = {size: stack.enter_context(bench.experiment()) for size in sizes}
         stack.callback(empty, bench, list(made.values()))
@@ -78,7 +78,7 @@ def lists(bench: Bench, sizes: tuple[int, ...]) -> Iterator[dict[int, str]]:
 
 
 def empty(bench: Bench, numbers: list[str]) -> None:
-    """Delete the rows of these experiments' runs and traces, a table at a time."""
+    """Delete the runs and traces of these experiments, with one DELETE statement for each table."""
     inside = f"experiment_id IN ({', '.join(numbers)})"
     join = "DELETE one FROM {0} one JOIN {1} USING ({2}) WHERE {1}." + inside + ";\n"
     deletes = [join.format(table, "runs", "run_uuid") for table in ("latest_metrics", "params", "tags")]
@@ -90,7 +90,7 @@ def empty(bench: Bench, numbers: list[str]) -> None:
 
 
 def grow(bench: Bench, count: int, first: int = 0) -> None:
-    """Register models with ten versions each, and create experiments, until there are `count`."""
+    """Add models with ten versions each, and experiments, up to `count` of each. first: how many exist already."""
     insert(bench, MODELS + EXPERIMENTS, count, first=first)
     bench.sql("ANALYZE TABLE registered_models, model_versions, experiments", "mlflow")
 
@@ -104,7 +104,7 @@ def shrink(bench: Bench) -> None:
 
 @contextmanager
 def registry(bench: Bench, sizes: tuple[int, ...]) -> Iterator[Iterator[int]]:
-    """Yield each size while there are so many models and experiments; delete them afterwards."""
+    """Yield an iterator over the sizes, which adds models and experiments up to each size; delete all at the end."""
 
     def grown() -> Iterator[int]:
         for before, size in zip((0, *sizes), sizes, strict=False):

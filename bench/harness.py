@@ -23,7 +23,7 @@ from machine import Machine, find  # noqa: E402
 # Paths on the machine: Python of the training package's environment, which runs the clients, and MLflow's programs.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
-# A program that waits until a URL responds with success. It does not wait for the port, which opens earlier.
+# A program that waits until a URL responds with success. Waiting for an open port is not enough: it opens earlier.
 ANSWERS = """import sys, time, urllib.request
 while True:
     try:
@@ -79,7 +79,7 @@ class Bench:
         return min(map(int, free.split())) // 10**9
 
     def sql(self, statements: str, database: str = "") -> str:
-        """Run SQL as the database's root."""
+        """Run SQL statements as the database's root user; return a line for each row, with tabs between the columns."""
         return self.ssh(f"{SQL} {database}", statements)
 
     def facts(self) -> dict[str, str]:
@@ -101,7 +101,7 @@ class Bench:
         return self.ssh("systemctl is-active --quiet mariadb && echo mariadb || echo mysql").strip()
 
     def state(self) -> dict[str, str]:
-        """Return the state that a measurement must not change: rows of each table, objects, units and files."""
+        """Return what a measurement must not change: row counts, databases, number of objects, files and units."""
         tables = self.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'mlflow'").split()
         counts = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM `{table}`" for table in tables)
         found = dict(line.split("\t") for line in self.sql(counts + ";", "mlflow").splitlines())
@@ -112,11 +112,11 @@ class Bench:
         return found
 
     def store(self, url: str = "http://127.0.0.1:9000") -> dict[str, str]:
-        """Return MinIO as a store for client_store.py, with the key of MLflow's server."""
+        """Return MinIO as an entry of `stores` for client_store.py, with the access key of MLflow's server."""
         return {"url": url, "bucket": "mlflow", "key": "mlflow", "secret": self.machine.secret("mlflow_s3_secret")}
 
     def door(self) -> dict[str, str]:
-        """Return NGINX as a peer for client.py."""
+        """Return NGINX as an entry of `peers` for client.py, with user and password."""
         m = self.machine
         password = m.settings["MLFLOW_TRACKING_PASSWORD"]
         authority = (m.secrets / "ca.crt").read_text()

@@ -1,4 +1,4 @@
-"""Read the metric history, the chart and the run, and log one value, for runs with 1,000 to 1,000,000 values."""
+"""Measure requests to runs with 1,000 to 1,000,000 metric values: history, chart, the run itself, and log_metric."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GROWTH_REASON = (
 
 
 def seed(bench: Bench, run: str, count: int) -> None:
-    """Write `count` values into a run."""
+    """Insert `count` values of one metric into a run by SQL."""
     bench.sql(numbers(count) + SEED.replace("{run}", run), "mlflow")
 
 
@@ -47,7 +47,7 @@ def runs(bench: Bench) -> Iterator[dict[int, str]]:
 
 
 def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
-    """Return the requests to a run that are measured: their names, and what each adds to a peer for client.py."""
+    """Map the name of each measured request to the keys that it adds to an entry of `peers` for client.py."""
     api, page = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
     return {
         HISTORY: {"ask": ["GET", f"{api}/metrics/get-history?run_id={run}&metric_key=m&max_results=1000", None]},

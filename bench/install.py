@@ -1,4 +1,4 @@
-"""Measure site.yml on a bare machine, a shell script of the same steps, and a second run of site.yml."""
+"""Measure site.yml on a bare machine and again on the installed one, and a shell script of the same steps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from report import Result, Target, spread
 sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
-# Files that the shell script writes with the content that site.yml gave them. Commands of the script create everything
-# else: packages, environments, the certificate.
+# Files that the shell script copies from an installation by site.yml. Everything else is created by commands of the
+# script: packages, environments, the certificate.
 WRITTEN = """/etc/trackbox/minio/* /etc/trackbox/mlflow/* /etc/trackbox/training/* /etc/trackbox/firewall.nft
 /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/make-certificate /etc/mysql/mysql.conf.d/trackbox.cnf
 /etc/systemd/journald.conf.d/* /etc/systemd/system/*/trackbox.conf /etc/systemd/system/mlflow*.*
@@ -43,7 +43,7 @@ ROUNDS = 2
 
 
 def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
-    """Return the seconds, the role (or "playbooks") and the name of each task of a run."""
+    """Return the seconds, the role (or "playbooks") and the name of each task of a playbook run."""
     found = []
     for play in said["plays"]:
         for entry in play["tasks"]:
@@ -56,7 +56,7 @@ def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
 
 
 def script(bench: Bench) -> dict[str, str]:
-    """Return the contents by file name: the shell script, which contains this installation's files, and its inputs."""
+    """Return the shell script and its input files, by name. The script contains the files of this installation."""
     files = json.loads(bench.ssh(f"python3 -c {shlex.quote(READ)}", WRITTEN))
     texts = []
     for path, (mode, owner, group, content) in files.items():
@@ -105,7 +105,7 @@ def by_shell(at: Bare, texts: dict[str, str]) -> float:
 
 
 def where(said: dict[str, Any]) -> list[str]:
-    """Return the lines of two tables: the time of a run by role, and the run's ten slowest tasks."""
+    """Return the lines of two Markdown tables: the seconds of each role, and the ten slowest tasks of a run."""
     all_tasks, roles = tasks(said), defaultdict[str, list[float]](list)
     for seconds, role, _ in all_tasks:
         roles[role].append(seconds)

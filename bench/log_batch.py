@@ -1,4 +1,4 @@
-"""Metrics per second by `log_batch`, 500 in each request, with four clients: through NGINX and to a bare server."""
+"""Measure the metrics per second that four clients log with `log_batch`, 500 metrics in each request."""
 
 from __future__ import annotations
 

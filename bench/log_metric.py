@@ -1,4 +1,4 @@
-"""`log_metric` with 1, 8 and 32 clients: through NGINX, without NGINX, and with a bare `mlflow server`."""
+"""Measure `log_metric` with 1, 8 and 32 clients through NGINX, without NGINX, and on a bare `mlflow server`."""
 
 from __future__ import annotations
 

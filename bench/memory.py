@@ -1,4 +1,4 @@
-"""Memory of all idle services, as PSS: a page that n processes share counts as 1/n in each."""
+"""Measure the PSS of all idle services: if n processes share a memory page, each of them counts 1/n of it."""
 
 from __future__ import annotations
 

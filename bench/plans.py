@@ -1,4 +1,4 @@
-"""The database's plans for the statements of a request, from its general log and EXPLAIN."""
+"""Read the SQL statements of a request from the database's general log, and their execution plans from EXPLAIN."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from harness import Bench
 
 ON = "SET GLOBAL log_output = 'TABLE'; TRUNCATE mysql.general_log; SET GLOBAL general_log = ON;"
 OFF = "SET GLOBAL general_log = OFF; SET GLOBAL log_output = DEFAULT;"
-# As hexadecimal digits: a statement has line breaks.
+# HEX keeps each statement on one line, because a statement contains line breaks.
 READ = (
     "SELECT HEX(CONVERT(argument USING utf8mb4)) FROM mysql.general_log "
     "WHERE command_type = 'Query' AND user_host LIKE 'mlflow%' ORDER BY event_time;"
 )
 NOTED = ("Using filesort", "Using temporary", "Backward index scan")
-WORTH = 300  # rows: the plans of statements that read less are left out
+WORTH = 300  # plans that read fewer rows in total are left out
 
 
 def explain(bench: Bench, asked: dict[str, list[Any]]) -> dict[str, list[str]]:
-    """Return a line for each SELECT of each request that reads more than a few rows: its tables in join order."""
+    """Return, for each request, the plans of its SELECTs that read at least WORTH rows."""
     door, found = bench.door(), {}
     for name, question in asked.items():
         bench.sql(ON)
@@ -42,7 +42,7 @@ def explain(bench: Bench, asked: dict[str, list[Any]]) -> dict[str, list[str]]:
 
 
 def plan(bench: Bench, statement: str) -> str:
-    """Return a statement's plan; empty for one that reads few rows."""
+    """Return the plan as one line, the tables in join order; empty if the statement reads fewer than WORTH rows."""
     said = bench.ssh("mysql --user=root --batch mlflow", f"EXPLAIN FORMAT=TRADITIONAL {statement};")
     head, *rows = [line.split("\t") for line in said.splitlines()]
     steps = [dict(zip(head, row, strict=False)) for row in rows]

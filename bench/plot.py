@@ -1,4 +1,4 @@
-"""Draw the time and memory curves of each subject that has any into a PNG. Run it with the Python of training/.venv."""
+"""Draw the time and memory curves of each subject with curves as a PNG. Run it with the Python of training/.venv."""
 
 import json
 from pathlib import Path

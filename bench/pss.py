@@ -1,4 +1,4 @@
-"""Memory of the services, as PSS: a page that n processes share counts as 1/n in each."""
+"""Measure the PSS of the services: if n processes share a memory page, each of them counts 1/n of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from harness import ROOT, Bench
 
 UNITS = ("mysql", "mariadb", "minio", "minio-watermark", "mlflow", "mlflow-away", "nginx")
-# Prints the number of processes and their PSS in kB for each unit, without processes that end in the meantime.
+# For each unit, prints its name, its number of processes and their PSS in kB. Processes that just ended are left out.
 ASK = """for unit in UNITS; do
   group=$(systemctl show --property=ControlGroup --value $unit); [ "$group" ] || continue
   for folder in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
@@ -21,7 +21,7 @@ ASK = """for unit in UNITS; do
     awk -v unit=$unit '/^Pss:/ {s += $2; n++} END {print unit, n + 0, s + 0}'
 done
 """.replace("UNITS", " ".join(UNITS))
-# Repeats ASK until standard input ends.
+# Runs ASK about three times per second, until standard input is closed.
 WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n"
 # Names of units in plots. All other units are small and share one line.
 DRAWN = {"mysql": "database", "mariadb": "database", "minio": "MinIO", "mlflow": "MLflow"}
@@ -43,7 +43,7 @@ def look(bench: Bench) -> list[tuple[str, int, float]]:
 
 @contextmanager
 def most(bench: Bench) -> Iterator[dict[str, float]]:
-    """Sample three times per second during the block; afterwards the dictionary contains each unit's peak PSS in MB."""
+    """Sample the PSS about three times per second. After the block, the dictionary has the peak of each unit in MB."""
     found: dict[str, float] = {}
     watching = f"bash -c {shlex.quote(WATCH)}"
     command = ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), bench.machine.name, watching]
@@ -58,9 +58,9 @@ def most(bench: Bench) -> Iterator[dict[str, float]]:
 
 
 def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
-    """Call the functions in order of their keys (the sizes of the work); return each service's peak PSS by size.
+    """Call the functions in order of their keys, the sizes of the work; return (size, peak PSS in MB) for each service.
 
-    The services are restarted only before the first call, so memory that a service keeps after a call counts.
+    The services are restarted only before the first call, so memory that one call leaves counts in the next.
     """
     refresh(bench)
     lines = defaultdict[str, list[tuple[float, float]]](list)

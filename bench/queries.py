@@ -1,6 +1,6 @@
-"""Pages that MLflow's UI and client ask for, of short and of long lists: their times, and the database's plans.
+"""Measure pages of short and long lists that MLflow's UI and client request, and show the database's plans.
 
-Each request is written after the code of MLflow 3.17's UI and client. The requests of a browser were not recorded.
+The requests follow the source code of MLflow 3.17's UI and client. They are not recordings of a browser's requests.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ GROWTH_REASON = (
 
 @dataclass(frozen=True)
 class Question:
-    """A request, and how many rows of a page it asks for. body: None for a GET request, whose query `ask` has."""
+    """A search request. rows: length of a page. body: None for a GET request, whose query is part of `path`."""
 
     path: str
     body: dict[str, object] | None
     rows: int = 100
 
     def page(self, number: int) -> list[Any]:
-        """Return the request of this page, as client.py takes it."""
+        """Return method, path and body of the request for a page, in the form of client.py's `ask`."""
         token = base64.b64encode(json.dumps({"offset": (number - 1) * self.rows}).encode()).decode()
         given: dict[str, object] = {"page_token": token} if number > 1 else {}
         if self.body is None:
@@ -69,7 +69,7 @@ class Question:
 
 
 def of_experiment(number: str) -> dict[str, Question]:
-    """Return the questions about the runs and traces of an experiment."""
+    """Return the search requests for runs and traces of an experiment, by name."""
     runs = {"experiment_ids": [number], "run_view_type": "ACTIVE_ONLY", "max_results": 100}
     newest = {"order_by": ["attributes.start_time DESC"]}
     found = {name: Question(f"{API}/runs/search", runs | newest | query) for name, query in RUNS.items()}
@@ -81,7 +81,7 @@ def of_experiment(number: str) -> dict[str, Question]:
 
 
 def of_lists() -> dict[str, Question]:
-    """Return the questions about models, versions and experiments, of which there is one list."""
+    """Return the search requests for models, versions and experiments, by name. Only one list of each exists."""
 
     def get(call: str, rows: int, **query: object) -> Question:
         return Question(f"{API}/{call}/search?{urlencode({'max_results': rows, **query})}", None, rows)
@@ -103,14 +103,14 @@ def of_lists() -> dict[str, Question]:
 
 
 class Measured:
-    """The milliseconds of each question: of each page and size, in rounds."""
+    """The milliseconds of each request, by name, size of the list and page; one value for each round."""
 
     def __init__(self, bench: Bench) -> None:
-        """bench: its front door is asked."""
+        """bench: the requests go to the NGINX of this installation."""
         self.bench, self.found = bench, dict[tuple[str, int, int], list[float]]()
 
     def ask(self, peers: dict[tuple[str, int, int], Question]) -> None:
-        """Ask each question in turns. peers: by its name, the size of its list, and the page."""
+        """Send the requests in turns, and store their times. peers: requests by name, size of the list, and page."""
         door = self.bench.door()
         given = {json.dumps(key): door | {"ask": question.page(key[2])} for key, question in peers.items()}
         said = self.bench.client({**SETTINGS, "peers": given})
@@ -119,12 +119,12 @@ class Measured:
             self.found[name, size, page] = [statistics.median(taken[1:]) for taken in rounds]
 
     def median(self, name: str, size: int, page: int = 1) -> float:
-        """Return the milliseconds of a question."""
+        """Return the milliseconds of a request, the median of its rounds."""
         return statistics.median(self.found[name, size, page])
 
 
 def measure(bench: Bench) -> Result:
-    """Measure milliseconds of each question, medians of three rounds of two."""
+    """Measure milliseconds of each request; results are medians of three rounds of two requests."""
     measured, large = Measured(bench), SIZES[-1]
     with fill.lists(bench, SIZES) as made, fill.registry(bench, MODELS) as registry:
         questions = {size: of_experiment(number) for size, number in made.items()}
@@ -141,7 +141,7 @@ def measure(bench: Bench) -> Result:
 
 
 def result(measured: Measured, found: dict[str, list[str]]) -> Result:
-    """Return the tables and targets of what was measured. found: the plans of each question."""
+    """Return the result: tables, targets and curves. found: the execution plans of each request."""
     table = ["| list | entries | page | ms (rounds) |", "| --- | ---: | ---: | --- |"]
     table += [f"| {name} | {size:,} | {page} | {spread(each)} |" for (name, size, page), each in measured.found.items()]
     table += ["", "The database's plans for the first page of the longest list, in order of its statements:", ""]

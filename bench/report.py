@@ -1,4 +1,4 @@
-"""The result of a subject, its files in bench/results, and bench/RESULTS.md, which is assembled from these files."""
+"""Write the result of each subject to bench/results, and assemble bench/RESULTS.md from these files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether the figure meets the target."""
+        """Whether the value is within the limit."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
@@ -53,10 +53,10 @@ class Result:
     targets: measured values and their limits
     text: tables in Markdown
     axes: labels of the x and y axes
-    lines: curves to plot, by name, as points
-    memory: PSS of each service in MB, as points with the same x
-    growth_reason: why the curves rise
-    miss_reason: why a target is missed, according to a profile; printed only if a target is missed
+    lines: curves to plot: a list of (x, y) points for each name
+    memory: PSS in MB for each service, as points with the same x
+    growth_reason: explanation why the curves rise
+    miss_reason: why a target is missed, as a profiler showed; printed only if a target is missed
     """
 
     targets: list[Target]

@@ -1,4 +1,4 @@
-"""S3 with TLS by NGINX, compared with a second MinIO that does TLS itself, on the same disk with the same binary."""
+"""Measure S3 through NGINX, which terminates TLS, against a second MinIO with its own TLS on the same disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISS_REASON = (
     "costs the same in both. NGINX cannot avoid the copies, because this kernel has no TLS (CONFIG_TLS)."
 )
 
-# The unit sets MINIO_FS_OSYNC as the installation's unit does, because this setting makes MinIO slower.
+# MINIO_FS_OSYNC makes MinIO slower. The installation sets it, so this second MinIO sets it too.
 START = """set -e
 mkdir -p -m 0700 /var/lib/bench/certs /var/lib/bench/data
 cd /var/lib/bench/certs
@@ -40,7 +40,7 @@ sleep 2"""
 
 @contextmanager
 def own_tls(bench: Bench) -> Iterator[dict[str, str]]:
-    """Start a second MinIO with TLS on loopback, with its default root user and its own data; yield it as a store."""
+    """Start a second MinIO with its own TLS and data on loopback; yield its entry of `stores` for client_store.py."""
     try:
         certificate = bench.ssh(
             f"bash -c '{START}'".replace("{port}", str(PORT)).replace("{console}", str(PORT + 1)), within=60

@@ -1,4 +1,4 @@
-"""Seconds from a restart to the first successful response: each service, a bare `mlflow server`, and the machine."""
+"""Measure the seconds from a restart to the first successful response of services, bare MLflow and the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(time.monotonic() - began)"""
 
 
 def restart(bench: Bench, unit: str, url: str = "") -> float:
-    """Return the seconds until a restarted unit is ready. For MySQL and NGINX, systemctl itself waits for that."""
+    """Return the seconds until a restarted unit is ready. For MySQL and NGINX, `systemctl restart` waits until then."""
     return float(bench.ssh(f"python3 - {unit} {url}", ASK))
 
 

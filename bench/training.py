@@ -1,7 +1,7 @@
-"""`fraud train`, compared with the procedure that it replaces, on synthetic data: 284,807 rows, 492 frauds.
+"""Measure `fraud train` against the procedure that it replaces, on synthetic data (284,807 rows, 492 frauds).
 
-Both use the same two servers, which the bench starts and removes afterwards: the installed MLflow without NGINX, with a
-database of its own, and a second MinIO for the data.
+Both use the same two servers: a bare server of the installed MLflow, without NGINX and with its own database, and a
+second MinIO for the data. The bench starts both servers and removes them afterwards.
 """
 
 from __future__ import annotations

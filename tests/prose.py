@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Print comments, docstrings and task names of the repository, drawn at random, for a reader who does not know it.
+"""Print random comments, docstrings and task names, for a reader who does not know the repository.
 
-tests/prose.py [SEED]       100 of them; the same seed draws the same ones from the same commit
+tests/prose.py [SEED]       prints 100 texts; on the same commit, the same seed prints the same texts
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def of_python(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def joined(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Yield each block of comments on lines that follow each other as one text."""
+    """Join comments on consecutive lines into one text; yield it with its first line."""
     first, last, texts = 0, 0, list[str]()
     for number, line in lines:
         found = COMMENT.match(line)
@@ -58,7 +58,7 @@ def of_yaml(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def main() -> None:
-    """Print the texts that a seed draws."""
+    """Print the texts. The seed is the first argument; without it, a random seed is used."""
     seed = int(sys.argv[1]) if sys.argv[1:] else random.randrange(10**6)
     names = subprocess.run(
         ["git", "ls-files", "*.py", "*.yml", "*.j2"], cwd=ROOT, capture_output=True, text=True, check=True

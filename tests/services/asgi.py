@@ -1,4 +1,4 @@
-"""Fixtures with MLflow's own application inside Trackbox's middlewares, and requests to it without a server.
+"""Fixtures for MLflow's application with Trackbox's middlewares, and a function that sends it requests directly.
 
 Tests that import this file are skipped if MLflow is not installed. Run them with training/.venv, which contains MLflow:
 training/.venv/bin/pytest tests/services
@@ -24,7 +24,7 @@ __all__ = ["signing"]
 
 STORE = "http://127.0.0.1:9000"
 WIRING = yaml.safe_load((Path(__file__).parents[2] / "roles/mlflow/meta/wiring.yml").read_text())["mlflow"]
-# The same value as in MLflow's systemd unit.
+# The value of TRACKBOX_READING_POSTS in MLflow's systemd unit.
 READING_POSTS = "|".join(WIRING["reading_posts"])
 
 
@@ -38,7 +38,7 @@ class Reply:
 
 
 def ask(application: Any, method: str, path: str, query: str = "", **headers: str) -> Reply:
-    """Send a request without a body."""
+    """Send a request without a body to an ASGI application; return the response."""
     reply = Reply()
     headers = {"host": "localhost", **{name.replace("_", "-"): value for name, value in headers.items()}}
 
@@ -112,7 +112,7 @@ def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": "s3://mlflow/kept here",
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        # MLflow would spool artifacts in this folder.
+        # MLflow spools artifacts in TMPDIR, so tests can check that it spooled nothing.
         "TMPDIR": str(folder / "spool"),
     }
     (folder / "spool").mkdir()
@@ -124,7 +124,7 @@ def settings(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def application(settings: dict[str, str]) -> Any:
-    """MLflow's own application in its middlewares, as server.py serves it."""
+    """MLflow's application with Trackbox's middlewares, as server.py serves it."""
     from mlflow.server.fastapi_app import app
     from trackbox_mlflow.asgi import wrap
 

@@ -20,7 +20,7 @@ Good = dict[str, tuple[bytes, str]]
 
 
 def frame_of(rng: np.random.Generator, data: pd.DataFrame, missing: bool) -> pd.DataFrame:
-    """Return random rows of `data`: scaled, rounded, reordered, and with NaN if `missing` is true."""
+    """Return random rows of `data`; some have scaled or rounded values, reordered columns, or NaN if `missing`."""
     rows = data.sample(int(rng.integers(1, 9)), random_state=int(rng.integers(2**31)))
     frame = rows.drop(columns=["Time", "Class"]).reset_index(drop=True)
     frame *= rng.choice([1, 1, 1e-9, 1e6])
@@ -97,9 +97,9 @@ LITERALS = [b"{}", b"[]", b'"secret-8f3a"', b"{" * 3000, b"[" * 200_000, b"NaN",
 
 
 def malformed(rng: random.Random, good: Good) -> tuple[bytes, str]:
-    """Return a body and its content type, after one random change that MLflow may reject.
+    """Choose a valid body, change it at random so that MLflow may reject it, and return it with its content type.
 
-    good: a valid body of each format.
+    good: a valid body of each format, with its content type.
     """
     form = rng.choice(sorted(good))
     body, kind = good[form]
@@ -146,7 +146,7 @@ def odd_table(rng: random.Random, frame: pd.DataFrame, kind: str) -> tuple[bytes
 
 
 def odd_outside(rng: random.Random, document: dict[str, Any]) -> Any:
-    """Change the outer keys of the document, and leave its rows."""
+    """Change the outer keys of the document, but not its rows."""
     [(key, value)] = document.items()
     other = rng.choice(["params", "signature_name", "instances", "inputs", "dataframe_split", SECRET])
     return rng.choice(

@@ -31,7 +31,7 @@ def remove(name: str) -> None:
     module, _, attribute = name.partition(":")
     if attribute == CYCLE:
         original: Any = resolve(name)
-        # uvicorn needs this class, so replace it by a subclass whose __init__ does not name the attributes of DRAIN.
+        # uvicorn needs this class, so replace it by one whose __init__ does not name the attributes that DRAIN checks.
 
         class Cycle(original):  # type: ignore[misc]
             def __init__(self, **given: Any) -> None:

@@ -1,4 +1,4 @@
-"""Small models in a real registry, for the tests of serving: good ones, and ones that must be refused."""
+"""Small models in a real registry, for the tests of serving: valid models, and models that must be refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Registry:
             return self.add_folder(path)
 
     def add_folder(self, path: Path) -> str:
-        """Log a folder as it is and register it; return its version."""
+        """Log a model folder without changes and register it; return the version."""
         run = self.client.create_run("0")
         self.client.log_artifacts(run.info.run_id, str(path), "model")
         source = f"{run.info.artifact_uri}/model"

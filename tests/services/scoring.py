@@ -1,4 +1,4 @@
-"""Real models of `fraud`, the scoring server on a Unix socket like under systemd, and MLflow's server to compare."""
+"""Fixtures: models of `fraud`, the scoring server on a Unix socket as under systemd, and MLflow's scoring server."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PACKAGE = Path(__file__).resolve().parents[2] / "roles/serving/files"
 JSON = "application/json"
 VERSION = "7"
 THRESHOLD = 0.3
-#: A program that runs the worker with its socket as file descriptor 3 and LISTEN_PID, like systemd. Arguments: file
-#: descriptor of the socket, NAME, VERSION.
+#: This program starts the worker as systemd does: the socket is file descriptor 3, and LISTEN_PID is set. Arguments:
+#: file descriptor of the socket, NAME, VERSION.
 LIKE_SYSTEMD = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
@@ -55,7 +55,7 @@ def state(data: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for recipe in PROFILES["default"]:
         if recipe.name in (*MODELS, "isolation-forest"):
-            # OpenMP's threads spin while they wait. On busy cores, several threads take 20 s instead of 1 s.
+            # Use one thread: OpenMP's threads spin while they wait, so on busy cores several take 20 s instead of 1 s.
             with threadpool_limits(1):
                 estimator = recipe.build(0, 1).fit(data[FEATURES], data[LABEL])
             place = folder / "models" / recipe.name / VERSION
@@ -120,7 +120,7 @@ class Server:
 
     @property
     def logged(self) -> list[Path]:
-        """The closed files of the request log."""
+        """The complete files of the request log, without those that a worker still writes."""
         return sorted((self.state / "log" / self.name / VERSION).glob("[!.]*.parquet"))
 
     def stop(self) -> int:

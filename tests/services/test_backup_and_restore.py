@@ -1,4 +1,4 @@
-"""Complete backups and restores with a real MinIO. Fake programs stand in for MySQL and restic, and keep plain files.
+"""Complete backups and restores with a real MinIO. Fake programs replace MySQL and restic.
 
 The Molecule scenario `backup` tests the same on a machine with the real MySQL and restic.
 """
@@ -41,7 +41,7 @@ INSERT INTO `alembic_version` VALUES ('abc');
 INSERT INTO `runs` VALUES ('r1','a'),('r2','b;(');
 -- Dump completed
 """
-# Fake mysql and mysqldump. Both keep their data in the folder DATABASE: dump.sql, and the aliases of the registry.
+# Fake mysql and mysqldump. Their data are the files dump.sql and aliases in the folder that $DATABASE names.
 MYSQL = """\
 import os, pathlib, sys
 here = pathlib.Path(os.environ["DATABASE"])
@@ -232,7 +232,7 @@ def test_a_declared_file_is_packed_and_one_that_goes_meanwhile_is_passed_over(tm
     file.write_text("status")
 
     class Removing(io.BytesIO):
-        """Removes a file at the first write, when the folder has been listed but not yet packed."""
+        """Deletes a file at the first write. At this time, the folder has been listed but not yet packed."""
 
         def write(self, data: Any) -> int:
             (folder / "then gone").unlink(missing_ok=True)
@@ -404,7 +404,7 @@ def test_objects_that_are_not_those_of_their_list_are_refused(machine: Settings,
 
 @pytest.fixture
 def command(machine: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that runs the program with arguments, like its systemd unit."""
+    """Return a function that runs the backup program with the given arguments, as its systemd unit does."""
     monkeypatch.setattr(settings, "load", lambda: machine)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

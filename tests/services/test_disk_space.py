@@ -1,4 +1,4 @@
-"""Requests that need more space than the disk has get status 507. A status of 500 is replaced if its cause is known."""
+"""Requests that need more disk space than is free get status 507. A 500 becomes 507 or 503 if its cause is known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FULL_DATABASE = "is full, and nothing can be written"
 
 @pytest.fixture
 def space(tmp_path: Path) -> Disks:
-    """One folder for the database and the upload spool, and a missing folder for the artifact store."""
+    """Disks with one folder for the database and the upload spool. The artifact store's folder does not exist."""
     return Disks({"TRACKBOX_DISK_RESERVE": "0", "TRACKBOX_DISKS": f"{tmp_path} {tmp_path} {tmp_path / 'missing'}"})
 
 

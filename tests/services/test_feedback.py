@@ -1,4 +1,4 @@
-"""Labels that come weeks later: `/feedback` of a real scoring server."""
+"""`/feedback` of a real scoring server accepts labels, which clients send weeks after the scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONE = [{"request_id": ID, "label": 1}]
 
 @pytest.fixture
 def server(state: Path, tmp_path: Path) -> Iterator[Server]:
-    """Two processes of the logistic model, with a log."""
+    """A server of the logistic model with two worker processes and a request log."""
     with serving(state, "logistic", tmp_path, processes=2, log="scores", max_rows=1000) as running:
         yield running
     for path in running.logged:
@@ -31,7 +31,7 @@ def server(state: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 def kept(server: Server) -> pd.DataFrame:
-    """All labels on the disk, in the order of their files."""
+    """All labels that the server has written to disk, in the order of the file names."""
     paths = sorted((server.state / "log" / server.name / VERSION).glob("labels-*.parquet"))
     return pd.concat([pq.read_table(path).to_pandas() for path in paths], ignore_index=True)
 
@@ -45,7 +45,7 @@ def test_a_label_that_was_answered_survives_a_kill_and_joins_its_row(server: Ser
     answer = server.score(sent, "/feedback", X_Forwarded_User="ann")
     assert time.monotonic() - begin < 1
     assert (answer.status, answer.json) == (202, {"labels": 4})
-    # Both processes, and the parent: at once after the answer.
+    # Kill the workers and their parent directly after the response. The labels must be on the disk by then.
     for process in [*server.workers(), server.process.pid]:
         os.kill(process, signal.SIGKILL)
     found = kept(server)

@@ -30,7 +30,7 @@ from trackbox_serving.settings import ModelSetting
 from trackbox_serving.settings import Settings as Shared
 
 NUMBERS = itertools.count()
-# Status files, which the message of a failed wait contains.
+# Status files. If `until` times out, its error message contains their content.
 STATES: list[Path] = []
 EXAMPLE = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
 
@@ -48,7 +48,7 @@ def registry(tracking_uri: str) -> Registry:
 
 @pytest.fixture
 def settings(tracking_uri: str, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    # The path of a Unix socket is limited to 107 bytes, so it is in /tmp.
+    # The path of a Unix socket is limited to 107 bytes, so the folder of the sockets is in /tmp.
     folder = tmp_path_factory.mktemp("s")
     run = Path(f"/tmp/s{os.getpid()}-{next(NUMBERS)}")
     for path in (folder, run):
@@ -90,7 +90,7 @@ def until(condition: Callable[[], Any], seconds: float = 150) -> None:
 
 
 def answering(follower: ModelFollower, link: str = "champion.sock") -> str:
-    """Return the version that responds to a client; empty if there is no response."""
+    """Return the model version that responds to a client; empty if none responds."""
     try:
         return ask(follower.links.folder / link, "/invocations", EXAMPLE, 5).version
     except OSError:

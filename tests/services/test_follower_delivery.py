@@ -1,4 +1,4 @@
-"""The follower delivers each closed log once to a real object store, and ignores other files that a worker creates."""
+"""The follower uploads each closed log file once to a real object store, and no other file that a worker creates."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_parquet_is_delivered(settings: Settings, store: Minio
 
 
 def sample(settings: Settings, name: str, rows: int = 10, **other: Any) -> Path:
-    """Write a sample of a log as a worker does."""
+    """Write the JSON file with a sample of logged rows, as a worker does."""
     facts = {"request_id": ["x"] * rows, "row": [0] * rows, "time": [1] * rows, "score": [0.5] * rows}
     data = [[float(number), 0.0] for number in range(rows)]
     given = {"version": "7", "columns": ["a", "b"], "data": data, "decision": [0] * rows, **facts, **other}
@@ -174,7 +174,7 @@ def test_the_last_rows_are_kept_for_replays_once_also_while_the_store_is_away(se
     assert [row[0] for row in found["data"]] == [5, 6, 7, 8, 9, *range(10)]
     assert {type(row[0]) for row in found["data"]} == {int}
     assert {type(row[1]) for row in found["data"]} == {bool}
-    # A model with other columns begins anew.
+    # Rows with other columns replace all rows that were kept.
     sample(away, "2026112920-1-3", 2, columns=["c", "b"])
     done.round()
     assert replay.rows(away.shared, "fraud", {}) == {"columns": ["c", "b"], "data": [[0.0, 0.0], [1.0, 0.0]]}
@@ -197,7 +197,7 @@ def test_what_a_worker_plants_instead_of_rows_is_ignored_and_removed(settings: S
     done = delivery(settings)
     done.round()
     assert replay.rows(settings.shared, "fraud", {}) == {}
-    # A folder hinders nothing.
+    # A folder that is named like a log file does not stop the delivery of the other files.
     assert not good.exists()
     assert sorted(path.name for path in folder.iterdir()) == ["folder.parquet", "folder.sample.json"]
     assert done.status.log.problem == ""

@@ -1,4 +1,4 @@
-"""Which packages of another version are a reason to refuse a model, and which are only named."""
+"""If a package's version differs from the model's requirement, the model is refused, or the difference is reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INSTALLED = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the environment have these packages alone."""
+    """Simulate an environment in which only the packages of INSTALLED are installed."""
     monkeypatch.setattr(guard, "version", installed)
 
 
@@ -35,7 +35,7 @@ def installed(name: str) -> str:
 
 
 def needs(folder: Path, *lines: str) -> Path:
-    """Return the folder of a model that needs packages."""
+    """Write these lines to requirements.txt of a model's folder; return the folder."""
     (folder / "requirements.txt").write_text("\n".join(lines))
     return folder
 
@@ -59,12 +59,12 @@ def test_what_the_environment_has_is_not_named(tmp_path: Path, flavour: str, lin
 @pytest.mark.parametrize(
     ("flavour", "line"),
     [
-        # Another number at the end, or another package than the model's library.
+        # Only the last number of the version differs, or the model's scores do not depend on the package.
         ("sklearn", "scikit-learn==1.9.0"),
         ("sklearn", "numpy==1.26.4"),
         ("sklearn", "mlflow==2.22.0"),
         ("onnx", "onnxruntime==1.20.0"),
-        # XGBoost reads what an older version wrote.
+        # XGBoost loads models that older versions saved.
         ("xgboost", "xgboost==2.1.4"),
         ("xgboost", "xgboost-cpu==3.2.0"),
         ("", "numpy==2.5.1"),

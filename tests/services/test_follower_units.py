@@ -1,4 +1,4 @@
-"""The root program starts only units that the follower may request. The page shows the state of the follower."""
+"""start_units.py, which runs as root, starts only units that the follower may request. The page shows the models."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_challenger_has_the_lowest_priority_until_it_is_one_no_more(
     users = {path.parent.name[-11]: path.read_text() for path in (state / "units").glob("*/user.conf")}
     assert [line in users["2"].splitlines() for line in ("Nice=19", "CPUWeight=1", "IOWeight=1")] == [True] * 3
     assert not any("Nice" in users[version] for version in "345")
-    # The follower stops it first, and starts it again for clients.
+    # To serve this version to clients, the follower first stops its unit, then starts it again.
     (state / "models/fraud/2/about.json").write_text("{}")
     assert apply(state, monkeypatch, "fraud/3") == 0
     assert apply(state, monkeypatch, "fraud/2", "fraud/3") == 0

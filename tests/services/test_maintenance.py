@@ -67,7 +67,7 @@ def test_a_schema_is_created_once_with_its_index(
     # Simulate a creation that was interrupted after the first table.
     create_engine(uri).connect().exec_driver_sql("CREATE TABLE experiments (experiment_id INTEGER)")
     if gone:
-        # Let the patch look for a name that does not exist. The real function stays, because MLflow's store needs it.
+        # Simulate an MLflow without the function by a wrong name in the patch. MLflow's store still needs the function.
         monkeypatch.setattr(patches.CREATE_TABLES, "needs", ("mlflow.store.db.utils:_initialize_tables_of_old",))
     given = ("site.yml", uri, revision, OLDEST, "add")
     assert say(capsys, *given) == "created utf8mb4_0900_bin"

@@ -49,7 +49,7 @@ def store(empty_database: Path, tmp_path: Path) -> SqlAlchemyStore:
 
 
 def fill(store: SqlAlchemyStore, count: int) -> str:
-    """Create runs whose metric m is often equal, sometimes NaN or missing; return the id of the experiment."""
+    """Create runs; return the experiment's id. Many runs have the same value of metric m, some have NaN or none."""
     chance, experiment = random.Random(7), str(store.create_experiment("e"))
     for number in range(count):
         run = store.create_run(experiment, "u", number, [], f"r{number}").info.run_id
@@ -85,7 +85,7 @@ def test_pages_are_those_of_mlflow(filled: tuple[Path, str], stock: list[Any], o
     search.install()
     event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     assert pages() == expected
-    # The patch selects only runs whose value is among the first ones of the order.
+    # The patch is in use: its statements limit the value of the column by which the runs are ordered.
     assert any(">= ?" in text or "<= ?" in text for text in statements)
 
 

@@ -51,7 +51,7 @@ def test_what_is_no_compressed_body_is_an_error(body: bytes, encoding: bytes) ->
 def ask(
     limits: Limits, body: bytes, *headers: tuple[bytes, bytes], path: str = "/v1/traces", method: str = "POST"
 ) -> tuple[int, bytes]:
-    """Send a request; return the status and the body of the answer."""
+    """Send a request; return status and body of the response."""
     given: list[Message] = [
         {"type": "http.request", "body": body[:10], "more_body": True},
         {"type": "http.request", "body": body[10:]},

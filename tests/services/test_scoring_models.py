@@ -1,4 +1,4 @@
-"""The models that the server loads or refuses, and its responses: decisions, contributions, the page, OIP requests."""
+"""Which models the server loads, and what it returns: decisions, contributions, the page, Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_malformed_requests_of_the_open_inference_protocol_are_the_callers_error
 
 
 class Page(HTMLParser):
-    """Parses the page: its tags, and its example request. It fails if the page loads anything but style sheets."""
+    """Parses the tags and the example request of the HTML page. Fails if the page loads anything but style sheets."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -219,12 +219,12 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Store a tag, and check that it loads nothing."""
+        """Store a tag, and check that only a <link> loads a file."""
         self.tags.append(tag)
         assert tag == "link" or not {name for name, _ in attrs} & {"src", "href", "style", "onload"}
 
     def handle_data(self, data: str) -> None:
-        """Store the text of the example."""
+        """Store the text of the example request, which is in <pre>."""
         if self.tags[-1:] == ["pre"]:
             self.example += data
 

@@ -224,7 +224,7 @@ def test_labels_are_read_or_refused_with_a_sentence(body: Any, wanted: Any) -> N
 
 
 def labelled(count: int, told: list[bool]) -> Labels:
-    """Labels of one request. told: gets whether they are on the disk."""
+    """Make a request's labels. The writer appends to `told` whether they were written to the disk."""
     return Labels([ID] * count, list(range(count)), [1.0] * count, time.time_ns(), "ann", told.append)
 
 
@@ -263,7 +263,7 @@ def test_a_sender_is_told_of_a_full_queue_and_of_a_disk_that_takes_nothing(tmp_p
     taken.start()
     taken.stop()
     assert told == [False]
-    # The log's own count has rows that nobody was told of.
+    # The metric counts only rows that are lost without an error for the client, so it does not count these labels.
     assert dropped("disk") == lost
 
 
@@ -276,7 +276,7 @@ def test_the_follower_gets_the_last_rows_as_json(tmp_path: Path) -> None:
     taken.stop()
     [path] = tmp_path.glob("*.parquet.sample.json")
     found = json.loads(path.read_text())
-    # The request before would not fit whole.
+    # The sample has 5 rows. The first request is left out, because its 4 rows do not fit beside the 3 of the second.
     assert found["data"] == [[1.0, 3.0], [None, 4.0], [3.0, 5.0]]
     assert (found["version"], found["columns"], found["row"]) == ("7", ["a", "score"], [0, 1, 2])
     assert (found["time"], found["score"], found["decision"]) == ([1_000_000] * 3, [0.0, 0.5, 1.0], [0, 1, 1])
@@ -284,7 +284,7 @@ def test_the_follower_gets_the_last_rows_as_json(tmp_path: Path) -> None:
     large = rows.sample([entry(4, 1.0), entry(9, 1.0)], 5)
     assert large
     assert (large["row"], len(large["data"]), len(large["score"])) == ([0, 1, 2, 3, 4], 5, 5)
-    # Neither without features nor where nobody wants rows.
+    # There is no sample if the model has no named columns, or if the size of the sample is 0.
     assert Rows([], "7", 0.5).sample([entry(1, 1.0)], 5) is None
     assert rows.sample([entry(1, 1.0)], 0) is None
 

@@ -1,4 +1,4 @@
-"""Responses equal those of MLflow's own scoring server: scores to 1e-9, and errors in the class of the HTTP status."""
+"""The server gives the same scores as MLflow's own, to 1e-9, and refuses with 4xx what MLflow's server refuses."""
 
 from __future__ import annotations
 

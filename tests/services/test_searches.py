@@ -1,4 +1,4 @@
-"""Pages and charts from an index have the rows that MLflow's own statements find; here on SQLite."""
+"""On SQLite, pages and charts that use Trackbox's indexes have the same rows as MLflow's own statements return."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_chart_has_the_values_that_mlflow_samples(uri: str, name: str) -> None
 
 @pytest.fixture
 def compared() -> Any:
-    """Return MLflow's comparisons as search.py has them."""
+    """Return MLflow's function that builds SQL comparisons, as search.py extends it."""
     return search.with_index(SearchUtils.get_sql_comparison_func)
 
 

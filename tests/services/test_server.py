@@ -99,7 +99,7 @@ def test_without_a_name_mlflow_serves_as_it_is_and_the_log_says_so_once(
 
 
 def removable(entry: patches.Patch) -> str:
-    """Return an attribute that the patch needs, but MLflow and SQLAlchemy do not."""
+    """Return an attribute that the patch needs, and without which MLflow and SQLAlchemy still work."""
     others = {
         "DRAIN": "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
         "METRIC_PAGE": "sqlalchemy.sql.selectable:GenerativeSelect._limit",

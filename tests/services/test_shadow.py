@@ -37,7 +37,7 @@ def stored(s3_endpoint: str) -> Minio:
 
 @pytest.fixture
 def shadowing(settings: Settings, s3_endpoint: str, stored: Minio, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of a follower with challengers, whose scores are stored a second later."""
+    """The settings of a follower with a challenger, which stores the challenger's scores after one second."""
     monkeypatch.setattr(shadow, "CLOSE_SECONDS", 1.0)
     monkeypatch.setattr("trackbox_serving.follower.__main__.ROUND", 0.2)
     keys = {"s3_user": KEYS["MINIO_ROOT_USER"], "s3_secret": KEYS["MINIO_ROOT_PASSWORD"]}
@@ -45,7 +45,7 @@ def shadowing(settings: Settings, s3_endpoint: str, stored: Minio, monkeypatch: 
 
 
 def log(follower: ModelFollower, version: str, rows: int, **other: Any) -> None:
-    """Leave logged rows as a worker of a version does: `a` from 0 to 3, each decided for 1 from a = 1.5 on."""
+    """Write a sample of logged rows, as a worker does. `a` rises from 0 to 3, and the decision is 1 from a = 1.5 on."""
     values = [3 * number / rows for number in range(rows)]
     given = {
         "version": version, "columns": ["a", "b"], "data": [[value, 0.0] for value in values],
@@ -60,7 +60,7 @@ def log(follower: ModelFollower, version: str, rows: int, **other: Any) -> None:
 
 
 def table(stored: Minio, follower: ModelFollower) -> pd.DataFrame:
-    """Return what the bucket has of the model's challengers."""
+    """Return the scores of the model's challengers that are stored in the bucket."""
     prefix = f"{follower.links.folder.name}/shadow/date="
     parts = []
     for each in stored.list_objects(bucket_name=BUCKET, prefix=prefix, recursive=True):
@@ -83,7 +83,7 @@ def test_a_challenger_scores_logged_rows_and_answers_no_client_until_it_is_promo
         assert (about.challenger, about.threshold) == (True, 0.8)
         assert [in_background(state, Unit(registry.name, each)) for each in (first, second)] == [False, True]
         log(follower, first, 1200)
-        # 0.8 is at a = 1.5 + ln 4.
+        # The decision changes where the score is at least 0.5 and below 0.8. It is 0.8 at a = 1.5 + ln 4.
         wanted = sum(1.5 <= 3 * number / 1200 < 1.5 + 1.3862943611 for number in range(1200))
         said = f"Version {second}, the challenger, has scored 1,200 logged rows: {wanted} decisions change."
         until(lambda: status(shadowing, registry)["challenger"] == said)
@@ -94,7 +94,7 @@ def test_a_challenger_scores_logged_rows_and_answers_no_client_until_it_is_promo
         assert int((found["decision"] != found["live_decision"]).sum()) == wanted
         assert found["request_id"].nunique() == 1200
         assert str(found["time"].dtype).endswith("UTC]")
-        # No client reaches it.
+        # Clients do not reach the challenger, because no link leads to its socket.
         assert answering(follower) == first
         links = {path.name for path in (follower.links.folder / "by-number").iterdir()}
         assert links == {f"{first}.sock"}
@@ -130,7 +130,7 @@ def test_a_challenger_that_fails_is_refused_and_what_is_live_stays(
         until(lambda: answering(follower) == first)
         registry.point(second, "challenger")
         until(lambda: "has scored 0 logged rows" in status(shadowing, registry)["challenger"])
-        # Rows that a hostile worker made up: the follower goes on.
+        # A hostile worker may write values of wrong types. The follower must go on.
         log(follower, first, 10, request_id=[[]] * 10, time=["now"] * 10)
         until(lambda: "has scored 10 logged rows" in status(shadowing, registry)["challenger"])
         for _ in range(2):
@@ -139,6 +139,6 @@ def test_a_challenger_that_fails_is_refused_and_what_is_live_stays(
         assert registry.client.get_model_version(registry.name, second).tags["serving.challenger"].startswith("refused")
         until(lambda: len(units.processes) == 1)
         assert (answering(follower), follower.mine.problem) == (first, "")
-        # Once: it is not tried again.
+        # The follower must not try the refused version again.
         time.sleep(1)
         assert follower.shadow.versions == set()

@@ -1,4 +1,4 @@
-"""The middleware `Artifacts` around MLflow's application: which requests get a presigned address, on which routes."""
+"""On which routes and for which requests the middleware `Artifacts` responds with a presigned address."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The UI's files are copied for NGINX, with compressed forms that decompress to the same bytes."""
+"""The UI's files are copied for NGINX, together with compressed copies that decompress to the same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEXT = b"function main() { return 1 }\n" * 100
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
-    """Return a folder such as MLflow's package has."""
+    """Return a folder with files like those of the UI in MLflow's package."""
     files = {
         "static/js/main.c2f5f8d4.js": TEXT,
         "static/media/logo.1e59d2330b4c6deb84b3.png": TEXT,
@@ -55,5 +55,5 @@ def test_the_folder_is_replaced_whole_also_after_an_interruption(build: Path, tm
 def test_a_file_without_a_hash_in_its_name_gets_a_time_of_its_own(build: Path, tmp_path: Path) -> None:
     prepare(build, tmp_path / "static-files", {})
     assert not (tmp_path / "static-files/index.html").samefile(build / "index.html")
-    # The other files are hard links, which take no space.
+    # Files with a hash in their name are hard links, which take no space.
     assert (tmp_path / "static-files/static/js/main.c2f5f8d4.js").samefile(build / "static/js/main.c2f5f8d4.js")

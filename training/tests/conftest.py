@@ -72,7 +72,7 @@ def client(settings: Settings) -> MlflowClient:
 
 @pytest.fixture(scope="session")
 def small() -> pd.DataFrame:
-    """5,000 rows, 300 of them frauds, clean."""
+    """A clean data set of 5,000 rows, 300 of them frauds."""
     return clean(synthetic.generate(5000, 300, seed=1), "small").frame
 
 

@@ -91,7 +91,7 @@ def minio_server(binary: Path, folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a MinIO server; each test module or conftest that imports this fixture has its own."""
+    """The address of a MinIO server. Each module that imports this fixture gets its own server."""
     binary = minio_binary()
     if binary is None:
         pytest.skip("no MinIO binary: `make up` builds one, or let TRACKBOX_MINIO name it")

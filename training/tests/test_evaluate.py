@@ -28,7 +28,7 @@ Write = Callable[..., None]
 
 @pytest.fixture
 def write(settings: Settings, bare: pytest.MonkeyPatch) -> Write:
-    """Stores a table of the log in the test's bucket, as serving does."""
+    """A function that stores a table of the log in the test's bucket, as serving does."""
     bare.setenv("FRAUD_LOG_BUCKET", settings.bucket)
     client = boto3.session.Session().client("s3", endpoint_url=settings.s3_endpoint)
 
@@ -47,7 +47,7 @@ def write(settings: Settings, bare: pytest.MonkeyPatch) -> Write:
 def logged(
     count: int, flagged: int, version: str = "1", at: datetime = EVENING, **other: Any
 ) -> dict[str, Any]:
-    """Rows of as many requests, the first ones flagged."""
+    """`count` log rows without features, one per request. The first `flagged` are flagged."""
     decision = (np.arange(count) < flagged).astype("int8")
     return {
         "request_id": [f"{version}-{number}" for number in range(count)], "row": 0, "time": at,
@@ -57,7 +57,7 @@ def logged(
 
 
 def labels(given: dict[str, float], at: datetime = EVENING) -> dict[str, Any]:
-    """Labels by request."""
+    """A table of labels. given: maps request ids to labels."""
     return {
         "request_id": list(given),
         "row": 0,
@@ -68,7 +68,7 @@ def labels(given: dict[str, float], at: datetime = EVENING) -> dict[str, Any]:
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    """Run the command, and return what it prints as JSON."""
+    """Run the command, and return its decoded JSON output."""
     capsys.readouterr()
     assert run(["evaluate", "--model", "my model", "--json", *arguments]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -81,11 +81,11 @@ def test_precision_and_recall_of_each_version_by_day_are_a_run(
     write("", "2026-11-01", logged(100, 10))
     write("", "2026-11-01", logged(20, 20, user="trackbox-follower") | {"request_id": "own"})
     write("", "2026-11-03", logged(50, 5, "2", EVENING + timedelta(days=2)))
-    # The scores-only log has the same columns; an object that a broken process left is skipped.
+    # An object that is not a Parquet file must be skipped.
     write("", "2026-11-03", b"no Parquet")
     first = {f"1-{number}": float(number < 8 or number == 50) for number in range(60)}
     write("labels/", "2026-11-20", labels(first | {"1-9": 1.0, "gone": 1.0}))
-    # Of two labels the later one counts, whichever object comes first.
+    # If a row has two labels, the later one counts, whatever the order of the objects.
     write("labels/", "2026-11-25", labels({"1-9": 0.0}, EVENING + timedelta(days=1)))
     write("labels/", "2026-11-20", labels({"2-0": 1.0, "2-1": 1.0}))
     found = evaluate(capsys)
@@ -143,7 +143,7 @@ def test_what_is_missing_is_said(write: Write, capsys: pytest.CaptureFixture[str
     assert "has no logged rows of my model." in said()
     write("", "2026-11-01", logged(10, 2))
     assert "None of the 10 logged rows of my model has a label yet" in said()
-    # A missing label means that nobody complained, if there was time to.
+    # With this option, a missing label counts as 0 if the row is older than so many days.
     found = evaluate(capsys, "--assume-ordinary-after", "1")
     assert (found["versions"][0]["labelled"], found["versions"][0]["precision"]["value"]) == (10, 0)
     assert "has a label yet" in said("--assume-ordinary-after", "36500")
@@ -169,7 +169,7 @@ def test_a_challenger_is_compared_with_the_live_version(
     shadow |= {"live_version": "1", "live_score": rows["score"], "live_decision": rows["decision"]}
     flagged = (np.arange(100) < 13).astype("int8")
     shadow |= {"version": "3", "score": rows["score"] + 0.1 * flagged, "decision": flagged}
-    # Twice: the follower sends a file again after a crash.
+    # Write the object twice, because the follower sends a file again after a crash.
     for _ in range(2):
         write("shadow/", "2026-11-01", shadow)
     found = evaluate(capsys)
@@ -183,12 +183,12 @@ def test_a_challenger_is_compared_with_the_live_version(
     assert {"score_differences.png", "changed_decisions.csv", "report.html"} <= files
     assert "precision.png" not in files
     assert client.get_run(found["run"]).data.metrics["changed_decisions.version_3_from_1"] == 3
-    # Labels tell how the challenger would have done.
+    # With labels, precision and recall of the challenger are measured, too.
     write("labels/", "2026-11-20", labels({"1-11": 1.0, "1-12": 0.0}))
     live, challenger = evaluate(capsys)["versions"]
     assert (live["precision"], live["recall"]["value"]) == (None, 0)
     assert (challenger["precision"]["value"], challenger["recall"]["value"]) == (0.5, 1)
-    # A challenger that became live is measured by what it told clients.
+    # Once the challenger has become live, only its responses to clients are measured.
     write("", "2026-11-02", logged(5, 0, "3", EVENING + timedelta(days=1)))
     found = evaluate(capsys)
     assert [(one["rows"], one["challenger"]) for one in found["versions"]] == [

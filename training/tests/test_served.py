@@ -1,6 +1,7 @@
-"""`fraud promote --wait` and `fraud rollback --wait` return when the endpoint serves the version, or print why not.
+"""`fraud promote --wait` and `fraud rollback --wait` wait for the version, or print why it fails.
 
-The registry is a real MLflow server. The endpoint is a small HTTP server that imitates the scoring server's response.
+The registry is a real MLflow server. The endpoint is a small HTTP server that imitates the
+scoring server's response.
 `tests/machine/test_serving.py` tests the real endpoint.
 """
 

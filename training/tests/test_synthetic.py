@@ -43,8 +43,8 @@ def test_a_seed_names_the_rows() -> None:
 def ranked(frame: pd.DataFrame, weight: float) -> dict[str, float]:
     """Average precision on the test part of a time split, by recipe.
 
-    `weight` is the weight of an ordinary row in training and testing. It raises the weight of the
-    ordinary rows of a sample with many frauds until the share of frauds is that of the full file.
+    `weight` is the weight of an ordinary row in training and testing. If a sample has too many
+    frauds, a weight above 1 restores the share of frauds of the full file.
     """
     parts = split(frame, "time", 0)
     truth, found = parts.test[LABEL].to_numpy(), {}

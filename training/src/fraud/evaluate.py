@@ -25,29 +25,29 @@ from fraud.settings import Settings
 from fraud.tracking.tracker import Tracker
 from fraud.types import Evaluation, Window
 
-#: Rows of `changed_decisions.csv`, the largest differences first.
+#: Maximum number of rows in `changed_decisions.csv`.
 MOST_CHANGED = 1000
 
 
 def evaluate(
     settings: Settings, model: str, window: Window, experiment: str | None = None
 ) -> Evaluation:
-    """Measure each served version by prediction day, and track it as a run.
+    """Measure each served version by day of prediction, and log the results as one MLflow run.
 
     Args:
-        settings: name the servers, the bucket of the log and the experiment.
-        model: registered model.
-        window: which days, in which time zone, and what a missing label means.
-        experiment: name in MLflow; None means that of the settings.
+        settings: settings with the servers, the bucket of the log and the experiment.
+        model: name of the registered model.
+        window: the days, their time zone, and when a missing label counts as 0.
+        experiment: name of the experiment in MLflow; None means the one of the settings.
 
     Raises:
-        DataError: the log has no such rows, no row has a label and no challenger scored any, or
-            the labels are others than 0 and 1.
+        DataError: the log has no rows of these days, or a label is not 0 or 1, or no row has a
+            label and no challenger scored any row.
 
     """
     log = read_log(settings, model, window.since, window.until, window.time_zone)
     log = labelled(log, window)
-    # A version that answers clients is measured by what it told them.
+    # If a challenger also served clients, count only its responses to clients.
     tried = log.shadow[~log.shadow["version"].isin(log.rows["version"])]
     counted = Counted(
         pd.concat([count(log.rows), count(tried)]) if len(tried) else count(log.rows),
@@ -71,7 +71,7 @@ def evaluate(
 
 
 def labelled(log: Log, window: Window) -> Log:
-    """The log with the label 0 where the window says that a missing one means it."""
+    """The log, with the label 0 for rows whose missing label means 0 according to `window`."""
     strange = log.rows["label"].dropna()
     if not strange.isin([0.0, 1.0]).all():
         raise DataError(
@@ -104,7 +104,7 @@ def check(settings: Settings, model: str, log: Log, counted: Counted) -> None:
 
 
 def changed_decisions(shadow: pd.DataFrame) -> bytes:
-    """The rows whose decision changes, as CSV, the largest difference of scores first."""
+    """The rows that the challenger decides differently, as CSV, largest score difference first."""
     changed = shadow[decision_changes(shadow)]
     apart = (changed["score"] - changed["live_score"]).abs()
     order = apart.sort_values(ascending=False).index[:MOST_CHANGED]
@@ -157,7 +157,7 @@ def metrics(its: Evaluation) -> dict[str, float]:
 
 
 def by_day(counted: Counted) -> list[tuple[str, date, float]]:
-    """Name, day and value of each version's metrics by day."""
+    """The daily metrics of all versions, as tuples of name, day and value."""
     found = []
     for day, its in counted.by_day():
         name = f"version_{its.version}"

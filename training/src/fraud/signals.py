@@ -36,7 +36,7 @@ def raise_pending() -> None:
 
     Python drops an exception that a handler raises during a `__del__` or the callback of a weak
     reference, so the command would go on. Long waits therefore call this function every second.
-    A signal whose handler is `exit_now` has arrived, because `raise_error` sets this handler.
+    If the handler of a signal is `exit_now`, `raise_error` has set it, so the signal has arrived.
     """
     for number, error in ERRORS.items():
         if signal.getsignal(number) is exit_now:

@@ -125,7 +125,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % bootstrap interval (the 2.5 % and 97.5 % quantiles)."""
+    """A value with its 95 % interval, from a bootstrap (2.5 % and 97.5 % quantiles) or Wilson's."""
 
     value: float
     low: float
@@ -225,11 +225,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Window:
-    """Which predictions `fraud evaluate` looks at.
+    """Which predictions `fraud evaluate` measures.
 
     Attributes:
-        since, until: first and last day; None means all that the log has.
-        time_zone: of the days.
+        since, until: first and last day of prediction; None means no limit.
+        time_zone: time zone of these days, such as `Europe/Berlin`.
         ordinary_after: days after which a row without a label counts as ordinary; None means never.
 
     """
@@ -242,18 +242,18 @@ class Window:
 
 @dataclass(frozen=True)
 class Served:
-    """A served version and the labels that came back.
+    """A served version, measured by the labels that clients sent.
 
     Attributes:
-        version: in the registry.
-        challenger: whether it scored logged rows only, and answered no client.
-        rows: that it scored.
-        labelled: those with a label and a decision; the next three are of these.
-        flagged: those that it flagged.
-        frauds: those with the label 1.
-        caught: those that it flagged and that have the label 1.
-        precision: caught of flagged; None if nothing was flagged.
-        recall: caught of frauds; None if there was no fraud.
+        version: version number in the registry.
+        challenger: whether it only scored logged rows and served no client.
+        rows: number of rows that it scored.
+        labelled: number of rows with label and decision; the next three numbers are of these rows.
+        flagged: number of rows that it flagged.
+        frauds: number of rows with the label 1.
+        caught: number of flagged rows with the label 1.
+        precision: `caught / flagged`; None if no row was flagged.
+        recall: `caught / frauds`; None if there was no fraud.
 
     """
 
@@ -274,20 +274,20 @@ class Served:
 
     @property
     def shares(self) -> dict[str, Interval]:
-        """Precision and recall by name, without a share that has no rows."""
+        """Precision and recall by name, without those that are None."""
         named = {"precision": self.precision, "recall": self.recall}
         return {name: share for name, share in named.items() if share}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A challenger and the live version on the same logged rows.
+    """A challenger compared with a live version on the same logged rows.
 
     Attributes:
-        version, against: the challenger and the version that was live.
-        changed: decisions that differ.
-        newly_flagged: of these, the rows that the challenger flags.
-        mean, largest: absolute difference of two scores; None if they are no numbers.
+        version, against: version numbers of the challenger and of the live version.
+        changed: number of rows with different decisions.
+        newly_flagged: number of these rows that the challenger flags.
+        mean, largest: mean and largest absolute difference of the scores; None without scores.
 
     """
 
@@ -305,11 +305,11 @@ class Evaluation:
     """The result of `fraud evaluate`.
 
     Attributes:
-        model: registered model.
-        run, link: of the run in MLflow.
-        versions: in the order of their numbers, challengers too.
-        differences: of challengers from live versions.
-        notes: what limits the numbers, a sentence each.
+        model: name of the registered model.
+        run, link: identifier of the run in MLflow, and the address of its page.
+        versions: all versions, challengers included, in the order of their numbers.
+        differences: comparisons of challengers with live versions.
+        notes: what limits the results, one sentence each.
 
     """
 

@@ -27,7 +27,7 @@ DEFAULTS = {
 
 
 def as_fraud_error(error: Exception) -> FraudError | None:
-    """Turn an error into one with a remedy; None unless it is a full disk or a failed request."""
+    """Turn a full disk or a failed request into an error with a remedy; None for other errors."""
     if isinstance(error, FraudError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted: the open runs are marked KILLED.", err=True)
-        # Click raises Abort from KeyboardInterrupt, so the cause tells SIGTERM from Ctrl-C.
+        # Click raises Abort from KeyboardInterrupt, so its cause distinguishes SIGTERM from Ctrl-C.
         return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except Exception as error:
         if debug:

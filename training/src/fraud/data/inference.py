@@ -2,9 +2,9 @@
 
 Serving writes the objects; docs/serving.md has their columns:
 
-    NAME/date=YYYY-MM-DD/….parquet           rows that were scored, by the day (UTC) of the answer
-    NAME/labels/date=YYYY-MM-DD/….parquet    labels, by the day on which they came
-    NAME/shadow/date=YYYY-MM-DD/….parquet    what a challenger says of logged rows
+    NAME/date=YYYY-MM-DD/….parquet           scored rows, by the day (UTC) of the response
+    NAME/labels/date=YYYY-MM-DD/….parquet    labels, by the day on which they were received
+    NAME/shadow/date=YYYY-MM-DD/….parquet    a challenger's scores of logged rows
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from fraud.data.store import Store
 from fraud.errors import DataError
 from fraud.settings import Settings
 
-#: Who asks when serving tries a version: these rows are no traffic.
+#: The user of the requests with which serving tests a version. Their rows are not traffic.
 FOLLOWER = "trackbox-follower"
 ROWS = ("request_id", "row", "time", "user", "version", "score", "decision")
 LABELS = ("request_id", "row", "label", "time")
@@ -40,11 +40,11 @@ class Log:
     """The log of one model.
 
     Attributes:
-        rows: each row that was scored, once, with the columns of `ROWS`, its `day`, and its last
-            `label` (NaN: it has none).
-        shadow: the same of rows that a challenger scored, with the columns of `LIVE`.
-        unknown: labels whose row the log does not have.
-        unreadable: objects that are no such log.
+        rows: one row for each scored row, with the columns `ROWS`, `day`, and `label`, the last
+            label of the row (NaN if there is none).
+        shadow: rows that a challenger scored, with the columns `SHADOW`, `LIVE`, `day`, `label`.
+        unknown: number of labels whose row is not in `rows`.
+        unreadable: number of objects that are not Parquet files with the columns of the log.
 
     """
 
@@ -55,7 +55,7 @@ class Log:
 
 
 def days(keys: list[str], since: date | None, until: date | None) -> list[str]:
-    """The keys of these days, and of one more on each side: a day of another time zone."""
+    """The keys of these days and of the days before and after, because `date` is in UTC."""
     margin = timedelta(days=1)
     found = []
     for key in keys:
@@ -68,7 +68,7 @@ def days(keys: list[str], since: date | None, until: date | None) -> list[str]:
 
 
 def read_table(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame | None:
-    """The columns of an object, None if it is no Parquet file with these columns."""
+    """The columns of an object; None if the object is not a Parquet file with these columns."""
     try:
         table = pq.read_table(io.BytesIO(content), columns=list(columns))
     except (pa.ArrowException, OSError, ValueError):
@@ -77,7 +77,7 @@ def read_table(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame | None:
 
 
 def read_all(store: Store, keys: list[str], columns: tuple[str, ...]) -> tuple[pd.DataFrame, int]:
-    """The columns of all objects, in the order of the keys, and how many objects lack them."""
+    """The rows of all objects in the order of the keys, and the number of unreadable objects."""
     with ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(lambda key: read_table(store.read(key), columns), keys))
     good = [part for part in parts if part is not None and len(part)]
@@ -88,7 +88,7 @@ def read_all(store: Store, keys: list[str], columns: tuple[str, ...]) -> tuple[p
 def within(
     frame: pd.DataFrame, since: date | None, until: date | None, time_zone: str
 ) -> pd.DataFrame:
-    """The rows of these days of a time zone, each once for a version, with the column `day`."""
+    """Select the rows of these days, add the column `day`, drop repeated rows of a version."""
     time = pd.to_datetime(frame["time"], utc=True)
     frame = frame.assign(time=time, day=time.dt.tz_convert(time_zone).dt.date)
     keep = np.ones(len(frame), dtype=bool)
@@ -110,14 +110,14 @@ def read_log(
     """Read the log of a model.
 
     Args:
-        settings: name the object store and the bucket of the log.
-        model: registered model.
-        since, until: first and last day of prediction; None means all that the bucket has.
-        time_zone: of these days, like `Europe/Berlin`.
+        settings: settings with the object store and the bucket of the log.
+        model: name of the registered model.
+        since, until: first and last day of prediction; None means no limit.
+        time_zone: time zone of these days, such as `Europe/Berlin`.
 
     Raises:
-        DataError: the log has no row of these days.
-        ServiceError: the object store was not reached, or refuses to show the log.
+        DataError: the log has no rows of these days.
+        ServiceError: the object store was not reached, or refused to return the log.
 
     """
     store = Store(replace(settings, bucket=settings.log_bucket))
@@ -125,7 +125,7 @@ def read_log(
     logged = days(store.keys(f"{folder}date="), since, until)
     rows, broken = read_all(store, logged, ROWS)
     rows = within(rows[rows["user"] != FOLLOWER], since, until, time_zone)
-    # A request that two versions answered, because a process died, has one answer: the last.
+    # If a process died, two versions may have scored the same request. Keep the later row.
     rows = rows.drop_duplicates(KEY, keep="last")
     if rows.empty:
         when = f" from {since or 'the beginning'} to {until or 'now'}" if since or until else ""
@@ -133,7 +133,7 @@ def read_log(
             f"The bucket {settings.log_bucket} has no logged rows of {model}{when}",
             f"Score some at {settings.serving_url}/, and see that serving_log is not `off`.",
         )
-    # Labels come weeks later: all of them.
+    # Labels arrive weeks after the prediction, so read those that arrived after `until` too.
     labels, unread = read_all(store, days(store.keys(f"{folder}labels/"), since, None), LABELS)
     labels = labels.sort_values("time", kind="stable").drop_duplicates(KEY, keep="last")
     labels = labels[[*KEY, "label"]]

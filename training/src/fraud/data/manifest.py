@@ -13,7 +13,7 @@ from fraud.types import Manifest
 
 
 def content_hash(frame: pd.DataFrame) -> str:
-    """SHA-256 of the values, column by column. The same rows have the same hash in any format."""
+    """SHA-256 of the values, column by column. It does not depend on the file format."""
     digest = hashlib.sha256(f"{','.join(COLUMNS)};{len(frame)}".encode())
     for column in COLUMNS:
         digest.update(np.ascontiguousarray(frame[column], dtype="<f8").tobytes())

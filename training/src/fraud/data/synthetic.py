@@ -1,9 +1,10 @@
 """Generate a data set with the schema, size and share of frauds of the full Kaggle file.
 
 Means and standard deviations are those of the public sample (356 frauds, 11,712 others). In the
-real data, frauds are shifted along one direction, some far and others hardly at all: 65 % of their
-variance lies on one axis. Here, every fraud has a *strength* between 0 (like an ordinary row) and
-about 3, which scales its shift. With it, models rank in the same order as on real rows.
+real data, 65 % of the frauds' variance lies on one axis: frauds are shifted along it, some far and
+others hardly at all. This module therefore multiplies the shift of each fraud by a random
+*strength*, from 0 (like an ordinary row) to about 3. With it, models rank in the same order as on
+real rows.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def _times(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) values with heavy tails: an outlier is extreme in many columns at once."""
+    """(size, 28) values with heavy tails: an outlier is extreme in most columns of its row."""
     tail = np.sqrt(3.0 / rng.chisquare(5.0, size=(size, 1)))
     rows: np.ndarray = rng.standard_normal((size, 28)) * tail * SPREAD
     return rows

@@ -1,10 +1,10 @@
 """Bootstrap intervals of average precision, exact and in milliseconds.
 
-A resample of n rows with replacement changes average precision only through the number of times
-that each fraud is drawn, and the number of other rows that are drawn between two frauds of the
-ranking. The rows are therefore first counted into *cells* (one for each distinct score of a fraud,
-and one for the rows below all frauds), by label. A resample is then one multinomial draw over some
-hundred cells instead of a draw and a sort of n rows.
+Average precision depends on how often each fraud is drawn, and on how many other rows are drawn
+between two frauds of the ranking. The order of these other rows does not matter. All rows are
+therefore counted in *cells* by label: one cell for each distinct score of a fraud, and one for the
+rows below all frauds. A resample is then one multinomial draw over some hundred cells. Drawing and
+sorting n rows for each resample would take much longer.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def interval(labels: np.ndarray, scores: np.ndarray, seed: int) -> Interval:
     Args:
         labels: (n,) of 0 and 1.
         scores: (n,), higher is more suspect.
-        seed: of the resamples.
+        seed: random seed of the resamples.
 
     """
     sizes = _cell_sizes(labels, scores)
@@ -93,7 +93,7 @@ def interval(labels: np.ndarray, scores: np.ndarray, seed: int) -> Interval:
 def paired(
     labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, seed: int, count: int = 2000
 ) -> Interval:
-    """Average precision of `ours` less that of `theirs`, with its 95 % interval.
+    """Average precision of `ours` minus that of `theirs`, with its 95 % interval.
 
     Both models are evaluated on the same resamples, so that the sampling noise that they share
     cancels out.
@@ -101,7 +101,7 @@ def paired(
     Args:
         labels: (n,) of 0 and 1.
         ours, theirs: (n,) scores of two models for the same rows.
-        seed: of the resamples.
+        seed: random seed of the resamples.
         count: number of resamples.
 
     """
@@ -109,7 +109,7 @@ def paired(
     joint, sizes = np.unique((a * k_b + b) * 2 + (labels == 1), return_counts=True)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), sizes / len(labels), size=count)
-    drawn = np.vstack([sizes, drawn])  # row 0 is the sample itself
+    drawn = np.vstack([sizes, drawn])  # row 0: the original rows
     fraud, pair = joint % 2 == 1, joint // 2
     first = _precision_by(pair // k_b, k_a, drawn, fraud)
     second = _precision_by(pair % k_b, k_b, drawn, fraud)
@@ -119,10 +119,12 @@ def paired(
 
 
 def _precision_by(cell: np.ndarray, k: int, drawn: np.ndarray, fraud: np.ndarray) -> np.ndarray:
-    """Average precision of one model's ranking in B resamples of j joint cells.
+    """Average precision of one model's ranking in B resamples.
+
+    The rows of a joint cell have the same label, and the same cell in the rankings of both models.
 
     Args:
-        cell: (j,) the model's cell of each joint cell.
+        cell: (j,) the cell of each joint cell in this model's ranking.
         k: number of the model's cells.
         drawn: (B, j) number of rows in each joint cell.
         fraud: (j,) whether the rows of a joint cell are frauds.

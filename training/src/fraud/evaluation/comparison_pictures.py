@@ -1,6 +1,6 @@
 """The pictures of all models of a comparison, on the test part.
 
-In every function `labels` is (n,) of 0 and 1, for the rows that `Fitted.scores` is of.
+In every function, `labels` are the (n,) labels 0 and 1 of the rows of `Fitted.scores`.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ def permutation_importance(
 ) -> pd.Series:
     """Measure how much average precision falls when one column is shuffled.
 
-    The sample has all frauds of `rows` and some of the other rows, which are weighted to the
-    number of all other rows. All shuffled copies are scored in one call.
+    The sample has all frauds of `rows` and at most 1,000 other rows. Their weight makes them count
+    as much as all other rows of `rows`. All shuffled copies are scored in one call.
 
     Args:
-        score: from n rows with the columns `FEATURES` to (n,) scores.
-        rows: of the validation part, since the test part is scored once only.
-        seed: of the sample and the shuffles.
+        score: function that returns (n,) scores for n rows with the columns `FEATURES`.
+        rows: rows of the validation part, because the test part is scored only once.
+        seed: random seed of the sample and the shuffles.
 
     Returns:
         One value per feature, the mean of three shuffles, largest first.

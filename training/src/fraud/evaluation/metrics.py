@@ -32,12 +32,12 @@ def cost_curve(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> tuple[np.n
     Args:
         labels: (n,) of 0 and 1.
         scores: (n,), higher is more suspect.
-        cost: of a missed fraud and of a false alarm.
+        cost: costs of a missed fraud and of a false alarm.
 
     Returns:
-        (m,) thresholds in descending order and (m,) costs of flagging the scores at or above
-        each. The first threshold is above all scores, so nothing is flagged; each other one is
-        halfway between two neighbouring scores, so that rounding changes no decision.
+        (m,) thresholds in descending order, and the (m,) costs if all scores at or above the
+        threshold are flagged. The first threshold is above all scores, so it flags nothing. Each
+        other one is halfway between two neighbouring scores, so that rounding changes no decision.
 
     """
     order = np.argsort(-scores, kind="stable")
@@ -67,8 +67,8 @@ def measure(
         labels: (n,) of 0 and 1.
         scores: (n,), higher is more suspect; P(fraud) where `probability` is true.
         threshold: rows with at least this score are flagged.
-        cost: gives `expected_cost`, the mean cost per transaction.
-        probability: whether the scores are P(fraud), which adds `brier`.
+        cost: costs for the metric `expected_cost`, the mean cost per transaction.
+        probability: whether the scores are P(fraud). Only then is `brier` computed.
 
     """
     flagged = (scores >= threshold).astype(int)

@@ -37,7 +37,7 @@ def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 
 
 
 def logarithmic(axes: Axes, x: bool = True, y: bool = True) -> None:
-    """Set log scales with plain numbers: rendering powers of ten takes longer than all the rest."""
+    """Set log scales with plain numbers, because rendering powers of ten takes most of the time."""
     for wanted, axis, scale in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
         if wanted:
             scale("log")
@@ -79,7 +79,7 @@ def score_histogram(labels: np.ndarray, scores: np.ndarray, threshold: float, ti
 
 
 def feature_importance(importance: pd.Series, title: str, count: int = 12) -> Figure:
-    """The `count` largest values of `fraud.evaluation.importance.permutation_importance`."""
+    """A bar chart of the `count` features with the largest permutation importance."""
     top = importance.head(count)[::-1]
     figure = new(f"{title}: feature importance", "drop in average precision if shuffled", "")
     axes = figure.axes[0]

@@ -68,11 +68,11 @@ def image(content: bytes, alt: str) -> str:
 
 
 def fill(name: str, **values: object) -> bytes:
-    """A page as UTF-8.
+    """Fill a template, and return the page as UTF-8.
 
     Args:
-        name: of the template, in this folder.
-        values: HTML by placeholder, beside those that every page has: style, time and version.
+        name: file name of the template, in this folder.
+        values: HTML for each placeholder; this function adds style, time and version.
 
     """
     folder = Path(__file__).parent
@@ -83,12 +83,12 @@ def fill(name: str, **values: object) -> bytes:
 
 
 def report(models: list[Fitted], pictures: dict[str, bytes], context: Context, link: str) -> bytes:
-    """The report as UTF-8.
+    """The report of a comparison, as HTML in UTF-8.
 
     Args:
-        models: best first.
-        pictures: PNG by title, in the order of the page.
-        context: of the comparison.
+        models: results of all models, best first.
+        pictures: maps each title to a PNG, in the order of the page.
+        context: input of the comparison.
         link: page of the comparison's run in MLflow.
 
     """

@@ -19,9 +19,10 @@ class Counted:
     """Counts by version and day.
 
     Attributes:
-        days: indexed by `version` and `day`, with the columns `COUNTS`: rows; rows with a label; of
-            these the flagged ones, the frauds, and the frauds that were flagged.
-        challengers: versions that scored logged rows only, and answered no client.
+        days: table indexed by `version` and `day`, with the columns `COUNTS`: numbers of all rows,
+            of rows with label and decision, and among these of flagged rows, of frauds, and of
+            flagged frauds.
+        challengers: versions that only scored logged rows and served no client.
 
     """
 
@@ -29,11 +30,11 @@ class Counted:
     challengers: tuple[str, ...] = ()
 
     def total(self, version: str) -> Served:
-        """A version on all days."""
+        """The counts of a version, summed over all days."""
         return self._served(version, self.days.loc[[version]].sum())
 
     def by_day(self) -> list[tuple[date, Served]]:
-        """Each version on each day on which it scored, the oldest day first."""
+        """The counts of each version on each day on which it scored rows, oldest day first."""
         frame = self.days.reset_index().sort_values(["day", "version"])
         return [(row["day"], self._served(str(row["version"]), row)) for _, row in frame.iterrows()]
 
@@ -57,11 +58,11 @@ def count(rows: pd.DataFrame) -> pd.DataFrame:
     """Count rows by version and day.
 
     Args:
-        rows: with `version`, `day`, `decision` (1 is flagged, none: the version has no threshold)
-            and `label` (1 is fraud, NaN: there is none).
+        rows: rows with `version`, `day`, `decision` (1 if flagged, missing if the version has no
+            threshold) and `label` (1 for fraud, NaN if there is none).
 
     Returns:
-        See `Counted.days`. Rows without a decision count in `rows` only.
+        The table `Counted.days`. Rows without label or decision count only in its column `rows`.
 
     """
     known = rows["label"].notna() & rows["decision"].notna()
@@ -80,7 +81,7 @@ def count(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def served(version: str, counts: dict[str, int], challenger: bool = False) -> Served:
-    """The shares of these counts, each with its 95 % interval; None where it has no rows."""
+    """Add precision and recall with 95 % intervals to the counts; None if the divisor is 0."""
 
     def share(hits: int, total: int) -> Interval | None:
         return Interval(*map(float, wilson(hits, total))) if total else None
@@ -91,7 +92,7 @@ def served(version: str, counts: dict[str, int], challenger: bool = False) -> Se
 
 
 def decision_changes(shadow: pd.DataFrame) -> pd.Series:
-    """Which rows the challenger decides otherwise: (n,) booleans, false where one of both has no decision."""
+    """(n,) whether challenger and live version decide differently; false if one did not decide."""
     both = shadow["decision"].notna() & shadow["live_decision"].notna()
     return both & (shadow["decision"] != shadow["live_decision"])
 
@@ -100,7 +101,7 @@ def differences(shadow: pd.DataFrame) -> list[Difference]:
     """Compare each challenger with each version that was live while it scored the same rows.
 
     Args:
-        shadow: with `version`, `live_version`, and the scores and decisions of both.
+        shadow: rows with `version`, `live_version`, and the scores and decisions of both.
 
     """
     found = []
@@ -120,7 +121,7 @@ def differences(shadow: pd.DataFrame) -> list[Difference]:
 
 
 def notes(counted: Counted, unknown: int, unreadable: int) -> tuple[str, ...]:
-    """What limits the numbers, a sentence each."""
+    """Sentences for the user about what limits the results, such as labels of unknown rows."""
     found = []
     if unknown:
         found.append(f"{unknown:,} labels are of rows that the log of these days does not have.")

@@ -1,4 +1,4 @@
-"""The pictures of served versions by prediction day, and of challengers."""
+"""The pictures of `fraud evaluate`: precision, recall and rows by day; score differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def share_by_day(counted: Counted, name: str) -> Figure:
         ]
         if points:
             days, y, low, high = map(np.array, zip(*points, strict=True))
-            # Side by side: intervals of versions on the same day must not cover each other.
+            # Shift each version a little, so that intervals on the same day do not overlap.
             x = days + 0.08 * number
             axes.errorbar(
                 x, y, yerr=[y - low, high - y], marker="o", ms=4, lw=1.2, elinewidth=0.8,
@@ -41,7 +41,7 @@ def share_by_day(counted: Counted, name: str) -> Figure:
 
 
 def label_days(axes: Axes, days: pd.DataFrame) -> None:
-    """Label the x axis, which has ordinals of days, with at most eight dates."""
+    """Label the x axis with at most eight dates. Its values are those of `date.toordinal()`."""
     first, last = days.index.unique("day").min(), days.index.unique("day").max()
     step = max(1, -(-(last.toordinal() - first.toordinal() + 1) // 8))
     ticks = list(range(first.toordinal(), last.toordinal() + 1, step))
@@ -65,7 +65,7 @@ def rows_by_day(counted: Counted) -> Figure:
 
 
 def score_differences(shadow: pd.DataFrame) -> Figure:
-    """Histograms of how far a challenger's scores are from the live version's."""
+    """Histograms of the challenger's score minus the live version's score."""
     figure = new(
         "Score of the challenger less that of the live version", "difference", "rows", (6.4, 3.4)
     )

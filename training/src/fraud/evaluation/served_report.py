@@ -21,7 +21,7 @@ HEADS = [
 
 
 def cells(its: Served) -> list[str]:
-    """The cells of `HEADS`."""
+    """The cells of a table row, in the order of `HEADS`."""
     share = f"{its.labelled / its.rows:.2%}" if its.rows else "–"
     counts = [f"{value:,}" for value in (its.flagged, its.frauds, its.caught)]
     return [
@@ -46,7 +46,7 @@ def days_table(counted: Counted) -> str:
 
 
 def challengers(found: tuple[Difference, ...]) -> str:
-    """The section of challengers; empty without one."""
+    """The report's section on challengers as HTML; empty if there are none."""
     if not found:
         return ""
     lines = [
@@ -74,7 +74,7 @@ def number(value: float | None) -> str:
 
 
 def report(its: Evaluation, counted: Counted, pictures: dict[str, bytes], time_zone: str) -> bytes:
-    """The report as UTF-8. pictures: PNG by title."""
+    """The report as HTML in UTF-8. pictures: maps each title to a PNG."""
     days = counted.days.index.unique("day")
     return fill(
         "served.html",

@@ -21,7 +21,7 @@ from fraud.types import Context, Dataset, Fitted, Options, Outcome, Split
 
 
 class Result(NamedTuple):
-    """A tracked model, its fitted estimator with evaluation, and its pictures (PNG) by file name."""
+    """A tracked model, its fitted estimator with evaluation, and its PNG pictures by file name."""
 
     outcome: Outcome
     fitted: Fitted
@@ -71,7 +71,7 @@ def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
 
 
 def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
-    """The parameters of a model's run: those of the estimator and those of the procedure."""
+    """The parameters of a model's run: estimator's own, features, undersampling, seed, costs."""
     estimator = fitted.estimator
     last = estimator[-1] if hasattr(estimator, "named_steps") else estimator
     own = {key: value for key, value in last.get_params(deep=False).items() if value is not None}

@@ -22,7 +22,7 @@ from fraud.models import flavours
 from fraud.settings import Settings
 
 EPOCH = date(1970, 1, 1)
-#: Metrics of one request to MLflow.
+#: Maximum number of metrics in one request to MLflow.
 MOST_METRICS = 1000
 
 
@@ -67,7 +67,7 @@ class Tracker:
         except BaseException as error:
             status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if parent:
-                with suppress(Exception):  # the block's error is reported, not one of _end
+                with suppress(Exception):  # an error of _end must not hide the block's error
                     self._end(run, status)
             else:
                 self._end_all(status)
@@ -114,7 +114,7 @@ class Tracker:
         )
 
     def log_days(self, run: str, values: Sequence[tuple[str, date, float]]) -> None:
-        """Log metrics by day: name, day and value. The step is the day's number since 1970."""
+        """Log metrics by day: name, day and value. The step is the number of days since 1970."""
         metrics = []
         for name, day, value in values:
             step = (day - EPOCH).days
