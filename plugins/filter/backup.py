@@ -70,7 +70,7 @@ def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mo
     if looked["stdout"].startswith("skipped"):
         return f"{host} knows of no backups: run site.yml with this backup_target first."
     if looked["rc"] != 0:
-        return (looked["stderr_lines"] or ["The look at the backup broke off."])[-1]
+        return (looked["stderr_lines"] or ["Reading the backup failed without an error message."])[-1]
     found = json.loads(looked["stdout"])
     if found["lacks"]:
         return f"The backup {found['run']} {found['lacks']}"

@@ -91,7 +91,7 @@ def key_problem(pem: str, chain: Chain) -> str:
         key = load_pem_private_key(pem.encode(), None).public_key().public_bytes(*der)
     except TypeError:
         return (
-            "nginx_certificate_key wants a passphrase, which nobody types at boot: take it off with `openssl pkey`, "
+            "nginx_certificate_key has a passphrase, and nobody can type it at boot: remove it with `openssl pkey`, "
             "and encrypt the file by ansible-vault instead."
         )
     except (ValueError, UnsupportedAlgorithm):

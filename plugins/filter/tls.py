@@ -48,8 +48,8 @@ def tls_problems(mode: str, host: str, directory: str, email: str, proxies: Sequ
         problems += acme_problems(host, directory, email)
     if mode == "off" and not proxies:
         problems.append(
-            "nginx_tls is off, and nginx_trusted_proxies is empty, so that nobody could come in: name the addresses of "
-            "the proxies that do TLS."
+            "nginx_tls is off, and nginx_trusted_proxies is empty, so NGINX would refuse every client: name the "
+            "addresses of the proxies that do TLS."
         )
     return problems
 

@@ -30,11 +30,11 @@ def test_an_empty_machine_and_a_confirmed_one_are_restored() -> None:
             "vm knows of no backups: run site.yml with this backup_target ",
         ),
         ({"rc": 1, "stdout": "", "stderr_lines": ["a", "There is none."]}, "There is none."),
-        ({"rc": 1, "stdout": ""}, "The look at the backup broke off."),
+        ({"rc": 1, "stdout": ""}, "Reading the backup failed without an error message."),
         ({"lacks": "lacks the database."}, "The backup 20261124T023000Z lacks the database."),
         (
             {},
-            "This replaces the runs, models and objects on vm by the backup 20261124T023000Z of old: say that you ",
+            "This replaces the runs, models and objects on vm by the backup 20261124T023000Z of old: confirm ",
         ),
     ],
 )

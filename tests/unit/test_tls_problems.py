@@ -70,7 +70,9 @@ def test_a_name_and_everybody_are_no_proxies(proxy: str) -> None:
 
 def test_off_without_proxies_lets_nobody_in() -> None:
     [said] = tls_problems("off", "vm", "", "", [])
-    assert said.startswith("nginx_tls is off, and nginx_trusted_proxies is empty, so that nobody could come in: name ")
+    assert said.startswith(
+        "nginx_tls is off, and nginx_trusted_proxies is empty, so NGINX would refuse every client: name "
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Print nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         self.server.path = self.path
         self.send_response(self.server.status)
         self.send_header("X-Model-Version", self.server.version)
@@ -97,7 +97,8 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     )
     refused.start()
     assert run(["rollback", "--wait"]) == 8
-    assert "Version 2 was refused: no example. Version 1 serves on." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Version 2 was refused: no example. Version 1 is still served." in said
 
 
 def test_an_endpoint_that_does_not_exist_or_does_not_follow_is_said(
@@ -111,10 +112,10 @@ def test_an_endpoint_that_does_not_exist_or_does_not_follow_is_said(
     asked = type(settings)(
         **{**vars(asked), "serving_url": f"http://127.0.0.1:{endpoint.server_port}/serving"}
     )
-    with pytest.raises(NotServedError, match=r"not served after 1 s\. Version 7 answers"):
+    with pytest.raises(NotServedError, match=r"not served after 1 s\. Version 7 is still served"):
         served.wait(asked, "1", limit=1)
     endpoint.status = 503
-    with pytest.raises(NotServedError, match="None answers"):
+    with pytest.raises(NotServedError, match="No version is served"):
         served.wait(asked, "1", limit=1)
     endpoint.status = 404
     with pytest.raises(NotServedError, match="serving_models"):

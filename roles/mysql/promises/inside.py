@@ -66,7 +66,7 @@ def mysql_no_password(its: Facts) -> Iterator[str]:
         # Ignore `invalid`, which is no password's hash, and `root`, which names the system user for `auth_socket`.
         kept = set(re.findall(r"(?:USING|AS) '([^']*)'", account)) - {"invalid"} - ({"root"} if user in OWN else set())
         if "ACCOUNT LOCK" not in account and ("_socket" not in account or kept):
-            yield f"{user}@{host} comes in by something else"
+            yield f"{user}@{host} can log in without the socket"
 
 
 def granted(lines: list[str]) -> Grants:

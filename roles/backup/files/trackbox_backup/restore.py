@@ -188,7 +188,7 @@ class Restore:
         wrong += [f"{what} has no files" for what in sorted(lacks - set(made["missing"]))]
         if wrong:
             raise Refused(
-                f"What was restored is not the backup {made['run']}: {'; '.join(wrong[:5])}; {len(wrong)} in all."
+                f"The restored data differs from the backup {made['run']}: {'; '.join(wrong[:5])}; {len(wrong)} in all."
             )
         return {
             "run": made["run"],

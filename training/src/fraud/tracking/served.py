@@ -68,15 +68,15 @@ def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
         found = version_served(settings)
         if found == version:
             return time.monotonic() - start
+        on = f"Version {found} is still served." if found else "No version is served."
         if time.monotonic() >= looked + LOOK:
             looked = time.monotonic()
             said = client.get_model_version(NAME, version).tags.get(SERVING, "")
             if said.startswith(REFUSED):
-                on = f"Version {found} serves on." if found else "No version is served."
                 raise NotServedError(f"Version {version} was {said}", on)
         if time.monotonic() > start + limit:
             raise NotServedError(
                 f"Version {version} is not served after {limit:.0f} s",
-                f"{f'Version {found}' if found else 'None'} answers: {settings.serving_url}/ says why.",
+                f"{on} The page {settings.serving_url}/ gives the reason.",
             )
         time.sleep(PAUSE)

@@ -28,7 +28,7 @@ async def read_body(headers: Iterable[tuple[bytes, bytes]], receive: Receive, li
     encodings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
     encodings = [one for one in encodings if one not in (b"", b"identity")]
     if encodings not in ([], [b"gzip"]):
-        raise RefusedError(415, "The body may be compressed by gzip once, and not in another way.")
+        raise RefusedError(415, "The body may be compressed once, by gzip, and not in another way.")
     too_large = RefusedError(413, f"The body is larger than {limit >> 20} MiB (max_body_mb), the limit of a request.")
     length = next((int(value) for name, value in headers if name == b"content-length" and value.isdigit()), 0)
     if length > limit:

@@ -60,7 +60,7 @@ def check(folder: Path, allow_code: bool) -> str:
     flavour = check_loading(folder, allow_code)
     differences = [*check_python(folder, flavour), *check_pins(folder, flavour)]
     if not (folder / "serving_input_example.json").is_file():
-        raise Refused("The model has no input example to prove itself with: log it with input_example.")
+        raise Refused("The model has no input example to check it with: log it with input_example.")
     return sentence(", ".join(differences))
 
 

@@ -44,7 +44,7 @@ def rows_of(example: Mapping[str, Any]) -> int:
     elif isinstance(value, Mapping) and value:
         value = next(iter(value.values()))
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise Refused("The model's input example is of no form of MLflow's protocol.")
+        raise Refused("The model's input example has none of the formats of MLflow's protocol.")
     return len(value)
 
 

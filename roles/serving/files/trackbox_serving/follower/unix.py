@@ -79,7 +79,7 @@ def ask(path: Path, url: str, body: Any = None, timeout: float = 30) -> Answer:
             raise TimeoutError(f"no whole answer came within {timeout:g} s")
         return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
     except (ValueError, OverflowError) as error:
-        raise http.client.HTTPException(f"the answer is none: {error}") from error
+        raise http.client.HTTPException(f"the answer is not HTTP: {error}") from error
     finally:
         clock.cancel()
         connection.close()

@@ -149,7 +149,10 @@ def first_equal(candidates: Iterable[Predict], scorer: Scorer, rows: Matrix) -> 
                 return predict
         except Exception as error:
             logger.debug("%s: %r", predict, error)
-    print("no fast way gives what MLflow gives: MLflow's own functions answer all requests", file=sys.stderr)
+    print(
+        "the fast path is off, because its output differs from MLflow's: MLflow's own functions answer all requests",
+        file=sys.stderr,
+    )
     return None
 
 

@@ -106,7 +106,7 @@ def read_item(item: Any, name: str, most: int) -> tuple[str, int, list[float]]:
         raise RefusedError(400, f"{name} must be an object with request_id, row and label, or request_id and labels.")
     identifier, row = item.get("request_id"), item.get("row", 0)
     if not isinstance(identifier, str) or not IDENTIFIER.fullmatch(identifier):
-        raise RefusedError(400, f"{name}: request_id must be what an answer had as X-Request-Id, 32 digits and a to f.")
+        raise RefusedError(400, f"{name}: request_id must be the X-Request-Id of an answer: 32 digits, 0 to f.")
     if ("label" in item) == ("labels" in item) or ("labels" in item and "row" in item):
         raise RefusedError(400, f"{name} must have a label, for one row, or labels, for all rows of the request.")
     if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < most:
