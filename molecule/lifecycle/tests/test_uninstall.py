@@ -23,7 +23,7 @@ EXPECTED = {
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
     "what packages' scripts make": r"/etc/(alternatives|rc.\.d)/.*|/usr/bin/(un)?lz\w+|/usr/share/man/man1/(un)?lz.*"
     r"|/etc/mysql/(debian|my)\.cnf|/etc/apparmor\.d/local(/.*)?|/etc/apt/apt\.conf\.d/(20auto|50unattended)-upgrades"
-    r"|/etc/nginx/sites-enabled/default|/var/lib/nginx/\w+|/var/www(/.*)?|/usr/lib/python3.*/__pycache__(/.*)?",
+    r"|/etc/nginx/(sites-enabled/default|modules-enabled/[\w-]+\.conf)|/var/lib/nginx/\w+|/var/www(/.*)?|/usr/lib/python3.*/__pycache__(/.*)?",
     "packages' own services, but the database's and NGINX's": r"/etc/systemd/system/[\w-]+\.target\.wants/"
     r"(unattended-upgrades\.service|logrotate\.timer)|enabled (unattended-upgrades\.service|logrotate\.timer) .*",
     "accounts": r"/etc/(passwd|shadow|group|gshadow)-?|(user|group) mysql:.*",
