@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 ROOT = Path(__file__).parents[2]
 GROUPS = ["mysql", "minio", "mlflow", "nginx", "training"]
 
@@ -76,6 +78,17 @@ def play(
             if result.get("failed"):
                 outcome.messages.setdefault(host, []).append(result["msg"])
     return outcome
+
+
+def preflight() -> list[dict[str, Any]]:
+    """Return the play of preflight.yml, changed so that it takes the facts from each host's variables."""
+    path = ROOT / "playbooks/preflight.yml"
+    [_, checks] = yaml.safe_load(path.read_text())
+    # The play runs from another folder, so its relative paths become absolute.
+    checks["vars_files"] = [str(path.parent / name) for name in checks["vars_files"]]
+    given = {name: "{{ given_facts." + name + " }}" for name in FACTS}
+    say = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **given}}
+    return [{**checks, "gather_facts": False, "pre_tasks": [say]}]
 
 
 def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:

@@ -10,27 +10,15 @@ import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from ansible_run import FACTS, ROOT, Outcome, inventory_of, play
+from ansible_run import FACTS, ROOT, Outcome, inventory_of, play, preflight
 from pki import write_mistakes
 
 SECRETS = ["geheim", "975318642", "a long password", "PRIVATE KEY-----\\n"]
 
 MISTAKES = yaml.safe_load(Path(__file__).with_name("mistakes.yml").read_text())
-
-
-def preflight() -> list[dict[str, Any]]:
-    """Return the play of preflight.yml, changed so that it takes the facts from each host's variables."""
-    path = ROOT / "playbooks/preflight.yml"
-    [_, play] = yaml.safe_load(path.read_text())
-    # The play runs from another folder, so its relative paths become absolute.
-    play["vars_files"] = [str(path.parent / name) for name in play["vars_files"]]
-    given = {name: "{{ given_facts." + name + " }}" for name in FACTS}
-    say = {"name": "Say what is given", "ansible.builtin.set_fact": {"cacheable": True, **given}}
-    return [{**play, "gather_facts": False, "pre_tasks": [say]}]
 
 
 @pytest.fixture(scope="module")

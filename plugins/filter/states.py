@@ -16,6 +16,9 @@ LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
 }
+# The playbooks that are refused after an interrupted rotation. They remove MLflow's second S3 user, or replace its key,
+# while MLflow still uses it.
+ROTATION_FIRST = ("site.yml", "restore.yml", "upgrade.yml")
 OWNER = re.compile(r"(?P<playbook>\S+\.yml) of (?P<controller>\S+) process (?P<process>\d+)")
 
 
@@ -59,16 +62,16 @@ def machine_states(text: str) -> dict[str, Any]:
     """Return the output of files/states as a mapping.
 
     held: whether the lock is held. installed: whether Trackbox was installed. unfinished: whether a site.yml was
-    interrupted. left: the files that an interrupted restore or upgrade left. objects: the folder that contains the
-    objects, or "". wanted: what minio_data_dir contains: "objects", "files" or "". units: the properties of each
-    running service.
+    interrupted. left: the files that an interrupted restore or upgrade left. rotating: the names of the secrets whose
+    rotation was interrupted. objects: the folder that contains the objects, or "". wanted: what minio_data_dir
+    contains: "objects", "files" or "". units: the properties of each running service.
     """
-    found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "left": [], "units": {}}
-    found |= {"objects": "", "wanted": ""}
+    found: dict[str, Any] = {"held": False, "installed": False, "unfinished": False, "units": {}}
+    found |= {"left": [], "rotating": [], "objects": "", "wanted": ""}
     lines, _key, rest = text.partition("Id=") if not text.startswith("Id=") else ("", "", text[3:])
     for name, _colon, value in (line.partition(":") for line in lines.splitlines()):
-        if name == "left":
-            found["left"].append(value)
+        if name in ("left", "rotating"):
+            found[name].append(value)
         elif name in ("objects", "wanted"):
             found[name] = value
         elif name in ("lock", "installed", "unfinished"):
@@ -153,16 +156,19 @@ def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_d
 
 
 def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files: Sequence[str]) -> str:
-    """Return the error message that refuses a playbook after an interrupted rotation; empty if there is none.
+    """Return the error message that refuses a playbook after an interrupted rotation; empty if the playbook may run.
 
-    files: the files NAME.new on the controller: new secrets that have not replaced the old ones yet.
+    files: the files NAME.new on the controller: new secrets that have not replaced the old ones yet. They do not matter
+    on a machine without an installation, because no service uses the old secrets. An interrupted restore or upgrade is
+    repeated first, because the rotation is refused until then.
     """
-    if not files or not states["installed"]:
+    new = [Path(file).stem for file in files] if states["installed"] else []
+    names = ",".join(sorted({*states["rotating"], *new}))
+    if not names or states["left"] or playbook not in ROTATION_FIRST:
         return ""
-    names = ",".join(sorted(Path(file).stem for file in files))
     return (
-        f"A rotation of secrets of {host} did not end ({Path(files[0]).parent} has {names.partition(',')[0]}.new), and "
-        f"{playbook} has changed nothing: type ansible-playbook playbooks/rotate-secrets.yml -e rotate={names} again."
+        f"A rotation of secrets of {host} did not end, and {playbook} has changed nothing: type ansible-playbook "
+        f"playbooks/rotate-secrets.yml -e rotate={names} again."
     )
 
 

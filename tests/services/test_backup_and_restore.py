@@ -127,7 +127,13 @@ def machine(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for module, names in (
         (
             backup,
-            {"SECRETS": secrets, "HALF": tmp_path / "half", "UPGRADING": (tmp_path / "upgrading",), "STATUS": status},
+            {
+                "SECRETS": secrets,
+                "HALF": tmp_path / "half",
+                "UPGRADING": (tmp_path / "upgrading",),
+                "REWRAPPING": tmp_path / "rewrapping",
+                "STATUS": status,
+            },
         ),
         (restore, {"HALF": tmp_path / "half", "DATABASE_FOLDER": tmp_path}),
         (host_lock, {"LOCK": tmp_path / "lock"}),
@@ -346,6 +352,9 @@ def test_a_machine_that_is_not_whole_is_not_backed_up(machine: Settings, tmp_pat
     (tmp_path / "upgrading").touch()
     assert refused(machine, tmp_path).startswith("An upgrade of this machine did not end")
     (tmp_path / "upgrading").unlink()
+    (tmp_path / "rewrapping").touch()
+    assert refused(machine, tmp_path).startswith("A rotation of mlflow_encryption_passphrase did not end")
+    (tmp_path / "rewrapping").unlink()
     made(machine, tmp_path)
     (tmp_path / "dump.sql").write_text(DUMP.replace("'r", "'x"))
     assert refused(machine, tmp_path).startswith("This machine has no runs, models and traces, and the newest backup")

@@ -137,13 +137,36 @@ def test_what_a_playbook_left_is_for_the_same_one_to_end(left: str, refused: str
     assert left_problem(found, "vm", "uninstall.yml", replaces_data=True) == ""
 
 
-def test_a_rotation_that_did_not_end_is_named_by_its_secrets() -> None:
+@pytest.mark.parametrize("playbook", ["site.yml", "restore.yml", "upgrade.yml"])
+def test_a_rotation_that_did_not_end_is_named_by_its_secrets(playbook: str) -> None:
     files = ["/home/ada/secrets/nginx_salt.new", "/home/ada/secrets/admin_password.new"]
-    said = rotation_problem(states(), "vm", "site.yml", files)
-    assert said.endswith("playbooks/rotate-secrets.yml -e rotate=admin_password,nginx_salt again.")
-    assert rotation_problem(states(), "vm", "site.yml", []) == ""
+    said = rotation_problem(states(), "vm", playbook, files)
+    assert said == (
+        f"A rotation of secrets of vm did not end, and {playbook} has changed nothing: type ansible-playbook "
+        "playbooks/rotate-secrets.yml -e rotate=admin_password,nginx_salt again."
+    )
+    assert rotation_problem(states(), "vm", playbook, []) == ""
     # On a new machine, an interrupted rotation is no problem, because no service uses the old secrets.
-    assert rotation_problem(machine_states(""), "vm", "site.yml", files) == ""
+    assert rotation_problem(machine_states(""), "vm", playbook, files) == ""
+
+
+def test_a_rotation_that_has_replaced_its_files_is_named_by_the_marks_on_the_machine() -> None:
+    left = machine_states("installed:yes\nrotating:mlflow_s3_secret\nrotating:nginx_salt\n")
+    said = rotation_problem(left, "vm", "restore.yml", ["/home/ada/secrets/nginx_salt.new"])
+    assert said.endswith("playbooks/rotate-secrets.yml -e rotate=mlflow_s3_secret,nginx_salt again.")
+
+
+@pytest.mark.parametrize(("left", "playbook"), [("half-restored", "restore.yml"), ("upgrading", "upgrade.yml")])
+def test_a_restore_or_an_upgrade_that_did_not_end_is_repeated_before_the_rotation(left: str, playbook: str) -> None:
+    found = machine_states(f"installed:yes\nleft:{left}\nrotating:nginx_salt\n")
+    assert left_problem(found, "vm", "rotate-secrets.yml")
+    assert left_problem(found, "vm", playbook) == rotation_problem(found, "vm", playbook, []) == ""
+
+
+@pytest.mark.parametrize("playbook", ["rotate-secrets.yml", "backup.yml", "uninstall.yml", "garbage.yml", "train.yml"])
+def test_a_rotation_that_did_not_end_lets_other_playbooks_run(playbook: str) -> None:
+    left = machine_states("installed:yes\nrotating:nginx_salt\n")
+    assert rotation_problem(left, "vm", playbook, ["/home/ada/secrets/nginx_salt.new"]) == ""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Da
 from trackbox_backup.objects import Hashing, Packed, pack, sha256
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository, newest
-from trackbox_backup.settings import HALF, SECRETS, STATE, UPGRADING, Settings
+from trackbox_backup.settings import HALF, REWRAPPING, SECRETS, STATE, UPGRADING, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
 STATUS = Status(
@@ -180,6 +180,12 @@ class Backup:
         if any(path.is_symlink() or path.exists() for path in UPGRADING):
             raise Refused(
                 "An upgrade of this machine did not end, so nothing whole is here to back up: type upgrade.yml again."
+            )
+        # The passphrase on this machine may not be the one that encrypts the secrets in the database.
+        if REWRAPPING.exists():
+            raise Refused(
+                "A rotation of mlflow_encryption_passphrase did not end, so a backup could lack the passphrase of the "
+                "secrets in the database: type rotate-secrets.yml -e rotate=mlflow_encryption_passphrase again."
             )
         self.repository.open(make=True)
         self.refuse_empty_machine()

@@ -16,6 +16,8 @@ HALF = Path("/var/lib/trackbox/half-restored")
 MINIO_UNIT = Path("/etc/systemd/system/minio.service")
 DATABASE_FOLDER = Path("/var/lib/mysql")
 UPGRADING = (Path("/var/lib/trackbox/upgrading"), Path("/var/lib/trackbox/dumps/unfinished"))
+# This file exists while the rotation of MLflow's passphrase is unfinished.
+REWRAPPING = Path("/var/lib/trackbox/rotating/mlflow_encryption_passphrase")
 
 
 @dataclass(frozen=True)

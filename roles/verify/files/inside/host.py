@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import grp
 import os
 import pwd
@@ -62,9 +63,10 @@ def port_its_own(its: Facts) -> Iterator[str]:
 
 @promise("host")
 def nothing_half_done(_: Facts) -> Iterator[str]:
-    """No restore and no upgrade was interrupted."""
+    """No restore, no upgrade and no rotation was interrupted."""
     left = {"half-restored": "restore", "upgrading": "upgrade", "dumps/unfinished": "upgrade"}
-    for name in {left[file]: file for file in left if os.path.lexists(f"/var/lib/trackbox/{file}")}:
+    left["rotating/*"] = "rotate-secrets"
+    for name in {left[files]: files for files in left if glob.glob(f"/var/lib/trackbox/{files}")}:
         yield f"{name} did not end: type playbooks/{name}.yml again"
 
 
