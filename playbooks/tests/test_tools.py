@@ -21,12 +21,38 @@ def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.Complet
     return subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True, timeout=30, check=False)
 
 
+def make(*arguments: str) -> list[str]:
+    """Run make with these arguments; return the lines of its output."""
+    # Without --no-print-directory, make would first print its folder if this test runs within `make test`.
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+
+
 def test_make_test_begins_with_the_tools() -> None:
     for target in ("test", "test-all"):
-        # Without --no-print-directory, make would first print its folder if this test runs within `make test`.
-        command = ["make", "--dry-run", "--no-print-directory", target]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
-        assert done.stdout.splitlines()[0] == ".ci/tools"
+        assert make("--dry-run", target)[0] == ".ci/tools"
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("verify", "ansible-playbook -i inventory/mine playbooks/verify.yml"),
+        ("sbom", "ansible-playbook -i inventory/mine playbooks/sbom.yml"),
+        ("ssh", "python playbooks/ssh.py inventory/mine"),
+    ],
+)
+def test_a_target_of_make_uses_the_inventory_that_is_named(target: str, command: str) -> None:
+    assert make("--dry-run", target, "INVENTORY=inventory/mine")[-1] == command
+    assert make("--dry-run", target)[-1] == command.replace("mine", "local")
+
+
+@pytest.mark.parametrize("secrets", [".secrets", "secrets"])
+@pytest.mark.parametrize("file", ["", "/hosts.yml"])
+def test_make_env_prints_the_settings_of_the_inventory_that_is_named(tmp_path: Path, secrets: str, file: str) -> None:
+    (tmp_path / secrets).mkdir()
+    (tmp_path / secrets / "env").write_text("export MLFLOW_TRACKING_URI=https://box\n")
+    (tmp_path / "hosts.yml").touch()
+    assert make("env", f"INVENTORY={tmp_path}{file}") == ["export MLFLOW_TRACKING_URI=https://box"]
 
 
 def test_with_all_programs_it_prints_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,110 @@
+"""What templates contain with settings of an inventory: the summary, `make env`, and MLflow's unit."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_run import FACTS, ROOT, inventory_of, play
+
+SERVICES = yaml.safe_load((ROOT / "roles/wiring/vars/main/services.yml").read_text())["wiring_services"]
+ROLES = ["wiring", "handover", *SERVICES]
+TEMPLATES = {
+    "summary": "handover/templates/summary.txt.j2",
+    "env": "handover/templates/env.j2",
+    "mlflow": "mlflow/templates/mlflow.service.j2",
+}
+PASSWORD = "a password of one's own"
+# An inventory's variables for each machine.
+MACHINES: dict[str, dict[str, Any]] = {
+    "plain": {"trackbox_host": "box.example.org"},
+    "own-password": {"trackbox_admin_password": PASSWORD},
+    "own-users": {"nginx_users": [{"name": "ada", "password": PASSWORD, "role": "admin"}]},
+    "capitals": {"trackbox_host": "Box.Example.ORG", "trackbox_https_port": 8443},
+}
+
+Rendered = Mapping[str, Mapping[str, str]]
+
+
+def variables(kind: str) -> list[Path]:
+    """Return the files of variables of all roles. kind: defaults or vars."""
+    return [path for role in ROLES for path in sorted((ROOT / "roles" / role / kind).rglob("*.yml"))]
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+    """Render each template for each machine; return the texts by machine and template."""
+    folder = tmp_path_factory.mktemp("rendered")
+    # An inventory's variables are above the roles' defaults, so the defaults become variables of a group.
+    defaults: dict[str, Any] = {}
+    for path in variables("defaults"):
+        defaults |= yaml.safe_load(path.read_text()) or {}
+    texts = {
+        name: f"{{{{ lookup('ansible.builtin.template', '{ROOT}/roles/{path}') }}}}" for name, path in TEMPLATES.items()
+    }
+    tasks = [
+        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **FACTS}},
+        {
+            "name": "Render the templates",
+            "vars": {"texts": texts},
+            "ansible.builtin.fail": {"msg": "{{ texts | to_json }}"},
+        },
+    ]
+    playbook = folder / "render.json"
+    files = [str(path) for path in variables("vars")]
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "vars_files": files, "tasks": tasks}]))
+    machines = {name: {"trackbox_secrets": str(folder / name), **settings} for name, settings in MACHINES.items()}
+    inventory = inventory_of(folder, machines)
+    written = json.loads(inventory.read_text())
+    written["all"]["children"]["workbench"]["vars"] = defaults
+    inventory.write_text(json.dumps(written))
+    outcome = play(playbook, inventory)
+    assert sorted(outcome.messages) == sorted(MACHINES), outcome.text
+    return {name: json.loads(messages[0]) for name, messages in outcome.messages.items()}
+
+
+def line(text: str, name: str) -> str:
+    """Return what follows a name in the summary."""
+    [found] = re.findall(rf"^  {name} +(.*)$", text, re.MULTILINE)
+    return str(found)
+
+
+def environment(text: str, name: str) -> str:
+    """Return the value of an environment variable of a unit."""
+    [found] = re.findall(rf'^Environment="?{name}=(.*?)"?$', text, re.MULTILINE)
+    return str(found)
+
+
+def test_the_summary_names_the_file_only_of_a_password_that_is_used(rendered: Rendered) -> None:
+    found = {name: line(rendered[name]["summary"], "its password") for name in ("plain", "own-password", "own-users")}
+    assert found.pop("plain").endswith("/plain/admin_password")
+    assert found == {
+        "own-password": "in your variables (trackbox_admin_password)",
+        "own-users": "in your variables (nginx_users)",
+    }
+    assert line(rendered["own-users"]["summary"], "user") == "ada"
+    assert PASSWORD not in rendered["own-password"]["summary"]
+
+
+@pytest.mark.parametrize(("machine", "user"), [("own-password", "admin"), ("own-users", "ada")])
+def test_the_settings_of_clients_have_the_login_that_is_used(rendered: Rendered, machine: str, user: str) -> None:
+    found = dict(word.split("=", 1) for word in shlex.split(rendered[machine]["env"]) if "=" in word)
+    assert (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"]) == (user, PASSWORD)
+
+
+def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) -> None:
+    url = "https://box.example.org:8443"
+    texts = rendered["capitals"]
+    assert line(texts["summary"], "MLflow") == f"{url}/"
+    assert line(texts["summary"], "S3") == "https://box.example.org:9443"
+    assert f"export MLFLOW_TRACKING_URI={url}\n" in texts["env"]
+    # MLflow compares host names case-sensitively.
+    assert environment(texts["mlflow"], "MLFLOW_SERVER_ALLOWED_HOSTS").split(",")[0] == "box.example.org:8443"
+    assert environment(texts["mlflow"], "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS") == url
+    assert "Box.Example" not in texts["env"] + texts["mlflow"]
