@@ -20,6 +20,7 @@ TEMPLATES = {
     "env": "handover/templates/env.j2",
     "mlflow": "mlflow/templates/mlflow.service.j2",
 }
+RESOLVERS = ["198.51.100.53", "fe80::1%eth0"]
 PASSWORD = "a password of one's own"
 # An inventory's variables for each machine.
 MACHINES: dict[str, dict[str, Any]] = {
@@ -27,6 +28,8 @@ MACHINES: dict[str, dict[str, Any]] = {
     "own-password": {"trackbox_admin_password": PASSWORD},
     "own-users": {"nginx_users": [{"name": "ada", "password": PASSWORD, "role": "admin"}]},
     "capitals": {"trackbox_host": "Box.Example.ORG", "trackbox_https_port": 8443},
+    "public-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "2606:4700::/32"]},
+    "private-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "10.20.0.0/16"]},
 }
 
 Rendered = Mapping[str, Mapping[str, str]]
@@ -45,11 +48,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     defaults: dict[str, Any] = {}
     for path in variables("defaults"):
         defaults |= yaml.safe_load(path.read_text()) or {}
+    facts = {**FACTS, "dns": {"nameservers": RESOLVERS}}
     texts = {
         name: f"{{{{ lookup('ansible.builtin.template', '{ROOT}/roles/{path}') }}}}" for name, path in TEMPLATES.items()
     }
     tasks = [
-        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **FACTS}},
+        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **facts}},
         {
             "name": "Render the templates",
             "vars": {"texts": texts},
@@ -108,3 +112,21 @@ def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) ->
     assert environment(texts["mlflow"], "MLFLOW_SERVER_ALLOWED_HOSTS").split(",")[0] == "box.example.org:8443"
     assert environment(texts["mlflow"], "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS") == url
     assert "Box.Example" not in texts["env"] + texts["mlflow"]
+
+
+def allowed(text: str) -> str:
+    """Return the last list of addresses that a unit may connect to, in systemd's form."""
+    return re.findall(r"^IPAddressAllow=(.*)$", text, re.MULTILINE)[-1]
+
+
+def test_the_unit_of_mlflow_reaches_the_targets_of_webhooks_and_its_name_servers_only(rendered: Rendered) -> None:
+    units = {name: rendered[name]["mlflow"] for name in ("plain", "public-webhooks", "private-webhooks")}
+    assert {name: allowed(text) for name, text in units.items()} == {
+        "plain": "localhost",
+        "public-webhooks": "1.1.1.1 2606:4700::/32 198.51.100.53",
+        "private-webhooks": "1.1.1.1 10.20.0.0/16 198.51.100.53",
+    }
+    assert all(text.count("\nIPAddressDeny=any\n") == 1 for text in units.values())
+    # A private target needs MLflow's own filter to be off, because this filter refuses all private addresses.
+    private = "Environment=MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true"
+    assert [name for name, text in units.items() if private in text] == ["private-webhooks"]
