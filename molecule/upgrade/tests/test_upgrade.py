@@ -25,6 +25,8 @@ UPGRADE = "playbooks/upgrade.yml"
 OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
 OLD_REVISION = "bf29a5ff90ea"
 OLD_COLLATION = "utf8mb4_bin"
+# Prints MySQL's version, and when its server was started.
+SERVER = "dpkg-query --show mysql-server; systemctl show --property=ActiveEnterTimestamp mysql"
 BLOCKER = "mcp_servers"  # a migration creates this table, and fails if it already exists
 
 
@@ -76,6 +78,32 @@ def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
     assert state(host) == was
     assert host.service("mlflow").is_running
     assert client_data(machine) == before
+
+
+# A script that repacks the package mysql-server with a later version number of its series, and adds an apt source with
+# this package. The source has the same release name, so that the pin of the role applies to it.
+NEWER = """
+set -e
+mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
+apt-get download --quiet mysql-server && dpkg-deb -R mysql-server_*.deb x && rm mysql-server_*.deb
+sed -i 's/^Version: .*/Version: 9.7.99-1/' x/DEBIAN/control
+dpkg-deb -b x newer.deb >/dev/null
+sum() { sha256sum "$1" | cut -d' ' -f1; }
+dpkg-deb -f newer.deb >Packages
+printf 'Filename: ./newer.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s newer.deb)" "$(sum newer.deb)" >>Packages
+printf 'Suite: unstable\nCodename: sid\nSHA256:\n %s %s Packages\n' "$(sum Packages)" "$(stat -c %s Packages)" >Release
+echo 'deb [trusted=yes] file:/srv/newer ./' >/etc/apt/sources.list.d/newer.list
+"""
+
+
+@contextmanager
+def newer_mysql(host: Host) -> Iterator[None]:
+    """Let apt have a newer MySQL during the block."""
+    host.check_output(NEWER)
+    try:
+        yield
+    finally:
+        host.check_output("rm -rf /srv/newer /etc/apt/sources.list.d/newer.list && apt-get update --quiet")
 
 
 @contextmanager
@@ -158,8 +186,13 @@ def test_a_schema_that_cannot_be_upgraded_is_refused(
     set_to = "mysql -e \"UPDATE mlflow.alembic_version SET version_num = '{}'\""
     host.check_output(set_to.format(revision))
     try:
-        was = state(host)
-        assert sentence in said(machine.play(playbook=UPGRADE, status=2))
+        was, server = state(host), host.check_output(SERVER)
+        with newer_mysql(host):
+            output = said(machine.play(playbook=UPGRADE, status=2))
+        assert sentence in output
+        # A newer MySQL is pending, too. It cannot be downgraded, so the schema must be checked before it is installed.
+        assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1", output)
+        assert host.check_output(SERVER) == server
         assert state(host)[:2] == was[:2]
     finally:
         host.check_output(set_to.format(OLD_REVISION))
@@ -295,33 +328,14 @@ def test_a_newer_minio_is_installed(machine: Machine, host: Host, before: str, t
     assert client_data(machine) == before
 
 
-# A script that repacks the package mysql-server with a later version number of its series, and adds an apt source with
-# this package. The source has the same release name, so that the pin of the role applies to it.
-NEWER = """
-set -e
-mkdir -p /srv/newer && cd /srv/newer && chmod 777 .
-apt-get download --quiet mysql-server && dpkg-deb -R mysql-server_*.deb x && rm mysql-server_*.deb
-sed -i 's/^Version: .*/Version: 9.7.99-1/' x/DEBIAN/control
-dpkg-deb -b x newer.deb >/dev/null
-sum() { sha256sum "$1" | cut -d' ' -f1; }
-dpkg-deb -f newer.deb >Packages
-printf 'Filename: ./newer.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s newer.deb)" "$(sum newer.deb)" >>Packages
-printf 'Suite: unstable\nCodename: sid\nSHA256:\n %s %s Packages\n' "$(sum Packages)" "$(stat -c %s Packages)" >Release
-echo 'deb [trusted=yes] file:/srv/newer ./' >/etc/apt/sources.list.d/newer.list
-"""
-
-
 def test_mysql_is_upgraded_within_its_series(machine: Machine, host: Host, before: str) -> None:
-    host.check_output(NEWER)
-    try:
+    with newer_mysql(host):
         output = said(machine.play(OLD, playbook=UPGRADE))
         assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1: down for at most [0-9.]+ s; its dump is in", output)
         assert "9.7.99-1" in host.check_output("dpkg-query --show mysql-server")
         [dump] = host.check_output("ls /var/lib/trackbox/dumps/*-mysql/all.sql.gz").split()
         assert "-- Dump completed" in host.check_output(f"zcat {dump} | tail -n 1")
         assert client_data(machine) == before
-    finally:
-        host.check_output("rm -rf /srv/newer /etc/apt/sources.list.d/newer.list && apt-get update --quiet")
 
 
 def test_the_upgrade_keeps_all_data(machine: Machine, host: Host, before: str) -> None:
