@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ ROLES = ["wiring", "handover", *SERVICES]
 TEMPLATES = {
     "summary": "handover/templates/summary.txt.j2",
     "env": "handover/templates/env.j2",
+    "training": "training/templates/settings.env.j2",
     "mlflow": "mlflow/templates/mlflow.service.j2",
 }
 RESOLVERS = ["198.51.100.53", "fe80::1%eth0"]
-PASSWORD = "a password of one's own"
+PASSWORD = "Zwölf é 😀 \"zwei\" 'drei' $4 {{ fünf"
+# This form in JSON is `!unsafe` in YAML: Ansible does not read the text as a template.
+GIVEN = {"__ansible_unsafe": PASSWORD}
 # An inventory's variables for each machine.
 MACHINES: dict[str, dict[str, Any]] = {
     "plain": {"trackbox_host": "box.example.org"},
-    "own-password": {"trackbox_admin_password": PASSWORD},
-    "own-users": {"nginx_users": [{"name": "ada", "password": PASSWORD, "role": "admin"}]},
+    "own-password": {"trackbox_admin_password": GIVEN, "trackbox_training_password": GIVEN},
+    "own-users": {"nginx_users": [{"name": "ada", "password": GIVEN, "role": "admin"}]},
     "capitals": {"trackbox_host": "Box.Example.ORG", "trackbox_https_port": 8443},
     "public-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "2606:4700::/32"]},
     "private-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "10.20.0.0/16"]},
@@ -100,6 +104,12 @@ def test_the_summary_names_the_file_only_of_a_password_that_is_used(rendered: Re
 def test_the_settings_of_clients_have_the_login_that_is_used(rendered: Rendered, machine: str, user: str) -> None:
     found = dict(word.split("=", 1) for word in shlex.split(rendered[machine]["env"]) if "=" in word)
     assert (found["MLFLOW_TRACKING_USERNAME"], found["MLFLOW_TRACKING_PASSWORD"]) == (user, PASSWORD)
+
+
+def test_the_training_command_gets_a_password_of_any_characters(rendered: Rendered) -> None:
+    script = rendered["own-password"]["training"] + 'printf %s "$MLFLOW_TRACKING_PASSWORD"'
+    done = subprocess.run(["sh", "-c", script], env={}, capture_output=True, text=True, check=True, timeout=10)
+    assert done.stdout == PASSWORD
 
 
 def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) -> None:

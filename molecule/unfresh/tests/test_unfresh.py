@@ -50,6 +50,13 @@ def test_a_user_can_run_programs_that_root_installed(host: Host) -> None:
     assert host.run("runuser -u nobody -- /opt/trackbox/training/fraud/environment/bin/fraud --help").rc == 0
 
 
+def test_fraud_logs_in_with_a_password_of_any_characters(host: Host) -> None:
+    """The password is in the inventory."""
+    outcomes = json.loads(host.check_output("fraud train --profile seed --models logistic --json"))["outcomes"]
+    assert [outcome["name"] for outcome in outcomes] == ["logistic"]
+    assert "rows" in host.check_output("fraud data list")
+
+
 def test_a_second_run_changes_nothing(machine: Machine) -> None:
     assert " changed=0 " in machine.play()
 
