@@ -13,8 +13,8 @@ from typing import Any
 SHA256 = re.compile("[0-9a-f]{64}")
 # Absolute paths without spaces or characters that are special for systemd or a shell.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-# Folders of the system. None of them can be MinIO's folder, because the role makes that private: other programs could
-# not reach it any more.
+# Folders of the system. None of them can be minio_data_dir, because the role makes that folder private, and other
+# programs could no longer reach what is in it.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
 # Folders that cannot contain the objects: they belong to other services, the unit's sandbox hides them, or a reboot
 # empties them.

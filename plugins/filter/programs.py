@@ -15,7 +15,7 @@ BASE = "machine/files/trackbox_host"
 
 
 def python_modules(package: str, role: str) -> dict[str, str]:
-    """Return the source of each module of a role's Python package and of the shared one, by the module's path."""
+    """Return a dictionary from path to source of each module of a role's Python package and of the shared package."""
     found: dict[str, str] = {}
     for folder in (ROLES / role / "files" / package, ROLES / BASE):
         found |= {str(path.relative_to(folder.parent)): path.read_text() for path in sorted(folder.rglob("*.py"))}

@@ -40,7 +40,11 @@ def select_fits(select: Any, *_: Any) -> bool:
 
 
 def store_fits(registered: Any, store: Any, *_: Any) -> bool:
-    """Whether `registered` returns MLflow's registry itself, not a copy, and the store has signing.py's methods."""
+    """Whether signing.py can replace MLflow's artifact store for s3://.
+
+    `registered` must return MLflow's own dictionary of artifact stores, since a change to a copy would be lost, and the
+    store must have the methods that signing.py overrides or calls.
+    """
     methods = ("download_artifacts", "parse_s3_compliant_uri")
     return registered() is registered() and all(hasattr(store, name) for name in methods)
 

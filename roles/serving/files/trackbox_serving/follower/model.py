@@ -52,7 +52,7 @@ class ModelFollower:
         self.links = Links(settings.shared, given.name)
         self.mine = status.models.setdefault(given.name, ModelStatus(given.name, given.alias))
         self.mine.alias, self.mine.candidate = given.alias, ""
-        # Versions that drain, each with the time.monotonic() when it is stopped.
+        # Versions that answer their last requests. The value is the time.monotonic() at which a version is stopped.
         self.retiring: dict[str, float] = {}
         self.stop = threading.Event()
         self.errors, self.asked = 0, 0.0
