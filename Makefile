@@ -15,7 +15,7 @@ FOLDER = $(if $(wildcard $(INVENTORY)/.),$(INVENTORY),$(patsubst %/,%,$(dir $(IN
 # Earlier releases used the folder `secrets`. The next playbook moves it to `.secrets`.
 SECRETS = $(firstword $(wildcard $(FOLDER)/.secrets $(FOLDER)/secrets) $(FOLDER)/.secrets)
 
-.PHONY: up env ssh test test-all down verify sbom bench outdated tools
+.PHONY: up env ssh status test test-all down verify sbom bench outdated tools
 
 up: .venv/done  ## a local VM, the installation, a training run
 	ansible-playbook -i inventory/local playbooks/up.yml
@@ -36,6 +36,9 @@ test-all: tools .venv/done training/.venv/done  ## that, and what takes too long
 # A prerequisite of the tests: stop with an error message if programs are missing, before anything is installed.
 tools:
 	@.ci/tools
+
+status: .venv/done  ## what is wrong with the machine and what to do, or that all is well
+	@python playbooks/ssh.py $(INVENTORY) trackbox-status
 
 verify: .venv/done  ## whether the installation keeps every promise
 	ansible-playbook -i $(INVENTORY) playbooks/verify.yml

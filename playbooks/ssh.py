@@ -1,4 +1,4 @@
-"""Open a shell on an inventory's machine, as Ansible reaches it: ssh.py INVENTORY."""
+"""Open a shell on an inventory's machine, or run a command there, as Ansible reaches it: ssh.py INVENTORY [WORD]."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 SETTINGS = {
@@ -31,17 +32,17 @@ def settings(inventory: str) -> dict[str, str]:
     return {name: str(value) for name, value in result["msg"].items()}
 
 
-def command(found: dict[str, str]) -> list[str]:
-    """Return the command that opens the shell."""
+def command(found: dict[str, str], words: Sequence[str] = ()) -> list[str]:
+    """Return the command that opens the shell, or that runs the words there."""
     given = {
         "-i": str(Path(found["key"]).expanduser()) if found["key"] else "",
         "-p": found["port"],
         "-l": found["user"],
     }
     options = [word for option, value in given.items() if value for word in (option, value)]
-    return ["ssh", *shlex.split(found["args"]), *options, found["host"]]
+    return ["ssh", *shlex.split(found["args"]), *options, found["host"], *map(shlex.quote, words)]
 
 
 if __name__ == "__main__":
-    line = command(settings(sys.argv[1]))
+    line = command(settings(sys.argv[1]), sys.argv[2:])
     os.execvp(line[0], line)

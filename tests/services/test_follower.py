@@ -129,6 +129,10 @@ def test_the_version_of_the_alias_is_served_and_the_registry_says_so(
         assert (found["live"]["version"], found["live"]["threshold"], found["problem"]) == (version, 0.5, "")
         about = follower.version(version).read_about()
         assert (about.name, about.version, about.alias) == (registry.name, version, "champion")
+        # For Prometheus: the metrics of the live version, with the model's name.
+        metrics = settings.shared.run / "metrics.prom"
+        until(lambda: f'trackbox_serving_requests_total{{model="{registry.name}"' in metrics.read_text(), 30)
+        assert f'trackbox_serving_behind{{alias="champion",model="{registry.name}"}} 0.0' in metrics.read_text()
 
 
 def test_a_moved_alias_switches_and_the_version_before_is_back_without_a_new_process(

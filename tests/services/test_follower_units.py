@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from trackbox_serving import start_units
 from trackbox_serving.follower import page
-from trackbox_serving.follower.metrics import Traffic, read
+from trackbox_serving.follower.metrics import Traffic, follower_metrics, read, version_metrics
 from trackbox_serving.follower.settings import Settings
-from trackbox_serving.follower.status import LogStatus, ModelStatus, Refusal, Served
+from trackbox_serving.follower.status import LogStatus, ModelStatus, Refusal, Served, Status
 from trackbox_serving.follower.unix import ask
 from trackbox_serving.names import Unit
 from trackbox_serving.settings import Settings as Shared
@@ -220,3 +220,49 @@ def test_a_worker_that_sends_a_byte_at_a_time_does_not_hold_the_follower(tmp_pat
         over.set()
         worker.join()
     assert took < 2
+
+
+def test_the_metrics_of_several_models_are_one_text_with_the_models_names() -> None:
+    pytest.importorskip("prometheus_client")
+    worker = """\
+# HELP trackbox_serving_requests_total Requests that were answered
+# TYPE trackbox_serving_requests_total counter
+trackbox_serving_requests_total{path="infer",status="200"} 7.0
+# HELP trackbox_serving_request_seconds From the headers to the answer
+# TYPE trackbox_serving_request_seconds histogram
+trackbox_serving_request_seconds_bucket{le="0.1",path="infer"} 6.0
+trackbox_serving_request_seconds_bucket{le="+Inf",path="infer"} 7.0
+trackbox_serving_request_seconds_count{path="infer"} 7.0
+trackbox_serving_request_seconds_sum{path="infer"} 0.5
+"""
+    text = version_metrics([("fraud", worker), ('a "b"', worker), ("away", "")])
+    lines = text.splitlines()
+    assert lines.count("# TYPE trackbox_serving_requests_total counter") == 1
+    assert 'trackbox_serving_requests_total{model="fraud",path="infer",status="200"} 7.0' in lines
+    assert 'trackbox_serving_request_seconds_bucket{le="+Inf",model="a \\"b\\"",path="infer"} 7.0' in lines
+    # They are what a worker's own are.
+    assert read(version_metrics([("fraud", worker)])) == read(worker)
+    assert version_metrics([]) == ""
+
+
+def test_the_follower_says_which_version_was_refused_and_what_is_behind() -> None:
+    pytest.importorskip("prometheus_client")
+    models = {
+        "refused": ModelStatus("refused", "champion", "3", Served("2"), refused=Refusal("3", "too slow", "t")),
+        "behind": ModelStatus("behind", "champion", "3", Served("2"), refused=Refusal("1", "long ago", "t")),
+        "live": ModelStatus("live", "champion", "3", Served("3")),
+        "none": ModelStatus("none", "champion"),
+    }
+    text = follower_metrics(Status(Path("status.json"), models, LogStatus(waiting_files=4, dropped=2)))
+    refused, behind = (
+        {
+            line.split('model="')[1].split('"')[0]
+            for line in text.splitlines()
+            if line.startswith(name) and line[-3:] == "1.0"
+        }
+        for name in ("trackbox_serving_refused{", "trackbox_serving_behind{")
+    )
+    assert (refused, behind) == ({"refused"}, {"behind"})
+    assert 'trackbox_serving_refused{alias="champion",model="refused",version="3"} 1.0' in text
+    assert "trackbox_serving_log_dropped_files_total 2.0" in text
+    assert "trackbox_serving_log_waiting_files 4.0" in text

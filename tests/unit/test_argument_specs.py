@@ -14,7 +14,7 @@ PREFIXES = {"wiring": "trackbox"}
 # Variables that the argument specs of other roles contain, too.
 SHARED = {
     *("nginx_tls", "nginx_http_port", "minio_data_dir", "serving_models", "serving_max_body_mb"),
-    *("serving_requests_at_once", "serving_requests_per_second"),
+    *("serving_requests_at_once", "serving_requests_per_second", "monitoring_enabled"),
 }
 SECRETS = ("password", "secret", "passphrase", "salt")
 PUBLIC = {"trackbox_secrets", "local_vm_secrets"}  # paths of folders, which are not secret

@@ -72,6 +72,22 @@ def test_a_client_refuses_another_name(folder: Path) -> None:
         handshake(folder, "other.example.org")
 
 
+def test_everyone_may_read_when_each_certificate_ends(folder: Path) -> None:
+    make(folder, "vm.example.org")
+    (folder / "provided.pem").write_bytes((folder / "server.pem").read_bytes())
+    (folder / "empty.pem").touch()
+    make(folder, "vm.example.org")
+    certificate = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
+    dates = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    times = " ".join(str(int(date.timestamp())) for date in dates)
+    assert (folder.parent / "certificates").read_text() == f"provided {times}\nserver {times}\n"
+    assert (folder.parent / "certificates").stat().st_mode & 0o777 == 0o644
+    # It follows a certificate that was replaced.
+    (folder / "provided.pem").unlink()
+    make(folder, "other.example.org")
+    assert (folder.parent / "certificates").read_text().startswith("server ")
+
+
 def test_a_second_run_changes_nothing(folder: Path) -> None:
     make(folder, "vm.example.org")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -26,7 +26,7 @@ EXPECTED = {
     r"|/etc/nginx/(sites-enabled/default|modules-enabled/[\w-]+\.conf)|/var/lib/nginx/\w+|/var/www(/.*)?|/usr/lib/python3.*/__pycache__(/.*)?",
     "packages' own services, but the database's and NGINX's": r"/etc/systemd/system/[\w-]+\.target\.wants/"
     r"(unattended-upgrades\.service|logrotate\.timer)|enabled (unattended-upgrades\.service|logrotate\.timer) .*",
-    "accounts": r"/etc/(passwd|shadow|group|gshadow)-?|(user|group) mysql:.*",
+    "accounts": r"/etc/(passwd|shadow|group|gshadow)-?|(user|group) (mysql|prometheus):.*",
     "MySQL's folders, with its system tables": r"/var/lib/mysql(-files|-keyring)?(/.*)?",
     "files of packages that have another version now": r"gone /usr/(lib|bin|share)/.*",
     "what passes": r"/var/log/(mysql|unattended-upgrades|journal)(/.*)?|/var/log/wtmp\.db"

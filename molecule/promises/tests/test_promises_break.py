@@ -13,6 +13,7 @@ from testinfra.host import Host
 
 # Groups whose violations do not affect services. After each other group, the services are restarted.
 AT_REST = ["files", "settings"]
+SERVICES = "mysql minio mlflow nginx trackbox-prometheus trackbox-node-exporter"
 
 SHELL = r"""
 set -eu
@@ -75,7 +76,7 @@ def broken(request: pytest.FixtureRequest, machine: Machine, host: Host) -> Iter
         mends = [each["mend"] for each in reversed(group.values()) if each.get("mend")]
         failed = [mend for mend in mends if host.run(shell(mend)).rc]
         if request.param not in AT_REST:
-            host.check_output("systemctl daemon-reload && systemctl restart mysql minio mlflow nginx")
+            host.check_output(f"systemctl daemon-reload && systemctl restart {SERVICES}")
         machine.play("--tags=users")
         machine.wait_for_health(200, 60)
         assert failed == []

@@ -39,14 +39,14 @@ def secret_files(host: Host, machine: Machine) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("port", [3306, 5000, 9000, 9001, 33060])
+@pytest.mark.parametrize("port", [3306, 5000, 9000, 9001, 9490, 9491, 9492, 33060])
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "127.8.8.8", "0.0.0.0", "::ffff:127.0.0.1"])
 def test_no_port_behind_the_door_answers(run: Run, port: int, address: str) -> None:
     assert run(f"exec 3<>/dev/tcp/{address}/{port}").rc != 0
 
 
 def test_no_port_answers_by_the_machines_own_address(run: Run, machine: Machine) -> None:
-    for port in (3306, 5000, 9000, 9001, 33060):
+    for port in (3306, 5000, 9000, 9001, 9490, 9491, 9492, 33060):
         assert run(f"exec 3<>/dev/tcp/{machine.address}/{port}").rc != 0
 
 

@@ -87,7 +87,9 @@ def granted(lines: list[str]) -> Grants:
 def wished(privileges: str) -> Grants:
     """Return the privileges in a string of Ansible's mysql_user: `schema.table:RIGHT,RIGHT/schema.table:…`."""
     parts = (part.rpartition(":") for part in privileges.split("/"))
-    return {scope.strip("`"): {right.strip().upper() for right in rights.split(",")} for scope, _, rights in parts}
+    # USAGE is no right: the user may log in.
+    found = {scope.strip("`"): {right.strip().upper() for right in rights.split(",")} for scope, _, rights in parts}
+    return {scope: rights - {"USAGE"} for scope, rights in found.items()}
 
 
 @promise("mysql")

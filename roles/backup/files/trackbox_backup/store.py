@@ -92,7 +92,10 @@ class Store:
         )
 
     def sure(self, response: urllib3.BaseHTTPResponse, what: str) -> bytes:
-        """Return the response's body. Raises Refused if its status is an error; what: the action that failed."""
+        """Return the response's body. Raises Refused if its status is 300 or higher.
+
+        what: completes the message "MinIO did not ...", such as "list its buckets".
+        """
         text = response.read()
         response.release_conn()
         if response.status >= 300:

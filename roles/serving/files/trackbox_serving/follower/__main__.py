@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 import traceback
 from pathlib import Path
 from types import FrameType
 
+from trackbox_host.notify import notify
+from trackbox_host.page import publish
+from trackbox_host.status import replace
+
 from trackbox_serving.follower import page
 from trackbox_serving.follower.delivery import Delivery
 from trackbox_serving.follower.errors import sentence
-from trackbox_serving.follower.metrics import Traffic, traffic
+from trackbox_serving.follower.metrics import Traffic, follower_metrics, read, scrape, version_metrics
 from trackbox_serving.follower.model import ModelFollower
 from trackbox_serving.follower.registry import Registry
 from trackbox_serving.follower.settings import Settings, load
@@ -68,24 +70,21 @@ class Follower:
                 traceback.print_exc()
 
     def publish(self) -> None:
-        """Write the overview."""
+        """Write the overview, and the metrics of all live versions for monitoring."""
         shown: list[tuple[ModelStatus, Traffic, Path | None]] = []
+        scraped: list[tuple[str, str]] = []
         for model in self.models:
             live = model.mine.live
             if live:
                 version = Version(self.settings.shared, model.given.name, live.version)
-                shown.append((model.mine, traffic(version.socket), version.model))
+                said = scrape(version.socket)
+                scraped.append((model.given.name, said))
+                shown.append((model.mine, read(said), version.model))
             else:
                 shown.append((model.mine, Traffic(), None))
-        html = page.page(self.settings, shown, self.status.log)
-        page.publish(self.settings.shared.run / "page", html)
-
-
-def notify(state: str) -> None:
-    """Tell systemd a state, where systemd started the follower."""
-    if address := os.environ.get("NOTIFY_SOCKET"):
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(state.encode(), address.replace("@", "\0", 1))
+        run = self.settings.shared.run
+        publish(run / "page", page.page(self.settings, shown, self.status.log))
+        replace(run / "metrics.prom", version_metrics(scraped) + follower_metrics(self.status))
 
 
 def main() -> int:

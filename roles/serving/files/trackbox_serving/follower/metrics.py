@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
+from trackbox_serving.follower.status import Status
 from trackbox_serving.follower.unix import ask
 
 # The name of the worker's histogram of latencies, and the values of its label `path` that mean scoring.
@@ -60,10 +63,62 @@ def read(text: str) -> Traffic:
     return Traffic(int(requests), quantile(0.5, buckets), quantile(0.99, buckets))
 
 
-def traffic(socket: Path) -> Traffic:
-    """Return a version's traffic; an empty one where it does not answer."""
+def scrape(socket: Path) -> str:
+    """Return the metrics of a version; nothing where it does not answer."""
     with contextlib.suppress(OSError, HTTPException, ValueError):
         answer = ask(socket, "/metrics", timeout=2)
         if answer.status == 200:
-            return read(answer.body.decode(errors="replace"))
-    return Traffic()
+            return answer.body.decode(errors="replace")
+    return ""
+
+
+@dataclass(frozen=True)
+class Families:
+    """Metrics as prometheus_client's registries have them."""
+
+    families: Sequence[Any]
+
+    def collect(self) -> Sequence[Any]:
+        """Return them."""
+        return self.families
+
+
+def version_metrics(scraped: Sequence[tuple[str, str]]) -> str:
+    """Return the metrics of several models as one text. scraped: a model's name, and its version's metrics."""
+    from prometheus_client import generate_latest
+    from prometheus_client.core import Metric
+    from prometheus_client.parser import text_string_to_metric_families
+
+    merged: dict[str, Any] = {}
+    for model, text in scraped:
+        for family in text_string_to_metric_families(text):
+            known = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            for sample in family.samples:
+                known.add_sample(sample.name, {"model": model, **sample.labels}, sample.value)
+    return generate_latest(Families(list(merged.values()))).decode()
+
+
+def follower_metrics(status: Status) -> str:
+    """Return what the follower itself knows: versions that were refused or that are not served yet, and its log."""
+    from prometheus_client import generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    refused = GaugeMetricFamily(
+        "trackbox_serving_refused", "The alias names a version that was refused", labels=["model", "alias", "version"]
+    )
+    behind = GaugeMetricFamily(
+        "trackbox_serving_behind", "The alias names a version that is not served", labels=["model", "alias"]
+    )
+    for model in status.models.values():
+        live = model.live.version if model.live else None
+        is_refused = bool(model.refused and model.refused.version == model.wanted)
+        refused.add_metric([model.name, model.alias, model.wanted or ""], int(is_refused))
+        is_behind = bool(model.wanted) and live != model.wanted and not is_refused
+        behind.add_metric([model.name, model.alias], int(is_behind))
+    waiting = GaugeMetricFamily(
+        "trackbox_serving_log_waiting_files", "Files of the log that wait for the store", status.log.waiting_files
+    )
+    dropped = CounterMetricFamily(
+        "trackbox_serving_log_dropped_files", "Files of the log that were dropped", status.log.dropped
+    )
+    return generate_latest(Families([refused, behind, waiting, dropped])).decode()

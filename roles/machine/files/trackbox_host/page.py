@@ -1,0 +1,53 @@
+"""What the static pages of Trackbox's own programs share: their style, and how they are written."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+
+from trackbox_host.status import replace
+
+# The Content-Security-Policy of the pages is strict: no script, and no style but this file.
+STYLE = """\
+:root { color-scheme: light dark; --line: #d0d7de; --soft: #57606a; --good: #1a7f37; --bad: #cf222e; --watch: #9a6700;
+  --card: #fff; --page: #f6f8fa }
+@media (prefers-color-scheme: dark) {
+  :root { --line: #30363d; --soft: #8b949e; --good: #3fb950; --bad: #f85149; --watch: #d29922;
+    --card: #161b22; --page: #0d1117 }
+}
+* { box-sizing: border-box }
+body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 3rem; background: var(--page);
+  font: 16px/1.5 system-ui, sans-serif }
+h1 { font-size: 1.5rem; margin: 0 }
+h2 { font-size: 1.15rem; margin: 0; overflow-wrap: anywhere }
+header p, footer { color: var(--soft); margin: .25rem 0 1.5rem }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem 1.25rem;
+  margin: 0 0 1rem }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem 1.25rem; margin: 1rem 0 }
+dt { color: var(--soft); font-size: .85rem }
+dd { margin: 0; overflow-wrap: anywhere }
+.good { color: var(--good) } .bad { color: var(--bad) } .watch { color: var(--watch) }
+p { margin: .5rem 0; overflow-wrap: anywhere }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem }
+th, td { text-align: left; vertical-align: top; padding: .15rem 1.25rem .15rem 0 }
+pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem; font-size: .85rem;
+  margin: .75rem 0 0 }
+"""
+
+
+def text(value: object) -> str:
+    """Return a value as text of HTML."""
+    return escape(str(value), quote=True)
+
+
+def moment(iso: str) -> str:
+    """Return a time in ISO 8601 as people read it."""
+    return iso.replace("T", " ").replace("+00:00", " UTC").replace("Z", " UTC") or "–"
+
+
+def publish(folder: Path, html: str) -> None:
+    """Write a page and its style where NGINX reads them."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    for name, content in (("style.css", STYLE), ("index.html", html)):
+        replace(folder / name, content)

@@ -1,0 +1,94 @@
+"""What is wrong, from Prometheus' alerts; and what is wrong with the alerts themselves."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+SECONDS = 5.0
+# How an alert's severity sorts.
+ORDER = {"critical": 0, "warning": 1}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong: the alert's name, its severity, what is so, what to do, and since when, as ISO 8601."""
+
+    name: str
+    severity: str
+    summary: str
+    action: str
+    since: str = ""
+
+
+def sorted_problems(problems: list[Problem]) -> list[Problem]:
+    """Return the worst first, then by name; what is the same twice, once."""
+    return sorted(dict.fromkeys(problems), key=lambda each: (ORDER.get(each.severity, 2), each.name, each.summary))
+
+
+def own_problem(summary: str) -> Problem:
+    """Return the problem that nobody watches."""
+    action = "Type `systemctl restart trackbox-prometheus`, and read `journalctl -u trackbox-prometheus -n 50`."
+    return Problem("MonitoringDown", "critical", f"{summary} No alert can be raised.", action)
+
+
+def ask(address: str, path: str) -> dict[str, Any]:
+    """Return the JSON of Prometheus' answer. Raises OSError, HTTPException or ValueError."""
+    host, _, port = address.rpartition(":")
+    connection = HTTPConnection(host, int(port), timeout=SECONDS)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise ValueError(f"it answers {response.status}")
+        found: dict[str, Any] = json.loads(body)
+        return found
+    finally:
+        connection.close()
+
+
+def age(moment: str) -> float:
+    """Return the seconds since a time of Prometheus': ISO 8601 with nanoseconds, which Python cannot read."""
+    stamp, offset = moment[:19], moment[19:].lstrip(".0123456789")
+    return time.time() - datetime.fromisoformat(stamp + offset.replace("Z", "+00:00")).timestamp()
+
+
+def read(answer: dict[str, Any], interval: float) -> list[Problem]:
+    """Return the problems in Prometheus' answer to /api/v1/rules. interval: seconds between two evaluations."""
+    problems = []
+    groups = answer["data"]["groups"]
+    if not groups:
+        problems.append(own_problem("Prometheus has no alert rules."))
+    for group in groups:
+        # Before the first evaluation the time is that of the year 1.
+        last = group["lastEvaluation"]
+        if last[:4] > "1970" and age(last) > 60 + 3 * interval:
+            problems.append(own_problem(f"Prometheus has not evaluated its rules since {last[:19]}."))
+        for rule in group["rules"]:
+            if rule.get("health") == "err":
+                problems.append(own_problem(f"The alert rule {rule['name']} cannot be evaluated."))
+            problems += [
+                Problem(
+                    rule["name"],
+                    alert["labels"].get("severity", "warning"),
+                    alert["annotations"].get("summary", rule["name"]),
+                    alert["annotations"].get("action", ""),
+                    f"{alert['activeAt'][:19]}Z",
+                )
+                for alert in rule.get("alerts", [])
+                if alert["state"] == "firing"
+            ]
+    return problems
+
+
+def problems(address: str, interval: float) -> list[Problem]:
+    """Return what is wrong, the worst first; that Prometheus does not answer is a problem, too."""
+    try:
+        return sorted_problems(read(ask(address, "/api/v1/rules?type=alert"), interval))
+    except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
+        return [own_problem(f"Prometheus does not answer at {address}: {error or type(error).__name__}.")]

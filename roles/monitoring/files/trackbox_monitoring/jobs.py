@@ -1,0 +1,44 @@
+"""When each job last succeeded, from the status files that trackbox_host.status writes, and when certificates end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from trackbox_monitoring.exposition import Family
+
+
+def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
+    """Return the outcome of the jobs whose status lies under the folder, and the names of those that should have one.
+
+    A status that cannot be read counts as none: the alert on a missing one says so.
+    """
+    success = Family("trackbox_job_last_success_timestamp_seconds", "gauge", "When the job last succeeded, 0 for never")
+    failed = Family("trackbox_job_failed", "gauge", "Whether the job's last try failed")
+    wanted = Family("trackbox_job_expected", "gauge", "The settings plan this job")
+    for path in sorted(folder.glob("*/last.json")):
+        try:
+            known = json.loads(path.read_text())
+            ended, error = float(known["last_success_unix"]), bool(known["error"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        success.add(ended, name=path.parent.name)
+        failed.add(int(error), name=path.parent.name)
+    for name in expected:
+        wanted.add(1, name=name)
+    return [success, failed, wanted]
+
+
+def certificate_metrics(path: Path) -> list[Family]:
+    """Return begin and end of each certificate in a file with the lines NAME BEGIN END, in seconds."""
+    begins = Family("trackbox_certificate_not_before_timestamp_seconds", "gauge", "When the certificate begins")
+    ends = Family("trackbox_certificate_not_after_timestamp_seconds", "gauge", "When the certificate ends")
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+        for name, begin, end in lines:
+            begins.add(int(begin), name=name)
+            ends.add(int(end), name=name)
+    except (OSError, ValueError):
+        return []
+    return [begins, ends]

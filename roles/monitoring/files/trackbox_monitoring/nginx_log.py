@@ -1,0 +1,83 @@
+"""Requests to NGINX by service and kind of status, counted in NGINX's log while it grows."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import BinaryIO
+
+from trackbox_monitoring.exposition import Family
+
+# Bytes that one round reads at most: some 200,000 requests.
+MOST = 64 << 20
+SERVICES = ((b"/serving", "serving"), (b"/minio", "console"), (b"/status", "status"))
+
+
+def between(line: bytes, begin: bytes, end: bytes) -> bytes:
+    """Return what lies between two marks; empty where they are not there."""
+    return line.partition(begin)[2].partition(end)[0]
+
+
+def service(line: bytes) -> str:
+    """Return the service that answered a request. S3's lines have an s3_user."""
+    if b'"s3_user":' in line:
+        return "s3"
+    path = between(line, b'"path":"', b'"')
+    return next((name for prefix, name in SERVICES if path.startswith(prefix)), "mlflow")
+
+
+class NginxLog:
+    """The log at a path. It is read from its end on, and through rotations. A line is counted when it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file: BinaryIO | None = None
+        self.rest = b""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.problem = ""
+        self.open(at_end=True)
+
+    def open(self, *, at_end: bool = False) -> None:
+        """Open the file that is at the path now."""
+        try:
+            self.file = self.path.open("rb")
+            self.file.seek(0, os.SEEK_END if at_end else os.SEEK_SET)
+            self.rest, self.problem = b"", ""
+        except OSError as error:
+            self.file, self.problem = None, f"{self.path} cannot be read: {error.strerror}"
+
+    def count(self) -> None:
+        """Count what was written since the last time."""
+        if self.file is None:
+            self.open()
+        if self.file is None:
+            return
+        self.take(self.file.read(MOST))
+        try:
+            rotated = not os.path.samestat(os.fstat(self.file.fileno()), self.path.stat())
+        except FileNotFoundError:
+            return
+        if rotated:
+            self.take(self.file.read(MOST))
+            self.file.close()
+            self.open()
+        elif self.file.tell() > self.path.stat().st_size:
+            self.file.seek(0)
+            self.rest = b""
+
+    def take(self, text: bytes) -> None:
+        """Count the complete lines."""
+        *lines, self.rest = (self.rest + text).split(b"\n")
+        for line in lines:
+            status = between(line, b'"status":', b",")
+            if len(status) == 3 and status.isdigit():
+                self.counts[service(line), f"{status[:1].decode()}xx"] += 1
+
+    def metrics(self) -> list[Family]:
+        """Return the counts since the program's start. 5xx begins at 0, so that the first one is an increase."""
+        family = Family("trackbox_nginx_requests_total", "counter", "Requests to NGINX, by service and status")
+        known = {(name, kind) for name in ("mlflow", "s3", "serving", "console", "status") for kind in ("2xx", "5xx")}
+        for name, kind in sorted(known | set(self.counts)):
+            family.add(self.counts[name, kind], service=name, status=kind)
+        return [family]

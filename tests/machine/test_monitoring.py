@@ -1,0 +1,82 @@
+"""Monitoring says what is wrong: at NGINX, in the terminal and after a login."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from machine import Machine
+from testinfra.host import Host
+
+# Prints what an address of the machine answers; Debian's minimal system has no curl.
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
+
+
+def fetch(host: Host, address: str) -> str:
+    """Return what an address of the machine's loopback answers. address: port and path."""
+    return str(host.check_output("python3 -c %s %s", FETCH, f"http://127.0.0.1:{address}"))
+
+
+def status(host: Host) -> dict[str, object]:
+    """Return the status as JSON."""
+    found: dict[str, object] = json.loads(host.check_output("cat /run/trackbox-monitoring/status.json"))
+    return found
+
+
+def test_the_page_needs_a_password_and_no_script(machine: Machine, host: Host) -> None:
+    answer = machine.ask("/status/", user="admin", password=machine.secret("admin_password"))
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self';")
+    assert str(status(host)["headline"]) in answer.body.decode()
+    assert b"<script" not in answer.body
+    assert machine.ask("/status/").status == 401
+    style = machine.ask("/status/style.css", user="admin", password=machine.secret("admin_password"))
+    assert (style.status, style.headers["Content-Type"]) == (200, "text/css")
+    for path in (
+        "/status/status.json",
+        "/status/../run/trackbox-monitoring/status.json",
+        "/status/api/v1/query?query=up",
+    ):
+        assert machine.ask(path, user="admin", password=machine.secret("admin_password")).status == 404
+
+
+def test_a_login_begins_with_the_status(host: Host) -> None:
+    told = host.check_output("trackbox-status")
+    assert told.splitlines()[0] == f"Trackbox: {status(host)['headline']}"
+    assert host.check_output("run-parts /etc/update-motd.d").count(f"Trackbox: {status(host)['headline']}") == 1
+
+
+def test_every_source_is_read_and_every_rule_is_evaluated(host: Host) -> None:
+    def ask(path: str) -> dict[str, list[dict[str, str]]]:
+        found: dict[str, list[dict[str, str]]] = json.loads(fetch(host, f"9490/api/v1/{path}"))["data"]
+        return found
+
+    # A reading takes place every 15 s.
+    for left in range(20, -1, -1):
+        targets = ask("targets?state=active")["activeTargets"]
+        if all(target["health"] == "up" for target in targets) or not left:
+            break
+        time.sleep(1)
+    assert {target["labels"]["job"] for target in targets} == {"prometheus", "machine", "mysql", "minio"}  # type: ignore[index]
+    assert [target["lastError"] for target in targets if target["health"] != "up"] == []
+    assert [rule for group in ask("rules")["groups"] for rule in group["rules"] if rule["health"] == "err"] == []  # type: ignore[index]
+
+
+def test_metrics_of_all_kinds_are_there(host: Host) -> None:
+    text = fetch(host, "9491/metrics")
+    for wanted in (
+        'node_systemd_unit_state{name="mlflow.service",state="active"',
+        'trackbox_certificate_not_after_timestamp_seconds{name="server"}',
+        'trackbox_nginx_requests_total{service="mlflow",status="5xx"}',
+        'trackbox_serving_behind{alias="champion",model="fraud"}',
+        "node_textfile_scrape_error 0",
+        'node_scrape_collector_success{collector="systemd"} 1',
+    ):
+        assert any(line.replace(", ", ",").startswith(wanted) for line in text.splitlines()) or wanted in text, wanted
+
+
+def test_the_exporter_of_the_database_may_read_no_table(host: Host) -> None:
+    grants = host.check_output("mysql --batch --skip-column-names -e \"SHOW GRANTS FOR 'monitoring-mysql'@localhost\"")
+    assert grants.count("GRANT") == 1
+    assert grants.startswith("GRANT USAGE ON *.*")
