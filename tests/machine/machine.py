@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import ssl
 import subprocess
@@ -174,6 +175,13 @@ class Machine:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+
+def changes(output: str) -> int:
+    """Return the number of tasks that changed something, on all hosts of the recap in a playbook's output."""
+    found = re.findall(r"\bchanged=(\d+)", output)
+    assert found, output
+    return sum(map(int, found))
 
 
 def find(name: str, secrets: Path) -> Machine:
