@@ -1,4 +1,4 @@
-"""What templates contain with settings of an inventory: the summary, `make env`, and MLflow's unit."""
+"""Templates are rendered with settings of an inventory: the summary, the output of `make env`, and MLflow's unit."""
 
 from __future__ import annotations
 

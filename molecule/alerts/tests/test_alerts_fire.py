@@ -14,7 +14,7 @@ from testinfra.host import Host
 
 @dataclass(frozen=True)
 class Cause:
-    """What raises an alert: commands that break and mend, and words of its sentence.
+    """The cause of an alert: commands that make and remove it, and words of the alert's sentence.
 
     raised, cleared: the seconds that it may take until then; cleared is 0 where nobody waits for it.
     """
@@ -36,7 +36,7 @@ CAUSES = {
         "for i in 1 2 3 4 5 6; do systemctl kill --signal=KILL minio; sleep 4; done",
         "true",
         "minio.service ended unexpectedly",
-        # It stays for 15 minutes.
+        # The alert stays for 15 minutes, because it counts the restarts of that time.
         cleared=0,
     ),
     "UnitFailed": Cause(
@@ -68,7 +68,7 @@ CAUSES = {
         "old settings",
     ),
 }
-# It would hide the others.
+# This alert would hide the others, so its test runs without them.
 ALONE = {
     "MonitoringDown": Cause(
         "systemctl stop trackbox-prometheus",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promises import Facts, promise
-from tools import family, output, status, too_exposed
+from tools import loosely_confined, output, too_exposed
 
 # The maximum age of the status in seconds. It is written every 5 s.
 OLD = 60
@@ -21,15 +21,9 @@ OLD = 60
 @promise("monitoring")
 def monitoring_programs_confined(its: Facts) -> Iterator[str]:
     """Monitoring runs each program as its own user, without capabilities, with filtered system calls."""
-    wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     for unit, (user, _) in its["others"].items():
         yield from too_exposed(unit, its["exposure"])
-        uid = output("id", "--user", user).strip()
-        for process in family(unit):
-            found = status(process)
-            yield from (f"{unit} has {key} {found[key]}" for key, value in wanted.items() if found[key] != value)
-            if set(found["Uid"].split()) != {uid}:
-                yield f"{unit} runs as {found['Uid'].split()[0]}"
+        yield from (f"{unit} {problem}" for _, problem in loosely_confined(unit, user))
 
 
 @promise("monitoring")

@@ -64,6 +64,17 @@ def family(unit: str) -> list[int]:
     return found
 
 
+def loosely_confined(unit: str, user: str) -> Iterator[tuple[int, str]]:
+    """Yield the PID of a service's process, and what it may do beyond a confined process of this user."""
+    wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
+    uid = output("id", "--user", user).strip()
+    for process in family(unit):
+        found = status(process)
+        yield from ((process, f"has {key} {found[key]}") for key, value in wanted.items() if found[key] != value)
+        if set(found["Uid"].split()) != {uid}:
+            yield process, f"runs as {found['Uid'].split()[0]}"
+
+
 def sha256(path: str | Path) -> str:
     """Return a file's SHA-256."""
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What the static pages of Trackbox's own programs share: their style, and how they are written."""
+"""Style, beginning and writing of the static HTML pages of Trackbox's programs, which share them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,28 @@ th, td { text-align: left; vertical-align: top; padding: .15rem 1.25rem .15rem 0
 pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem; font-size: .85rem;
   margin: .75rem 0 0 }
 """
+
+
+HEAD = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="{seconds}">
+<title>{title} · Trackbox</title>
+<link rel="stylesheet" href="{style}">
+</head>
+<body>
+"""
+
+
+def head(title: str, style: str, seconds: int) -> str:
+    """Return the beginning of a page, up to the tag body.
+
+    style: the path of style.css. seconds: after which browsers load the page again.
+    """
+    return HEAD.format(title=text(title), style=style, seconds=seconds)
 
 
 def text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong, from Prometheus' alerts; and what is wrong with the alerts themselves."""
+"""The problems of the machine: the alerts of Prometheus that fire, and faults of the alerting itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ORDER = {"critical": 0, "warning": 1}
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong: the alert's name, its severity, what is so, what to do, and since when, as ISO 8601."""
+    """A problem: the alert's name and severity, a sentence on what is wrong, the remedy, and its begin in ISO 8601."""
 
     name: str
     severity: str
@@ -26,12 +26,12 @@ class Problem:
 
 
 def sorted_problems(problems: list[Problem]) -> list[Problem]:
-    """Return the worst first, then by name; what is the same twice, once."""
+    """Return each different problem once, sorted by severity and then by name."""
     return sorted(dict.fromkeys(problems), key=lambda each: (ORDER.get(each.severity, 2), each.name, each.summary))
 
 
 def own_problem(summary: str) -> Problem:
-    """Return the problem that nobody watches."""
+    """Return the problem that the alerting does not work."""
     action = "Type `systemctl restart trackbox-prometheus`, and read `journalctl -u trackbox-prometheus -n 50`."
     return Problem("MonitoringDown", "critical", f"{summary} No alert can be raised.", action)
 

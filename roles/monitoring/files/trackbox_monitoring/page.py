@@ -4,22 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trackbox_host.page import moment, text
+from trackbox_host.page import head, moment, text
 
 from trackbox_monitoring.alerts import Problem
-
-HEAD = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="15">
-<title>{title} · Trackbox</title>
-<link rel="stylesheet" href="/status/style.css">
-</head>
-<body>
-"""
 
 
 def headline(problems: Sequence[Problem]) -> str:
@@ -60,7 +47,7 @@ def page(problems: Sequence[Problem], at: str) -> str:
     """Return the page. at: the time that it names, in ISO 8601."""
     title = headline(problems)
     return (
-        f"{HEAD.format(title=text(title))}<header>\n"
+        f"{head(title, '/status/style.css', 15)}<header>\n"
         f'<h1 class="{"bad" if problems else "good"}" role="status">{text(title)}</h1>\n'
         f"<p>As of {text(moment(at))}.</p>\n</header>\n<main>\n{''.join(map(section, problems))}</main>\n"
         "</body>\n</html>\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from promises import Facts, promise_of_each
-from tools import family, output, sha256, show, status, too_exposed
+from tools import family, loosely_confined, output, sha256, show, too_exposed
 
 
 @promise_of_each("exposure")
@@ -58,13 +58,7 @@ def files_as_written(its: Facts) -> Iterator[str]:
 @promise_of_each("confined")
 def confined(its: Facts) -> Iterator[str]:
     """{} runs as its own user, without capabilities, with a system call filter."""
-    wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
-    uid = output("id", "--user", its["user"]).strip()
-    for process in family(its["unit"]):
-        found = status(process)
-        yield from (f"process {process} has {key} {found[key]}" for key, value in wanted.items() if found[key] != value)
-        if set(found["Uid"].split()) != {uid}:
-            yield f"process {process} runs as {found['Uid'].split()[0]}"
+    yield from (f"process {process} {problem}" for process, problem in loosely_confined(its["unit"], its["user"]))
 
 
 @promise_of_each("exposure")

@@ -7,24 +7,12 @@ import math
 from pathlib import Path
 from urllib.parse import quote
 
-from trackbox_host.page import moment, text
+from trackbox_host.page import head, moment, text
 
 from trackbox_serving.follower.metrics import Traffic
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import LogStatus, ModelStatus, Served, now
 
-HEAD = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="10">
-<title>Served models · Trackbox</title>
-<link rel="stylesheet" href="/serving/style.css">
-</head>
-<body>
-"""
 # The maximum number of characters of an example in a command line. Longer ones are hard to read and to paste.
 LONGEST_EXAMPLE = 2000
 
@@ -109,7 +97,8 @@ def page(
     waiting = f"{log.waiting_files} files of the request log wait for the object store." if log.waiting_files else ""
     problem = f'<p class="bad">{text(log.problem)}</p>\n' if log.problem else ""
     return (
-        f"{HEAD}<header><h1>Served models</h1>\n<p>As of {text(moment(at or now()))}. Move an alias in "
+        f"{head('Served models', '/serving/style.css', 10)}<header><h1>Served models</h1>\n"
+        f"<p>As of {text(moment(at or now()))}. Move an alias in "
         f'<a href="/#/models">MLflow’s registry</a>, and its version is served here.</p></header>\n'
         f"{''.join(parts) or '<p>serving_models names no model.</p>'}{problem}<footer>{text(waiting)}</footer>\n"
         "</body>\n</html>\n"
