@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -237,3 +238,20 @@ def test_an_answer_names_the_version_and_the_request(server: Server, row: dict[s
     assert reply.headers["x-request-id"] == "abc-1"
     made = server.score(row, X_Request_Id="x" * 200).headers["x-request-id"]
     assert len(made) == 32
+
+
+def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str, Any]) -> None:
+    # A process that is killed between two writes has sent half an answer.
+    body = json.dumps(row).encode()
+    request = b"POST /invocations HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (
+        JSON.encode(),
+        len(body),
+    )
+    for _ in range(100):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(str(server.path))
+            connection.sendall(request + body)
+            head, _, rest = connection.recv(1 << 20).partition(b"\r\n\r\n")
+        assert f"content-length: {len(rest)}".encode() in head
+        assert json.loads(rest)["predictions"]

@@ -1,13 +1,18 @@
-"""Close connections after SIGTERM without losing a request.
+"""Lose no request when a process is stopped or killed.
 
 uvicorn closes each idle connection at once, even if a request is already on its way. Here responses contain
-`Connection: close` after the signal, and an idle connection stays open for GRACE after the listening socket is closed.
+`Connection: close` after SIGTERM, and an idle connection stays open for GRACE after the listening socket is closed.
+
+uvicorn writes the head of a response before its body. NGINX cannot send the request again if the process is killed in
+between, because NGINX has already passed the head on. Here one system call writes both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from types import FrameType
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -32,8 +37,41 @@ class Draining:
         signal.signal(signal.SIGTERM, stop)
 
 
+class GatheredWrites:
+    """A transport that writes at the end of the loop's turn what it was given during the turn."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport, self.loop = transport, loop
+        self.gathered: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Gather some bytes."""
+        if not self.gathered:
+            self.loop.call_soon(self.flush)
+        self.gathered.append(data)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        gathered, self.gathered = self.gathered, []
+        if gathered and not self.transport.is_closing():
+            self.transport.write(b"".join(gathered))
+
+    def close(self) -> None:
+        """Write what was gathered, and close the connection."""
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is done by the transport itself."""
+        return getattr(self.transport, name)
+
+
 class DrainingProtocol(HttpToolsProtocol):  # type: ignore[misc]
-    """A connection that stays open for GRACE during a stop, so that a request on its way is still answered."""
+    """A connection that gathers writes, and that stays open for GRACE during a stop."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Gather the writes of this connection."""
+        super().connection_made(GatheredWrites(transport, self.loop))
 
     def shutdown(self) -> None:
         """Close the connection after GRACE. The server calls this method once for each connection when it stops."""
