@@ -83,6 +83,47 @@ def serving_problems(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line `OLD -> NEW` for each part of a pending or interrupted upgrade; an empty list if there is none.
+
+    found: the output of files/installed; without an environment serving is not installed, and site.yml installs it.
+    wanted: the folders of this checkout's `environment` and `program`. lock: name and version of each of its packages.
+    """
+    if not found.get("environment"):
+        return []
+    lines = []
+    for part, words in (("environment", "serving's packages"), ("program", "serving's program")):
+        old, new = found.get(part, "none"), wanted[part]
+        if old != new:
+            changes = package_changes(found.get("packages", ""), lock) if part == "environment" else ""
+            lines.append(f"{words} {old.rpartition('-')[2]} -> {new.rpartition('-')[2]}{changes}")
+    if not lines and "interrupted" in found:
+        lines.append(f"serving's program {wanted['program'].rpartition('-')[2]}, whose upgrade was interrupted")
+    return lines
+
+
+def package_changes(installed: str, lock: Sequence[Sequence[str]]) -> str:
+    """Return at most six packages with their old and new versions, in parentheses; empty if none differs.
+
+    installed: names of folders NAME-VERSION.dist-info. lock: name and version of each package; one can occur twice, for
+    different versions of Python.
+    """
+    pairs = (folder.removesuffix(".dist-info").rpartition("-") for folder in installed.split())
+    before = {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in pairs}
+    after: dict[str, list[str]] = {}
+    for name, version in lock:
+        after.setdefault(name, []).append(version)
+    changes = [
+        f"{name} {before.get(name, 'none')} -> {' or '.join(after.get(name, ['none']))}"
+        for name in sorted(before | after)
+        if before.get(name) not in after.get(name, ["none"])
+    ]
+    if not before or not changes:
+        return ""
+    more = [f"{len(changes) - 6} more"] if len(changes) > 6 else []
+    return f" ({', '.join(changes[:6] + more)})"
+
+
 def serving_python_problems(python: Mapping[str, Any], host: str) -> list[str]:
     """Return a sentence where a machine's Python is older than what serving's packages need.
 
@@ -105,6 +146,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "served_models": served_models,
+            "serving_pending": serving_pending,
             "serving_problems": serving_problems,
             "serving_python_problems": serving_python_problems,
         }

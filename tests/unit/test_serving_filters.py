@@ -9,6 +9,7 @@ from serving_checks import (
     OLDEST_PYTHON,
     served_models,
     served_models_problems,
+    serving_pending,
     serving_problems,
     serving_python_problems,
 )
@@ -70,3 +71,41 @@ def test_a_python_that_is_too_old_for_the_lock_is_refused(minor: int, served: bo
 def test_the_oldest_python_is_that_of_the_lock() -> None:
     command = (Path(__file__).parents[2] / "roles/serving/files/requirements.in").read_text()
     assert f"--python-version {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} " in command
+
+
+LOCK = [["scikit-learn", "1.9.1"], ["numpy", "2.4.6"], ["xgboost-cpu", "3.2.0"], ["xgboost-cpu", "3.4.1"]]
+SAME = {"environment": "environment-aa", "program": "program-11"}
+
+
+@pytest.mark.parametrize(
+    ("found", "lines"),
+    [
+        ({}, []),
+        (SAME, []),
+        (SAME | {"program": "program-22"}, ["serving's program 22 -> 11"]),
+        (SAME | {"environment": "environment-bb"}, ["serving's packages bb -> aa"]),
+        (
+            {
+                "environment": "environment-bb",
+                "program": "program-22",
+                "packages": "numpy-2.4.6.dist-info scikit_learn-1.8.0.dist-info old_1-1.dist-info",
+            },
+            [
+                "serving's packages bb -> aa "
+                "(old-1 1 -> none, scikit-learn 1.8.0 -> 1.9.1, xgboost-cpu none -> 3.2.0 or 3.4.1)",
+                "serving's program 22 -> 11",
+            ],
+        ),
+        (SAME | {"interrupted": "yes"}, ["serving's program 11, whose upgrade was interrupted"]),
+    ],
+)
+def test_packages_or_a_program_that_differ_are_pending(found: dict[str, str], lines: list[str]) -> None:
+    assert serving_pending(found, SAME, LOCK) == lines
+
+
+def test_of_many_packages_the_first_six_are_named() -> None:
+    packages = " ".join(f"package{number}-1.dist-info" for number in range(9))
+    lock = [[f"package{number}", "2"] for number in range(9)]
+    [line] = serving_pending(SAME | {"environment": "environment-bb", "packages": packages}, SAME, lock)
+    assert line.count("1 -> 2") == 6
+    assert line.endswith(", 3 more)")

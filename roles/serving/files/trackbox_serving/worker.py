@@ -74,7 +74,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
     }
 
 
-def load_service(name: str, version: str) -> Any:
+def load_service(name: str, version: str, writes_log: bool = True) -> Any:
     """Load a version, and return its service. Raise ModelError, OSError or ValueError if it cannot be served."""
     from trackbox_serving import settings as reading
     from trackbox_serving.log.writer import prepare
@@ -89,6 +89,8 @@ def load_service(name: str, version: str) -> Any:
     if about.challenger:
         # A challenger writes no log, because the follower stores its scores.
         settings = replace(settings, log="off", processes=1)
+    if not writes_log:
+        settings = replace(settings, log="off")
     if settings.log != "off":
         prepare(place.log)
     service = Service(settings, about, load(place.model, about.allow_code))
@@ -128,6 +130,11 @@ def main() -> None:
     """Serve the version that the arguments name."""
     if len(sys.argv) != 3:
         sys.exit("usage: python -m trackbox_serving.worker NAME VERSION")
+    serve(load_or_exit(sys.argv[1], sys.argv[2]))
+
+
+def load_or_exit(name: str, version: str, writes_log: bool = True) -> Any:
+    """Load a version, and return its service. Exit with a message if it cannot be served."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
@@ -137,11 +144,10 @@ def main() -> None:
     # Suppress MLflow's warnings, because they contain column names that callers sent.
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     try:
-        service = load_service(*sys.argv[1:])
+        return load_service(name, version, writes_log)
     except (ModelError, SettingsError, OSError, ValueError) as error:
         remove_metrics()
-        sys.exit(f"{sys.argv[1]} version {sys.argv[2]}: {error}")
-    serve(service)
+        sys.exit(f"{name} version {version}: {error}")
 
 
 def remove_metrics(_: Any = None) -> None:

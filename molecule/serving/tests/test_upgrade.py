@@ -1,0 +1,127 @@
+"""An upgrade changes serving's packages and program while clients score; where it fails, the old ones serve on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from endpoint import Endpoint
+from machine import ROOT, Machine
+from scoring_clients import Clients
+from testinfra.host import Host
+
+UPGRADE = "playbooks/upgrade.yml"
+LOCK = (ROOT / "roles/serving/files/requirements.txt").read_text()
+# Gives the machine the same program under another name, as if an older checkout had installed it.
+OLDER = """
+set -e
+cd /opt/trackbox/serving
+new=$(ls -d program-*)
+cp -a "$new" program-000000000000
+mv program-000000000000/"$new" program-000000000000/program-000000000000
+sed -i "s/$new/program-000000000000/" /etc/systemd/system/trackbox-serving*
+rm -r "$new"
+systemctl daemon-reload
+systemctl restart 'trackbox-serving@*.service'
+systemctl restart trackbox-serving-follower
+"""
+
+
+def installed(host: Host) -> tuple[str, str]:
+    """Return the environment and program that the versions' units name, and all that are on the disk."""
+    units = "/etc/systemd/system/trackbox-serving*"
+    named = host.check_output(f"grep -ohE '(environment|program)-[0-9a-f]+' {units} | sort -u | xargs")
+    return named, " ".join(host.check_output("cd /opt/trackbox/serving; ls -d environment-* program-* | sort").split())
+
+
+def without(package: str) -> str:
+    """Return the lock without a package: its line, and those of its hashes."""
+    kept, skipping = [], False
+    for line in LOCK.splitlines(keepends=True):
+        skipping = line.startswith(f"{package}==") if not line.startswith(" ") else skipping
+        kept += [] if skipping else [line]
+    assert len(kept) < len(LOCK.splitlines())
+    return "".join(kept)
+
+
+def lock(folder: Path, text: str) -> str:
+    """Return the option that gives serving another lock."""
+    path = folder / "lock.json"
+    path.write_text(json.dumps({"serving_requirements": text}))
+    return f"--extra-vars=@{path}"
+
+
+def upgraded(machine: Machine, option: str, status: int = 0) -> str:
+    """Run upgrade.yml; return its output in one line."""
+    return " ".join(machine.play(option, playbook=UPGRADE, status=status).split())
+
+
+@pytest.fixture
+def asked(endpoint: Endpoint, versions: list[str]) -> Iterator[Clients]:
+    """Score without a pause, with the second version live; afterwards no request has failed, and no other answered."""
+    scores = endpoint.serve(versions[1])
+    with Clients(endpoint, {versions[1]: scores}, 2) as clients:
+        yield clients
+    slowest = max(answer.ms for answer in clients.answers) / 1000
+    print(f"{len(clients.answers)} answers, the slowest after {slowest:.1f} s; {len(clients.failures)} failures")
+    assert clients.failures == []
+    assert {answer.version for answer in clients.answers} == {versions[1]}
+    assert endpoint.version() == versions[1]
+
+
+# Without orjson the program cannot be imported; without xgboost-cpu the live version cannot be loaded.
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [("orjson", "No module named 'orjson'"), ("xgboost-cpu", "version {} of fraud does not load with them: ")],
+)
+def test_packages_with_which_a_version_does_not_load_are_refused_before_the_switch(
+    machine: Machine, host: Host, asked: Clients, versions: list[str], tmp_path: Path, package: str, reason: str
+) -> None:
+    before = installed(host)
+    started = host.check_output("systemctl show --property=MainPID 'trackbox-serving*.service'")
+    output = upgraded(machine, lock(tmp_path, without(package)), status=2)
+    assert re.search(r"The new packages of serving do not work on \S+, and the old ones go on: ", output)
+    assert reason.format(versions[1]) in output
+    assert "and type upgrade.yml again" in output
+    assert installed(host) == before
+    assert host.check_output("systemctl show --property=MainPID 'trackbox-serving*.service'") == started
+    assert not host.file("/var/lib/trackbox/serving-new").exists
+
+
+# Without uvicorn-worker a version loads, and its server does not start.
+def test_after_a_switch_that_fails_the_old_packages_serve_again(
+    machine: Machine, host: Host, asked: Clients, versions: list[str], tmp_path: Path
+) -> None:
+    before = installed(host)
+    output = upgraded(machine, lock(tmp_path, without("uvicorn-worker")), status=2)
+    assert "was not upgraded: version " in output
+    assert "of fraud does not start: ModuleNotFoundError: No module named 'uvicorn_worker'" in output
+    assert "the versions run with the old packages again" in output
+    assert installed(host) == before
+    assert not host.run("ls -d /var/lib/trackbox/serving-* /var/lib/trackbox/upgrading").stdout
+
+
+def test_packages_and_program_change_and_no_request_fails(
+    machine: Machine, host: Host, endpoint: Endpoint, asked: Clients, tmp_path: Path
+) -> None:
+    new = installed(host)[0].split()[1]
+    host.check_output(OLDER)
+    before, option = installed(host), lock(tmp_path, f"# later\n{LOCK}")
+    said = machine.play("--check", option, playbook=UPGRADE)
+    assert "Would upgrade: serving's packages " in said
+    assert f"Would upgrade: serving's program 000000000000 -> {new.removeprefix('program-')}" in said
+    output = upgraded(machine, option)
+    assert "s program 000000000000 -> " in output
+    assert "requests of a version waited for at most " in output
+    named, there = installed(host)
+    # Nothing of the old ones is left.
+    assert named == there
+    assert not set(named.split()) & set(before[0].split())
+    assert named.split()[1] == new
+    assert "Nothing to upgrade" in machine.play("--check", option, playbook=UPGRADE)
+    # With the checkout's own lock again.
+    upgraded(machine, "--diff")
+    assert "changed=0" in machine.play()

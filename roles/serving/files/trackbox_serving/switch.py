@@ -1,0 +1,221 @@
+"""Try new packages and a new program with the served versions, and switch to them, or back to the old ones, as root.
+
+    python3 -m trackbox_serving.switch try STAGED STATE
+    python3 -m trackbox_serving.switch change STAGED OLD STATE
+
+STAGED contains the new units and settings, by their paths below /. `change` keeps the present ones in OLD until it has
+ended, so it can be repeated after an interruption. Sockets stay open: requests wait while a version loads.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import Path
+
+from trackbox_serving.files import write_json
+from trackbox_serving.follower.unix import ask
+from trackbox_serving.names import Unit
+from trackbox_serving.settings import PATH, SettingsError, load
+from trackbox_serving.start_units import SYSTEMCTL, TEMPLATE, UNITS, read
+from trackbox_serving.version import Version
+
+ROOT = Path("/")
+SERVICE = Path(f"etc/systemd/system/{TEMPLATE}@.service")
+FOLLOWER, PATH_UNIT = f"{TEMPLATE}-follower.service", f"{TEMPLATE}-units.path"
+# A unit like a version's, which loads the version and ends. It has neither the version's socket nor its log. Its lines
+# replace those of the version's unit that begin with one of the words of REPLACED.
+TRIAL = f"{TEMPLATE}-trial"
+REPLACED = ("Requires=", "After=", "Type=", "Restart=", "ExecStart=", "ExecStopPost=", "BindPaths=")
+OWN_LINES = """[Service]
+Type=oneshot
+ExecStart={command} trackbox_serving.try_version %I
+BindReadOnlyPaths={settings}:{path}
+"""
+# Seconds that a version has for its first response, after systemd has reported its start.
+ANSWERS = 30
+# In OLD: the versions that were served before.
+SERVED = "versions.json"
+
+
+# The longest time of a command in s: a version may answer requests for 90 s before it stops, and then load.
+LONGEST = 900
+
+
+class FailedError(Exception):
+    """A version or the follower does not work. The message says which, and why."""
+
+
+ERRORS = (FailedError, OSError, ValueError, SettingsError, subprocess.SubprocessError)
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command; return its result."""
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=LONGEST)
+
+
+def systemctl(*arguments: str) -> bool:
+    """Run systemctl; return whether it succeeded."""
+    return run(*SYSTEMCTL, *arguments).returncode == 0
+
+
+def served(state: Path) -> list[Unit]:
+    """Return the versions whose units run, of those that the follower wants."""
+    path = state / "wanted.json"
+    units = [Unit.parse(name) for name in read(path)] if path.exists() else []
+    return [unit for unit in units if systemctl("is-active", "--quiet", service(unit))]
+
+
+def service(unit: Unit, template: str = TEMPLATE) -> str:
+    """Return the name of a version's service for systemd."""
+    return f"{template}@{unit.instance}.service"
+
+
+def staged_files(staged: Path) -> list[Path]:
+    """Return the files in STAGED, relative to it."""
+    return sorted(path.relative_to(staged) for path in staged.rglob("*") if path.is_file())
+
+
+def put(source: Path, paths: Sequence[Path]) -> None:
+    """Copy these files to their places; remove those that the source does not have. systemd reads them again."""
+    for path in paths:
+        target = ROOT / path
+        if not (source / path).exists():
+            target.unlink(missing_ok=True)
+            continue
+        new = target.with_name(f".{target.name}.new")
+        shutil.copy2(source / path, new)
+        new.replace(target)
+    systemctl("daemon-reload")
+
+
+def keep(staged: Path, old: Path, state: Path) -> list[Unit]:
+    """Copy the present files to OLD; return the versions that are served. OLD may have both, of an interruption."""
+    if not old.exists():
+        new = old.with_name(f"{old.name}.part")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        for path in staged_files(staged):
+            if (ROOT / path).exists():
+                (new / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / path, new / path)
+        write_json(new / SERVED, {"units": [str(unit) for unit in served(state)]})
+        new.rename(old)
+    return [Unit.parse(name) for name in read(old / SERVED)]
+
+
+def restart(units: Sequence[Unit]) -> float:
+    """Restart the versions, one after the other, and then the follower. Return the longest time of a version in s.
+
+    Raise FailedError if one does not answer, or if the follower does not start.
+    """
+    longest = 0.0
+    for unit in units:
+        start = time.monotonic()
+        if not systemctl("restart", service(unit)):
+            raise FailedError(f"version {unit.version} of {unit.name} does not start: {last_words(service(unit))}")
+        wait_for(unit)
+        longest = max(longest, time.monotonic() - start)
+    for name in (PATH_UNIT, FOLLOWER):
+        if not systemctl("restart", name):
+            raise FailedError(f"{name} does not start: {last_words(name)}")
+    return longest
+
+
+def wait_for(unit: Unit) -> None:
+    """Wait until a version answers at its socket. Raise FailedError after ANSWERS seconds."""
+    socket, end = Version(load(), unit.name, unit.version).socket, time.monotonic() + ANSWERS
+    while True:
+        try:
+            answer = ask(socket, "/ping", timeout=5)
+            if (answer.status, answer.version) == (200, unit.version):
+                return
+            problem = f"status {answer.status} of version {answer.version or 'none'}"
+        except (OSError, HTTPException) as error:
+            problem = str(error)
+        if time.monotonic() > end:
+            raise FailedError(f"version {unit.version} of {unit.name} does not answer: {problem}")
+        time.sleep(0.2)
+
+
+def last_words(name: str) -> str:
+    """Return the last line that a unit's processes have written, of its last start."""
+    invocation = run(*SYSTEMCTL, "show", "--property=InvocationID", "--value", name).stdout.strip()
+    run("journalctl", "--sync")
+    fields = [f"_SYSTEMD_INVOCATION_ID={invocation}", "_TRANSPORT=stdout"]
+    lines = run("journalctl", "--output=cat", "--no-pager", *fields).stdout.splitlines()
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "it wrote nothing")
+
+
+def trial_unit(text: str, settings: Path) -> str:
+    """Return the unit that tries a version, made of the text of the version's unit. settings: the new settings."""
+    found = re.search(r"^ExecStart=(.*) trackbox_serving\.run_unit %I$", text, re.MULTILINE)
+    if found is None:
+        raise FailedError("the unit of versions has no known ExecStart")
+    kept = "".join(line for line in text.splitlines(keepends=True) if not line.startswith(REPLACED))
+    return kept.replace("[Service]\n", OWN_LINES.format(command=found[1], settings=settings, path=PATH), 1)
+
+
+def try_all(staged: Path, state: Path) -> None:
+    """Load each served version once with the new packages and program. Raise FailedError if one does not load."""
+    path = UNITS / f"{TRIAL}@.service"
+    try:
+        path.write_text(trial_unit((staged / SERVICE).read_text(), staged / PATH[1:]))
+        systemctl("daemon-reload")
+        for unit in served(state):
+            if not systemctl("start", service(unit, TRIAL)):
+                words = last_words(service(unit, TRIAL))
+                raise FailedError(f"version {unit.version} of {unit.name} does not load with them: {words}")
+    finally:
+        path.unlink(missing_ok=True)
+        systemctl("reset-failed", f"{TRIAL}@*.service")
+        systemctl("daemon-reload")
+
+
+def change(staged: Path, old: Path, state: Path) -> int:
+    """Switch to the staged files, or back; print how it went. Return 0, 1 after a return, 2 if that failed, too."""
+    units, paths = keep(staged, old, state), staged_files(staged)
+    # Without the follower: it would lead clients to another version while one does not load.
+    systemctl("stop", FOLLOWER)
+    try:
+        put(staged, paths)
+        print(f"{restart(units):.1f}")
+        status = 0
+    except ERRORS as error:
+        print(error, file=sys.stderr)
+        systemctl("stop", FOLLOWER)
+        put(old, paths)
+        try:
+            restart(units)
+        except ERRORS as again:
+            print(again, file=sys.stderr)
+            return 2
+        status = 1
+    shutil.rmtree(old)
+    shutil.rmtree(staged)
+    return status
+
+
+def main() -> int:
+    """Do what the arguments say; return the exit code."""
+    match sys.argv[1:]:
+        case ["try", staged, state]:
+            try:
+                try_all(Path(staged), Path(state))
+            except ERRORS as error:
+                print(error, file=sys.stderr)
+                return 1
+            return 0
+        case ["change", staged, old, state]:
+            return change(Path(staged), Path(old), Path(state))
+    print(__doc__, file=sys.stderr)
+    return 64
+
+
+if __name__ == "__main__":
+    sys.exit(main())
