@@ -14,8 +14,9 @@ TEMPLATE = Path(__file__).parents[2] / "roles/serving/templates/trackbox-serving
 def test_the_trial_has_the_limits_of_a_version_but_neither_its_socket_nor_its_log() -> None:
     text = TEMPLATE.read_text()
     lines = switch.trial_unit(text, Path("/new/serving.json")).splitlines()
-    for word in switch.REPLACED:
+    for word in ("Requires=", "After=", "Restart=", "ExecStopPost=", "BindPaths="):
         assert any(line.startswith(word) for line in text.splitlines()), word
+        assert not any(line.startswith(word) for line in lines), word
     assert [line for line in lines if line.startswith(switch.REPLACED)] == [
         "Type=oneshot",
         "ExecStart={{ __serving_environment }}/bin/python -B -W ignore::UserWarning -m trackbox_serving.try_version %I",
