@@ -92,13 +92,13 @@ def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: S
     if not found.get("environment"):
         return []
     lines = []
-    for part, words in (("environment", "serving's packages"), ("program", "serving's program")):
+    for part, words in (("environment", "packages of serving"), ("program", "program of serving")):
         old, new = found.get(part, "none"), wanted[part]
         if old != new:
             changes = package_changes(found.get("packages", ""), lock) if part == "environment" else ""
             lines.append(f"{words} {old.rpartition('-')[2]} -> {new.rpartition('-')[2]}{changes}")
     if not lines and "interrupted" in found:
-        lines.append(f"serving's program {wanted['program'].rpartition('-')[2]}, whose upgrade was interrupted")
+        lines.append(f"program of serving {wanted['program'].rpartition('-')[2]}, whose upgrade was interrupted")
     return lines
 
 

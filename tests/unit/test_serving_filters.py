@@ -82,8 +82,8 @@ SAME = {"environment": "environment-aa", "program": "program-11"}
     [
         ({}, []),
         (SAME, []),
-        (SAME | {"program": "program-22"}, ["serving's program 22 -> 11"]),
-        (SAME | {"environment": "environment-bb"}, ["serving's packages bb -> aa"]),
+        (SAME | {"program": "program-22"}, ["program of serving 22 -> 11"]),
+        (SAME | {"environment": "environment-bb"}, ["packages of serving bb -> aa"]),
         (
             {
                 "environment": "environment-bb",
@@ -91,12 +91,12 @@ SAME = {"environment": "environment-aa", "program": "program-11"}
                 "packages": "numpy-2.4.6.dist-info scikit_learn-1.8.0.dist-info old_1-1.dist-info",
             },
             [
-                "serving's packages bb -> aa "
+                "packages of serving bb -> aa "
                 "(old-1 1 -> none, scikit-learn 1.8.0 -> 1.9.1, xgboost-cpu none -> 3.2.0 or 3.4.1)",
-                "serving's program 22 -> 11",
+                "program of serving 22 -> 11",
             ],
         ),
-        (SAME | {"interrupted": "yes"}, ["serving's program 11, whose upgrade was interrupted"]),
+        (SAME | {"interrupted": "yes"}, ["program of serving 11, whose upgrade was interrupted"]),
     ],
 )
 def test_packages_or_a_program_that_differ_are_pending(found: dict[str, str], lines: list[str]) -> None:
