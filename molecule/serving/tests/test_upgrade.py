@@ -82,13 +82,14 @@ def test_packages_with_which_a_version_does_not_load_are_refused_before_the_swit
     machine: Machine, host: Host, asked: Clients, versions: list[str], tmp_path: Path, package: str, reason: str
 ) -> None:
     before = installed(host)
-    started = host.check_output("systemctl show --property=MainPID 'trackbox-serving*.service'")
+    units = f"trackbox-serving@fraud-{versions[1]} trackbox-serving-follower"
+    started = host.check_output(f"systemctl show --property=Id,MainPID {units}")
     output = upgraded(machine, lock(tmp_path, without(package)), status=2)
     assert re.search(r"The new packages of serving do not work on \S+, and the old ones go on: ", output)
     assert reason.format(versions[1]) in output
     assert "and type upgrade.yml again" in output
     assert installed(host) == before
-    assert host.check_output("systemctl show --property=MainPID 'trackbox-serving*.service'") == started
+    assert host.check_output(f"systemctl show --property=Id,MainPID {units}") == started
     assert not host.file("/var/lib/trackbox/serving-new").exists
 
 
