@@ -177,11 +177,18 @@ class Machine:
         return done.stdout
 
 
-def changes(output: str) -> int:
-    """Return the number of tasks that changed something, on all hosts of the recap in a playbook's output."""
-    found = re.findall(r"\bchanged=(\d+)", output)
-    assert found, output
-    return sum(map(int, found))
+def changes(output: str) -> list[str]:
+    """Return the tasks of a playbook's output that changed something on any host, as `TASK: HOST`."""
+    recap = sum(map(int, re.findall(r"\bchanged=(\d+)", output)))
+    assert "PLAY RECAP" in output, output
+    found, task = [], ""
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines():
+        if line.startswith(("TASK [", "RUNNING HANDLER [")):
+            task = line.partition("[")[2].rpartition("]")[0]
+        elif line.startswith("changed: ["):
+            found.append(f"{task}: {line.removeprefix('changed: ')}")
+    assert bool(found) == bool(recap), output
+    return found
 
 
 def find(name: str, secrets: Path) -> Machine:

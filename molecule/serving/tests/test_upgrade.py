@@ -126,4 +126,4 @@ def test_packages_and_program_change_and_no_request_fails(
     assert "Nothing to upgrade" in upgraded(machine, option, "--check")
     # With the checkout's own lock again.
     upgraded(machine)
-    assert changes(machine.play()) == 0
+    assert changes(machine.play()) == []

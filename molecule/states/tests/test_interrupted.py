@@ -64,7 +64,7 @@ def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> No
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
-    assert changes(output) == 0
+    assert changes(output) == []
 
 
 @pytest.mark.parametrize("killed", AFTERWARDS)
@@ -82,7 +82,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2 if sentence else 0))
         if sentence:
             assert sentence in output
-            assert changes(output) == 0
+            assert changes(output) == []
             assert machine.secret("mlflow_s3_secret")
     given = options(killed, folder)
     machine.play(*given, playbook=path_of(killed))
@@ -105,7 +105,7 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
         # No file NAME.new is left on the controller. The file on the machine tells that the rotation did not end.
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2))
         assert ROTATE in output
-        assert changes(output) == 0
+        assert changes(output) == []
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     answers, ended = [], threading.Event()
 
@@ -170,7 +170,7 @@ def test_a_backup_that_waits_in_vain_names_the_lock_and_its_remedy(machine: Mach
         assert error.endswith("type on this machine: systemctl stop trackbox-lock.")
         output = said(machine.play(status=2))
         assert "restore.yml of elsewhere process 1 holds the lock, since" in output
-        assert changes(output) == 0
+        assert changes(output) == []
     finally:
         host.check_output(
             f"systemctl stop trackbox-lock; rm -r {unit}; systemctl daemon-reload; systemctl reset-failed"

@@ -23,7 +23,7 @@ def test_another_folder_is_refused_before_anything_is_changed(machine: Machine, 
     finally:
         host.check_output("systemctl start minio")
     assert f"The objects of {HOST} are in {OLD}, and minio_data_dir is {NEW}: move them there first" in output
-    assert changes(output) == 0
+    assert changes(output) == []
     assert not host.file(NEW).exists
 
 
@@ -55,7 +55,7 @@ def test_objects_moved_by_the_printed_commands_are_served_backed_up_and_watched(
         assert NEW in host.check_output("systemctl cat minio-watermark")
         found = machine.promises(tmp_path, MOVED)
         assert {name: one["detail"] for name, one in found.items() if one["state"] == "broken"} == {}
-        assert changes(machine.play(MOVED)) == 0
+        assert changes(machine.play(MOVED)) == []
     finally:
         move(host, said(machine.play(status=2)))
         machine.play()

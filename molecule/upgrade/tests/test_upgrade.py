@@ -361,11 +361,11 @@ def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: 
     with unchanged(machine, host, before):
         output = machine.play(playbook=UPGRADE)
     assert "Nothing to upgrade" in output
-    assert changes(output) == 0
+    assert changes(output) == []
 
 
 def test_site_yml_changes_nothing_after_the_upgrade(machine: Machine) -> None:
-    assert changes(machine.play()) == 0
+    assert changes(machine.play()) == []
 
 
 def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> None:
