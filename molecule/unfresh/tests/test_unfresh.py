@@ -177,6 +177,7 @@ def project(tmp_path: Path, machine: Machine) -> Iterator[Path]:
             [
                 {
                     "role": "trackbox.workbench.minio",
+                    "minio_buckets": [{"name": "datasets"}],
                     "minio_users": [{"name": "vera", "secret": "a long secret", "read": ["datasets"]}],
                 }
             ],
