@@ -9,6 +9,7 @@ from typing import Any
 # The least and the most that a setting may be. Prometheus needs some 200 MB for the last hours, whatever it may keep.
 BOUNDS = {
     "monitoring_interval_seconds": (5, 60),
+    "monitoring_repeat_hours": (1, 168),
     "monitoring_retention_days": (1, 3650),
     "monitoring_retention_mb": (256, 1_000_000),
 }

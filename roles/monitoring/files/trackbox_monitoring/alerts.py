@@ -81,7 +81,8 @@ def read(answer: dict[str, Any], interval: float) -> list[Problem]:
                     f"{alert['activeAt'][:19]}Z",
                 )
                 for alert in rule.get("alerts", [])
-                if alert["state"] == "firing"
+                # The heartbeat always fires, and has no severity.
+                if alert["state"] == "firing" and alert["labels"].get("severity") != "none"
             ]
     return problems
 

@@ -1,0 +1,154 @@
+"""Filters of monitoring's messages: checks of the channels, and Alertmanager's settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+# The keys of each kind of channel: those that it needs, and those that it may have.
+KEYS = {
+    "mail": (("to", "from", "server"), ("user", "password", "tls")),
+    "webhook": (("url",), ()),
+    "slack": (("url",), ()),
+}
+MAIL_ADDRESS = re.compile(r"[^@\s,<>]+@[^@\s,<>]+")
+SERVER = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
+
+
+def channel_problems(channels: Sequence[Mapping[str, Any]], heartbeat_url: str) -> list[str]:
+    """Return a sentence for each channel that cannot work, and one for a wrong address of the heartbeat.
+
+    channels: the variable monitoring_channels. heartbeat_url: monitoring_heartbeat_url. The sentences show no URL and
+    no password, because both can be secrets.
+    """
+    problems = []
+    for number, channel in enumerate(channels):
+        kind, place = channel["kind"], f"monitoring_channels[{number}], a channel of the kind {channel['kind']},"
+        needed, possible = KEYS[kind]
+        # A key without a value is missing.
+        given = {key: value for key, value in channel.items() if value not in (None, "", [])}
+        problems += [f"{place} needs the key {key}." for key in needed if key not in given]
+        problems += [
+            f"{place} has the key {key}, which belongs to another kind: remove it."
+            for key in sorted(set(given) - {"kind", *needed, *possible})
+        ]
+        if "url" in needed and "url" in given and not is_url(given["url"]):
+            problems.append(f"{place} has a url that is not http://HOST or https://HOST, with or without a path.")
+        if kind == "mail":
+            problems += mail_problems(place, given)
+    if heartbeat_url and not is_url(heartbeat_url):
+        problems.append("monitoring_heartbeat_url is not http://HOST or https://HOST, with or without a path.")
+    return problems
+
+
+def mail_problems(place: str, given: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each wrong value of a mail channel. place: its name in the sentences."""
+    problems = [
+        f"{place} names {address}: that is no mail address such as ops@example.com."
+        for address in [*given.get("to", []), *([given["from"]] if "from" in given else [])]
+        if not MAIL_ADDRESS.fullmatch(address)
+    ]
+    server = given.get("server", "")
+    if server and not (SERVER.fullmatch(server) and 0 < int(server.rpartition(":")[2]) < 65536):
+        problems.append(f"{place} has the server {server}: write HOST:PORT, such as mail.example.com:587.")
+    if ("user" in given) != ("password" in given):
+        problems.append(f"{place} has one of user and password: a login needs both.")
+    if "password" in given and str(given.get("tls", True)).lower() in ("false", "no", "0"):
+        problems.append(f"{place} would send its password without TLS: remove `tls: false`, or user and password.")
+    return problems
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is an HTTP address with a host and, if any, a valid port."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", text)
+        )
+    except ValueError:
+        return False
+
+
+def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of alertmanager.yml.
+
+    given: `channels` and `heartbeat_url` as above, `repeat_hours`, and `messages`, the path of the texts.
+    """
+    # playbooks/alert-test.yml raises the alert AlertTest: it is sent at once and by itself, and not when it is over.
+    receivers = [receiver("people", given["channels"], True), receiver("test", given["channels"], False)]
+    routes: list[dict[str, Any]] = [
+        {"matchers": ['alertname="AlertTest"'], "receiver": "test", "group_by": ["test"], "group_wait": "0s"}
+    ]
+    if given["heartbeat_url"]:
+        receivers.append(
+            {"name": "heartbeat", "webhook_configs": [{"url": given["heartbeat_url"], "send_resolved": False}]}
+        )
+        # An alert is sent again after group_interval at the earliest.
+        times = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "30s"}
+        routes.append({"matchers": ['alertname="Heartbeat"'], "receiver": "heartbeat", **times})
+    return {
+        "templates": [given["messages"]],
+        "receivers": receivers,
+        "route": {
+            "receiver": "people",
+            # All alerts of a machine are one message.
+            "group_by": ["host"],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": f"{given['repeat_hours']}h",
+            "routes": routes,
+        },
+    }
+
+
+def receiver(name: str, channels: Sequence[Mapping[str, Any]], resolved: bool) -> dict[str, Any]:
+    """Return a receiver with all channels. resolved: whether it is told that an alert is over."""
+    settings: dict[str, Any] = {"name": name}
+    for channel in channels:
+        key, made = MADE[channel["kind"]]
+        settings.setdefault(key, []).append({**made(channel), "send_resolved": resolved})
+    return settings
+
+
+def mail(channel: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Alertmanager's settings of a mail channel."""
+    login = {"auth_username": channel["user"], "auth_password": channel["password"]} if channel.get("user") else {}
+    return {
+        "to": ", ".join(channel["to"]),
+        "from": channel["from"],
+        "smarthost": channel["server"],
+        **login,
+        "require_tls": str(channel.get("tls", True)).lower() not in ("false", "no", "0"),
+        "headers": {"Subject": '{{ template "trackbox.subject" . }}'},
+        "html": "",
+        "text": '{{ template "trackbox.text" . }}',
+    }
+
+
+def webhook(channel: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Alertmanager's settings of a webhook."""
+    return {"url": channel["url"]}
+
+
+def slack(channel: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Alertmanager's settings of a Slack channel."""
+    subject = '{{ template "trackbox.subject" . }}'
+    texts = {"title": subject, "fallback": subject, "text": '{{ template "trackbox.text" . }}'}
+    return {"api_url": channel["url"], **texts, "title_link": "{{ .CommonLabels.status }}"}
+
+
+#: By kind of channel: the key of its settings, and the function that makes them.
+MADE = {"mail": ("email_configs", mail), "webhook": ("webhook_configs", webhook), "slack": ("slack_configs", slack)}
+
+
+class FilterModule:
+    """The filters of this file, for Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"alertmanager_settings": alertmanager_settings, "channel_problems": channel_problems}
