@@ -96,8 +96,8 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "receivers": receivers,
         "route": {
             "receiver": "people",
-            # All alerts of a machine are one message.
-            "group_by": ["host"],
+            # Alerts of one name are one message.
+            "group_by": ["alertname"],
             "group_wait": "30s",
             "group_interval": "5m",
             "repeat_interval": f"{given['repeat_hours']}h",

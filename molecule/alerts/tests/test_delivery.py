@@ -25,7 +25,7 @@ POSTS = "http://127.0.0.1:8090"
 # Makes a certificate that the machine trusts, and starts the servers.
 START = f"""
 set -e
-apt-get install -qq -y --no-install-recommends python3-aiosmtpd >/dev/null 2>&1
+apt-get install -qq -y --no-install-recommends python3-aiosmtpd </dev/null >/dev/null 2>&1
 mkdir -p {FOLDER}
 cd {FOLDER}
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={NAME} \
@@ -34,7 +34,8 @@ cp {NAME}.crt /usr/local/share/ca-certificates/
 update-ca-certificates >/dev/null
 grep -q {NAME} /etc/hosts || echo "127.0.0.1 {NAME}" >>/etc/hosts
 cat >receivers.py
-systemd-run --quiet --unit=receivers python3 receivers.py {FOLDER} {NAME} {shlex.quote(PASSWORD)}
+systemd-run --quiet --collect --unit=receivers --working-directory={FOLDER} \
+  python3 receivers.py {FOLDER} {NAME} {shlex.quote(PASSWORD)}
 """
 END = f"""
 systemctl stop receivers
