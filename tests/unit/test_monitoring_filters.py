@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from monitoring_checks import monitoring_address_problems, monitoring_problems, unit_states
 
-SETTINGS = {"monitoring_interval_seconds": 15, "monitoring_retention_days": 90, "monitoring_retention_mb": 2048}
+SETTINGS = {
+    "monitoring_interval_seconds": 15,
+    "monitoring_repeat_hours": 12,
+    "monitoring_retention_days": 90,
+    "monitoring_retention_mb": 2048,
+}
 MOUNTS = [{"mount": "/", "size_total": 20_000_000_000}, {"mount": "/var", "size_total": 4_000_000_000}]
 
 
@@ -21,6 +26,7 @@ def test_the_defaults_are_accepted() -> None:
     [
         ("monitoring_interval_seconds", 4),
         ("monitoring_interval_seconds", 61),
+        ("monitoring_repeat_hours", 0),
         ("monitoring_retention_days", 0),
         ("monitoring_retention_mb", "255"),
         ("monitoring_retention_mb", 2_000_000),
