@@ -60,6 +60,15 @@ def mail_problems(place: str, given: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def channel_secrets(channels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the passwords of the channels, by their names in messages. channels: the variable monitoring_channels."""
+    return {
+        f"the password of monitoring_channels[{number}]": channel["password"]
+        for number, channel in enumerate(channels)
+        if channel.get("password")
+    }
+
+
 def is_url(text: str) -> bool:
     """Return whether a text is an HTTP address with a host and, if any, a valid port."""
     try:
@@ -151,4 +160,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"alertmanager_settings": alertmanager_settings, "channel_problems": channel_problems}
+        return {
+            "alertmanager_settings": alertmanager_settings,
+            "channel_problems": channel_problems,
+            "channel_secrets": channel_secrets,
+        }

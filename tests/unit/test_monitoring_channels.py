@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from monitoring_channels import alertmanager_settings, channel_problems
+from monitoring_channels import alertmanager_settings, channel_problems, channel_secrets
 
 MAIL = {
     "kind": "mail",
@@ -55,6 +55,10 @@ def test_a_channel_that_cannot_work_gets_a_sentence(channel: dict[str, Any], wor
     # URLs and passwords can be secret.
     assert "secret" not in said
     assert LOGIN["password"] not in said
+
+
+def test_passwords_are_secrets_and_have_names() -> None:
+    assert channel_secrets(CHANNELS) == {"the password of monitoring_channels[1]": LOGIN["password"]}
 
 
 def test_a_wrong_address_of_the_heartbeat_gets_a_sentence() -> None:

@@ -89,7 +89,10 @@ def channels(host: Host, machine: Machine, tmp_path_factory: pytest.TempPathFact
     host.check_output("bash -c %s", END)
 
 
-def test_a_test_message_arrives_once_by_each_channel(host: Host, machine: Machine, channels: str) -> None:
+def test_a_test_message_arrives_once_by_each_channel(
+    host: Host, machine: Machine, channels: str, tmp_path: Path
+) -> None:
+    assert [name for name, each in machine.promises(tmp_path, channels).items() if each["state"] == "broken"] == []
     output = machine.play(channels, playbook="playbooks/alert-test.yml")
     for integration in ("email", "slack", "webhook"):
         assert f"1 test message delivered by {integration}." in output
