@@ -1,0 +1,24 @@
+"""Each test of a scenario finds its fixtures: otherwise it would fail only when the scenario runs, which may be rare."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = [*sorted(path.parent for path in ROOT.glob("molecule/*/tests/test_*.py")), ROOT / "tests/machine"]
+
+
+@pytest.mark.parametrize("folder", dict.fromkeys(FOLDERS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_pytest_can_plan_each_test(folder: Path) -> None:
+    # With --setup-plan pytest looks for the fixtures, and runs neither them nor the tests.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--setup-plan", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment |= {"MOLECULE_PROJECT_DIRECTORY": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "test_" in done.stdout
