@@ -1,4 +1,4 @@
-"""Each test of a scenario finds its fixtures: otherwise it would fail only when the scenario runs, which may be rare."""
+"""Each test of a scenario finds its fixtures. Otherwise it would fail only when the scenario runs, which is rare."""
 
 from __future__ import annotations
 
