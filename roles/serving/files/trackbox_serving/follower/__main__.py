@@ -48,6 +48,7 @@ class Follower:
         """Follow all models until `stop` is set."""
         os.umask(0o027)
         forget_others(self.settings.shared)
+        self.status.change(self.begin)
         if not self.models:
             self.wanted.set("", [], again=True)
         threads = [threading.Thread(target=model.run, name=model.given.name) for model in self.models]
@@ -60,6 +61,11 @@ class Follower:
             model.stop.set()
         for thread in threads:
             thread.join()
+
+    def begin(self) -> None:
+        """Say in the status that it is that of an earlier process, or of a backup, until the registry answers."""
+        for model in self.models:
+            model.mine.candidate = "The registry is asked."
 
     def round(self) -> None:
         """Write the page and upload logs. Unexpected errors are printed, and the follower continues."""

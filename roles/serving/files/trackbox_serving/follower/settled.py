@@ -24,12 +24,13 @@ def word(model: ModelStatus) -> str:
 def main() -> int:
     """Wait, and return the exit code."""
     path, end = Path(sys.argv[1]) / "status.json", time.monotonic() + float(sys.argv[2])
-    # After a restore the file is the backup's until the follower writes it.
     while True:
         models = list(Status.read(path).models.values())
         problems = [each for each in map(word, models) if each]
         decided = all("was refused" in each for each in problems)
-        if (decided and not any(model.candidate or model.problem for model in models)) or time.monotonic() > end:
+        # An alias that names no version is a problem, too, but nothing will come of waiting.
+        waiting = any(model.candidate or (model.problem and model.wanted) for model in models)
+        if (decided and not waiting) or time.monotonic() > end:
             break
         time.sleep(1)
     for model in models:

@@ -1,0 +1,79 @@
+"""After a restore the program `settled` waits for the follower, and says which version is served or why it is not."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trackbox_serving.follower import settled
+from trackbox_serving.follower.__main__ import Follower
+from trackbox_serving.follower.status import ModelStatus, Refusal, Served, Status
+
+LIVE: dict[str, Any] = {"wanted": "3", "live": Served("3")}
+
+
+def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, **values: Any) -> tuple[int, float]:
+    """Write the status of a model, run the program for at most so many seconds; return its exit code and its time."""
+    status = Status(folder / "status.json", {"fraud": ModelStatus("fraud", "champion", **values)})
+    status.change(lambda: None)
+    monkeypatch.setattr(sys, "argv", ["settled", str(folder), str(seconds)])
+    start = time.monotonic()
+    return settled.main(), time.monotonic() - start
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "words"),
+    [
+        (LIVE, 0, "fraud@champion (version 3) is served"),
+        # Nothing has the alias.
+        ({"problem": "The registry has no version of fraud with the alias champion."}, 0, ""),
+        (
+            {**LIVE, "wanted": "4", "refused": Refusal("4", "it has NaN", "")},
+            1,
+            "fraud: version 4 was refused: it has NaN",
+        ),
+    ],
+)
+def test_it_ends_at_once_where_the_follower_has_decided(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, Any],
+    code: int,
+    words: str,
+) -> None:
+    found, took = asked(tmp_path, monkeypatch, 20, **values)
+    assert (found, took < 1) == (code, True)
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**LIVE, "wanted": "4"},
+        {**LIVE, "candidate": "Version 4 is starting."},
+        {**LIVE, "problem": "MLflow does not answer."},
+    ],
+)
+def test_it_waits_where_the_follower_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
+) -> None:
+    assert asked(tmp_path, monkeypatch, 1.5, **values)[1] > 1.5
+
+
+def test_a_follower_that_starts_takes_the_status_of_before_for_undecided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = Status(tmp_path / "status.json", {"fraud": ModelStatus("fraud", "champion", **LIVE)})
+
+    class Model:
+        mine = status.models["fraud"]
+
+    follower = Follower.__new__(Follower)
+    follower.models, follower.status = [Model()], status  # type: ignore[list-item]
+    status.change(follower.begin)
+    assert Status.read(tmp_path / "status.json").models["fraud"].candidate == "The registry is asked."
