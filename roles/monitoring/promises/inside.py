@@ -52,7 +52,11 @@ def monitoring_reads_every_source(its: Facts) -> Iterator[str]:
 @promise("monitoring")
 def monitoring_status_current(its: Facts) -> Iterator[str]:
     """Monitoring has updated the status within the last minute."""
-    known = json.loads(Path(its["status"]).read_text())
+    path = Path(its["status"])
+    if not path.exists():
+        yield f"{path} does not exist, because trackbox-monitoring does not run"
+        return
+    known = json.loads(path.read_text())
     age = time.time() - calendar.timegm(time.strptime(known["time"], "%Y-%m-%dT%H:%M:%SZ"))
     if age > OLD:
         yield f"the status is {age:.0f} s old"
