@@ -14,6 +14,7 @@ from ansible_run import ROOT, Outcome, inventory_of, play
 
 PASSWORD = "aPasswordThatWouldBeAHostName"
 PLAYBOOKS = [
+    "alert-test",
     "backup",
     "garbage",
     "restore",
