@@ -58,7 +58,8 @@ def test_every_source_is_read_and_every_rule_is_evaluated(host: Host) -> None:
         if all(target["health"] == "up" for target in targets) or not left:
             break
         time.sleep(1)
-    assert {target["labels"]["job"] for target in targets} == {"prometheus", "machine", "mysql", "minio"}  # type: ignore[index]
+    jobs = {target["labels"]["job"] for target in targets}  # type: ignore[index]
+    assert jobs == {"alertmanager", "prometheus", "machine", "mysql", "minio"}
     assert [target["lastError"] for target in targets if target["health"] != "up"] == []
     assert [rule for group in ask("rules")["groups"] for rule in group["rules"] if rule["health"] == "err"] == []  # type: ignore[index]
 
