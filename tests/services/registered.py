@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,8 @@ def save(folder: Path, weight: float = 1, threshold: float | None = 0.5, **optio
     }
     metadata = {"threshold": threshold} if threshold is not None else None
     mlflow.sklearn.save_model(model, folder, mlflow_model=Model(metadata=metadata), **{**given, **options})
+    scores = model.predict_proba(ROWS.to_numpy()).tolist()
+    (folder / "example_scores.json").write_text(json.dumps({"predictions": scores}))
 
 
 def version(name: str) -> str:

@@ -219,6 +219,13 @@ REFUSED = {
         rewrite("MLmodel", '"name": "a"', '"name": "another"'),
         "The version answers 400",
     ),
+    "other scores": ({}, rewrite("example_scores.json", "[[", "[[1"), "scores row 1 of its input example differently"),
+    "other number of scores": (
+        {},
+        rewrite("example_scores.json", "[[", "[[0.5, 0.5], ["),
+        "logged with 5 predictions for its input example, and gives 4",
+    ),
+    "broken scores": ({}, rewrite("example_scores.json", "}", ""), "example_scores.json cannot be read"),
     "no MLmodel": ({}, lambda folder: (folder / "MLmodel").unlink(), "MLmodel is missing"),
 }
 

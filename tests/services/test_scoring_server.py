@@ -29,6 +29,7 @@ from scoring import (
     state,
     wait_until,
 )
+from trackbox_serving.follower.prove import EXAMPLE_SCORES, example
 from trackbox_serving.follower.unix import Connection
 
 __all__ = ["data", "state"]
@@ -255,3 +256,14 @@ def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str,
             head, _, rest = connection.recv(1 << 20).partition(b"\r\n\r\n")
         assert f"content-length: {len(rest)}".encode() in head
         assert json.loads(rest)["predictions"]
+
+
+def test_each_model_of_fraud_scores_its_example_as_when_it_was_saved(state: Path, tmp_path: Path) -> None:
+    # The isolation forest has code of its own, and is not served by default.
+    models = sorted({path.name for path in (state / "models").iterdir()} - {"isolation-forest"})
+    assert len(models) > 2
+    for name in models:
+        model = state / "models" / name / VERSION / "model"
+        assert (model / EXAMPLE_SCORES).exists()
+        with serving(state, name, tmp_path / name) as running:
+            example(running.path, VERSION, model, 30)

@@ -52,4 +52,6 @@ def test_models_load_and_score_alike_without_the_package(
     loaded = json.loads(done.stdout.splitlines()[-1])
     assert loaded.keys() == expected.keys()
     for name, scores in expected.items():
+        logged = json.loads((tmp_path / name / flavours.EXAMPLE_SCORES).read_text())["predictions"]
+        np.testing.assert_allclose(loaded[name][:5], logged, rtol=1e-6)
         np.testing.assert_allclose(flavours.fraud_scores(loaded[name]), scores, atol=1e-6)

@@ -11,6 +11,7 @@ installed, and after a module of the package was moved or renamed.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,10 @@ TRUSTED = [
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.tree._tree.Tree",
 ]
+
+#: The file in a model's folder with the output for its input example, in the form of MLflow's
+#: responses. Trackbox serves a version only if it gives the same again.
+EXAMPLE_SCORES = "example_scores.json"
 
 SKLEARN_NEEDS = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
 XGBOOST_NEEDS = ("mlflow-skinny", "numpy", "pandas", "xgboost-cpu")
@@ -88,6 +93,8 @@ def signature(output: np.ndarray) -> ModelSignature:
 def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> None:
     """Save a fitted estimator with its signature, example and pinned requirements.
 
+    The example's scores are saved, too.
+
     Args:
         estimator: fitted estimator of `fraud.models.recipes`.
         path: a directory that does not exist yet.
@@ -96,33 +103,35 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
 
     """
     rows = example[FEATURES]
-    common = {"mlflow_model": model, "input_example": rows}
+    common: dict[str, Any] = {"mlflow_model": model, "input_example": rows}
     if isinstance(estimator, IsolationForest):
-        _save_isolation(estimator, path, common, rows)
+        output = -estimator.score_samples(rows)
+        _save_isolation(estimator, path, {**common, "signature": signature(output)})
     elif isinstance(estimator, XGBClassifier):
+        output = estimator.predict_proba(rows)[:, 1]
         mlflow.xgboost.save_model(
             estimator.get_booster(),
             path,
             model_format="ubj",
-            signature=signature(estimator.predict_proba(rows)[:, 1]),
+            signature=signature(output),
             pip_requirements=pinned(XGBOOST_NEEDS),
             **common,
         )
     else:
+        output = estimator.predict_proba(rows)
         mlflow.sklearn.save_model(
             estimator,
             path,
             pyfunc_predict_fn="predict_proba",
             skops_trusted_types=TRUSTED,
-            signature=signature(estimator.predict_proba(rows)),
+            signature=signature(output),
             pip_requirements=pinned(SKLEARN_NEEDS),
             **common,
         )
+    Path(path, EXAMPLE_SCORES).write_text(json.dumps({"predictions": output.tolist()}))
 
 
-def _save_isolation(
-    forest: IsolationForest, path: Path, common: dict[str, Any], rows: pd.DataFrame
-) -> None:
+def _save_isolation(forest: IsolationForest, path: Path, common: dict[str, Any]) -> None:
     """Save as a Python model with the code of `anomaly.py`, which calls `score_samples`.
 
     MLflow's flavour for scikit-learn cannot call this method.
@@ -134,7 +143,6 @@ def _save_isolation(
             path,
             python_model=str(Path(__file__).with_name("anomaly.py")),
             artifacts={"forest": str(stored)},
-            signature=signature(-forest.score_samples(rows)),
             pip_requirements=pinned(SKLEARN_NEEDS),
             **common,
         )

@@ -15,6 +15,9 @@ from trackbox_serving.follower.unix import ask
 
 # The number of logged rows in a replayed request, and the difference up to which two scores count as equal.
 CHUNK, TOLERANCE = 500, 1e-9
+# The file in a model's folder with the predictions for its input example at the time when the model was logged, in the
+# form of a response; and the relative difference up to which they are the same: that of another order of summation.
+EXAMPLE_SCORES, SAME = "example_scores.json", 1e-5
 # The formats of MLflow's protocol. A request's body is a JSON object with one of them as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
@@ -52,7 +55,7 @@ def predictions(answer: bytes) -> list[Any]:
     """Return the predictions in a response, one for each row. Raise Refused if there are none."""
     try:
         found = json.loads(answer)["predictions"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Refused("The answer has no predictions.") from error
     if isinstance(found, Mapping):
         # Turn predictions by column into rows.
@@ -101,7 +104,10 @@ def score(socket: Path, version: str, body: Any, seconds: float) -> list[Any]:
 
 
 def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
-    """Let a version score the model's input example. Raise Refused if it fails or its predictions are not valid."""
+    """Let a version score the model's input example.
+
+    Raise Refused if it fails, if its predictions are not valid, or if the model has other predictions for the example.
+    """
     try:
         body = json.loads((folder / "serving_input_example.json").read_text())
         rows = rows_of(body)
@@ -109,7 +115,35 @@ def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
         raise Refused(f"The model's input example cannot be read: {sentence(error, 120)}") from error
     if not rows:
         raise Refused("The model's input example has no rows.")
-    check(score(socket, version, body, seconds), rows)
+    found = score(socket, version, body, seconds)
+    check(found, rows)
+    if (folder / EXAMPLE_SCORES).exists():
+        same_again(found, (folder / EXAMPLE_SCORES).read_bytes())
+
+
+def same_again(found: list[Any], logged: bytes) -> None:
+    """Raise Refused if the predictions differ from those of the time when the model was logged."""
+    try:
+        before = predictions(logged)
+    except Refused as error:
+        raise Refused(f"The model's file {EXAMPLE_SCORES} cannot be read: it has no predictions.") from error
+    if len(found) != len(before):
+        raise Refused(
+            f"The model was logged with {len(before)} predictions for its input example, and gives {len(found)}."
+        )
+    for row, (now, then) in enumerate(zip(map(numbers, found), map(numbers, before), strict=True), start=1):
+        if len(now) != len(then) or not all(map(alike, now, then)):
+            raise Refused(
+                f"The version scores row {row} of its input example differently from when it was logged: "
+                f"{sentence(str(now), 80)} instead of {sentence(str(then), 80)}."
+            )
+
+
+def alike(now: Any, then: Any) -> bool:
+    """Return whether two values of predictions are the same."""
+    if isinstance(now, (int, float)) and isinstance(then, (int, float)):
+        return math.isclose(now, then, rel_tol=SAME, abs_tol=SAME)
+    return bool(now == then)
 
 
 def decisions(found: list[Any], threshold: float | None) -> list[Any]:
