@@ -142,7 +142,7 @@ def same_again(found: list[Any], logged: bytes) -> None:
 def alike(now: Any, then: Any) -> bool:
     """Return whether two values of predictions are the same."""
     if isinstance(now, (int, float)) and isinstance(then, (int, float)):
-        return math.isclose(now, then, rel_tol=SAME, abs_tol=SAME)
+        return math.isclose(now, then, rel_tol=SAME, abs_tol=TOLERANCE)
     return bool(now == then)
 
 
