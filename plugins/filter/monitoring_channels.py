@@ -55,9 +55,14 @@ def mail_problems(place: str, given: Mapping[str, Any]) -> list[str]:
         problems.append(f"{place} has the server {server}: write HOST:PORT, such as mail.example.com:587.")
     if ("user" in given) != ("password" in given):
         problems.append(f"{place} has one of user and password: a login needs both.")
-    if "password" in given and str(given.get("tls", True)).lower() in ("false", "no", "0"):
+    if "password" in given and not wants_tls(given):
         problems.append(f"{place} would send its password without TLS: remove `tls: false`, or user and password.")
     return problems
+
+
+def wants_tls(channel: Mapping[str, Any]) -> bool:
+    """Return whether a mail server must offer TLS."""
+    return str(channel.get("tls", True)).lower() not in ("false", "no", "0")
 
 
 def channel_secrets(channels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -132,7 +137,7 @@ def mail(channel: Mapping[str, Any]) -> dict[str, Any]:
         "from": channel["from"],
         "smarthost": channel["server"],
         **login,
-        "require_tls": str(channel.get("tls", True)).lower() not in ("false", "no", "0"),
+        "require_tls": wants_tls(channel),
         "headers": {"Subject": '{{ template "trackbox.subject" . }}'},
         "html": "",
         "text": '{{ template "trackbox.text" . }}',

@@ -45,13 +45,13 @@ sed -i /{NAME}/d /etc/hosts
 """
 
 
-def settings(folder: Path, password: str = PASSWORD, **other: Any) -> str:
+def settings(folder: Path, password: str = PASSWORD) -> str:
     """Return the option that gives the playbooks the channels."""
     mail = {**MAIL, "server": f"{NAME}:2525", "password": password}
     channels = [mail, {"kind": "webhook", "url": f"{POSTS}/webhook"}, {"kind": "slack", "url": f"{POSTS}/slack"}]
     path = folder / "channels.json"
     # Otherwise Ansible would take the password for a template.
-    text = json.dumps({"monitoring_channels": channels, "monitoring_heartbeat_url": f"{POSTS}/beat", **other})
+    text = json.dumps({"monitoring_channels": channels, "monitoring_heartbeat_url": f"{POSTS}/beat"})
     path.write_text(text.replace(json.dumps(password), f"!unsafe {json.dumps(password)}"))
     return f"--extra-vars=@{path}"
 

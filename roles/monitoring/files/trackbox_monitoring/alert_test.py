@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
+
+from trackbox_monitoring.alerts import ask
 
 INTEGRATIONS = {"mail": "email"}
 UNIT = "trackbox-alertmanager"
@@ -23,25 +25,10 @@ REQUESTS = re.compile(
 )
 
 
-def ask(address: str, method: str, path: str, body: str | None = None) -> str:
-    """Return the body of Alertmanager's answer. Raise OSError, HTTPException or ValueError."""
-    host, _, port = address.rpartition(":")
-    connection = HTTPConnection(host, int(port), timeout=5)
-    try:
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        text = response.read().decode()
-        if response.status != 200:
-            raise ValueError(f"it answers {response.status}: {text[:200]}")
-        return text
-    finally:
-        connection.close()
-
-
 def delivered(address: str) -> Counter[str]:
     """Return how many messages each integration has delivered: all requests without those that failed."""
     found: Counter[str] = Counter()
-    for failed, integration, number in REQUESTS.findall(ask(address, "GET", "/metrics")):
+    for failed, integration, number in REQUESTS.findall(ask(address, "/metrics")):
         found[integration] += int(float(number)) * (-1 if failed else 1)
     return found
 
@@ -70,7 +57,7 @@ def main() -> int:
     cursor = subprocess.run(shown, check=False, capture_output=True, text=True, timeout=30).stdout
     try:
         before = delivered(address)
-        ask(address, "POST", "/api/v2/alerts", alert(host, status))
+        ask(address, "/api/v2/alerts", alert(host, status))
         end = time.monotonic() + PATIENCE
         while missing := wanted - (delivered(address) - before):
             if time.monotonic() > end:

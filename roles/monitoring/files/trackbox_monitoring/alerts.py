@@ -36,18 +36,21 @@ def own_problem(summary: str) -> Problem:
     return Problem("MonitoringDown", "critical", f"{summary} No alert can be raised.", action)
 
 
-def ask(address: str, path: str) -> dict[str, Any]:
-    """Return the JSON of Prometheus' answer. Raises OSError, HTTPException or ValueError."""
+def ask(address: str, path: str, body: str | None = None) -> str:
+    """Return the answer of Prometheus or Alertmanager, to a POST if there is a body, which is JSON.
+
+    Raises OSError, HTTPException or ValueError.
+    """
     host, _, port = address.rpartition(":")
     connection = HTTPConnection(host, int(port), timeout=SECONDS)
     try:
-        connection.request("GET", path)
+        headers = {"Content-Type": "application/json"} if body else {}
+        connection.request("POST" if body else "GET", path, body, headers)
         response = connection.getresponse()
-        body = response.read()
+        text = response.read().decode()
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")
-        found: dict[str, Any] = json.loads(body)
-        return found
+        return text
     finally:
         connection.close()
 
@@ -90,6 +93,6 @@ def read(answer: dict[str, Any], interval: float) -> list[Problem]:
 def problems(address: str, interval: float) -> list[Problem]:
     """Return what is wrong, the worst first; that Prometheus does not answer is a problem, too."""
     try:
-        return sorted_problems(read(ask(address, "/api/v1/rules?type=alert"), interval))
+        return sorted_problems(read(json.loads(ask(address, "/api/v1/rules?type=alert")), interval))
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         return [own_problem(f"Prometheus does not answer at {address}: {error or type(error).__name__}.")]
