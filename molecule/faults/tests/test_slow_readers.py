@@ -15,7 +15,7 @@ from machine import Machine
 from testinfra.host import Host
 
 # roles/minio/templates/s3.j2: the most requests of one address, and the most memory in MB that each of them uses.
-REQUESTS_AT_ONCE, EACH_MB = 256, 2.3
+REQUESTS_AT_ONCE, EACH_MB = 256, 2
 READERS = REQUESTS_AT_ONCE + 44
 KEY = "slow-readers.bin"
 
