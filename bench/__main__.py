@@ -21,6 +21,7 @@ SUBJECTS = (
     "history",
     "artifact",
     "s3",
+    "scoring",
     "memory",
     "startup",
     "training",

@@ -2,8 +2,10 @@
 
 Standard input is a JSON object with these keys:
 
-peers       maps a name to a server: url, experiment, and optionally user, password and ca (a certificate's text).
-            With `ask` (method, path, body) the clients repeat this request instead of logging metrics.
+peers       maps a name to a server: url (`unix:PATH` for a Unix socket), experiment, and optionally user, password,
+            ca (a certificate's text) and headers.
+            With `ask` (method, path, body) the clients repeat this request instead of logging metrics. If the body is a
+            string, it is the path of a file with the body.
             With `run` the clients log to this run; otherwise each client creates a run and deletes it at the end.
 clients     number of clients
 rounds      number of rounds
@@ -21,24 +23,43 @@ import itertools
 import json
 import random
 import select
+import socket
 import ssl
 import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
+
+
+class Unix(http.client.HTTPConnection):
+    """An HTTP connection to a Unix socket."""
+
+    def __init__(self, path):
+        """path: path of the socket."""
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class Door:
     """An HTTP connection to a server. keep: whether it is kept alive; otherwise each request opens a new one."""
 
-    def __init__(self, url, user="", password="", ca=None, keep=True):
-        """ca: text of the certificate of the CA that signed the server's certificate."""
+    def __init__(self, url, user="", password="", ca=None, keep=True, headers=None):
+        """ca: text of the certificate of the CA that signed the server's certificate. headers: of each request."""
         host, self.keep = urlsplit(url), keep
-        self.headers = {"Content-Type": "application/json"}
+        self.headers = {"Content-Type": "application/json"} | (headers or {})
         if user:
             login = base64.b64encode(f"{user}:{password}".encode()).decode()
             self.headers["Authorization"] = f"Basic {login}"
-        if host.scheme == "https":
+        if host.scheme == "unix":
+            self.connection = Unix(host.path)
+        elif host.scheme == "https":
             trust = ssl.create_default_context(cadata=ca)
             self.connection = http.client.HTTPSConnection(host.netloc, context=trust, timeout=60)
         else:
@@ -68,8 +89,11 @@ class Client:
 
     def __init__(self, peer):
         """peer: a value of `peers` in the JSON object on standard input."""
-        self.door = Door(peer["url"], peer.get("user"), peer.get("password"), peer.get("ca"))
+        self.door = Door(*(peer.get(key) for key in ("url", "user", "password", "ca")), headers=peer.get("headers"))
         self.asked, self.run, self.own = peer.get("ask"), peer.get("run"), False
+        if self.asked:
+            body = self.asked[2]
+            self.body = Path(body).read_bytes() if isinstance(body, str) else json.dumps(body).encode() if body else b""
         # A run that already exists may contain metrics, so the new steps start above theirs.
         self.step = 10**8 if self.run else 0
         if not self.asked and not self.run:
@@ -85,8 +109,7 @@ class Client:
     def call(self, batch):
         """Send the peer's request if it has one; otherwise log one metric, or `batch` metrics in one request."""
         if self.asked:
-            method, path, body = self.asked
-            self.door.ask(method, path, json.dumps(body).encode() if body else b"")
+            self.door.ask(*self.asked[:2], self.body)
             return
         self.step += 1
         metric = {"key": "m", "value": random.random(), "timestamp": 1, "step": self.step}

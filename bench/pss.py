@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from harness import ROOT, Bench
@@ -20,9 +20,9 @@ ASK = """for unit in UNITS; do
   cat $(sed 's|.*|/proc/&/smaps_rollup|' "$folder$group/cgroup.procs") 2>/dev/null |
     awk -v unit=$unit '/^Pss:/ {s += $2; n++} END {print unit, n + 0, s + 0}'
 done
-""".replace("UNITS", " ".join(UNITS))
+"""
 # Runs ASK about three times per second, until standard input is closed.
-WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n"
+WATCH = f"while read -r -t 0.3 _; [ $? -gt 128 ]; do\n{ASK}done\n".replace("UNITS", " ".join(UNITS))
 # Names of units in plots. All other units are small and share one line.
 DRAWN = {"mysql": "database", "mariadb": "database", "minio": "MinIO", "mlflow": "MLflow"}
 
@@ -35,9 +35,9 @@ def refresh(bench: Bench) -> None:
     bench.machine.wait_for_health(200, 60)
 
 
-def look(bench: Bench) -> list[tuple[str, int, float]]:
+def look(bench: Bench, units: Sequence[str] = UNITS) -> list[tuple[str, int, float]]:
     """Return the name, the number of processes and their PSS in MB for each unit."""
-    rows = [line.split() for line in bench.ssh(ASK).splitlines()]
+    rows = [line.split() for line in bench.ssh(ASK.replace("UNITS", " ".join(units))).splitlines()]
     return [(unit, int(count), int(kilobytes) / 1024) for unit, count, kilobytes in rows]
 
 
