@@ -27,8 +27,8 @@ from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
 
 from trackbox_mlflow import indexes, patches
 
-# With filters, a bound is set after this many times the rows up to the page's end, because filters drop some rows, and
-# a metric's index contains rows of other experiments. If the rows up to the first bound do not fill the page, the
+# Filters drop some rows, and a metric's index contains rows of other experiments. In these cases, the bound is
+# set after this many times the rows up to the page's end. If the rows up to the first bound do not fill the page, the
 # second bound is tried.
 PAGES = (10, 100)
 # If a page ends after this many rows, MLflow's own statement runs, which sorts all rows.
@@ -175,7 +175,7 @@ class Page:
         return [dict(zip(names, values, strict=True)) for values in product(*(found[name] for name in names))]
 
     def first(self, scope: dict[str, Any], rows: int) -> Any:
-        """Return a SELECT of the first `rows` values of the ordering column in a list."""
+        """Return a SELECT of the first `rows` values of the ordering column in the list that `scope` identifies."""
         assert self.order
         table, column = self.table, self.table.c[self.column.name]
         where: list[Any] = [table.c[name] == value for name, value in scope.items()]
@@ -183,9 +183,9 @@ class Page:
         if "is_nan" in table.c:
             where.append(table.c.is_nan == False)  # noqa: E712
         if self.order.index.prefix:
-            # The index contains only the beginning of each value, so the server does not use it to order by the value.
-            # Order by the key instead, for which the server uses the index. This range contains one key. The bound need
-            # not be exact, because bounded() checks that the rows up to it fill the page.
+            # The index has the columns `key` and the first characters of `value`, so the server does not use it for
+            # ORDER BY value. It uses the index for ORDER BY key, with a range that contains only this key. The bound
+            # need not be exact, because bounded() checks that the rows up to it fill the page.
             where = [table.c.key >= scope["key"], table.c.key < scope["key"] + "\0"]
             by = table.c.key
         else:
@@ -195,7 +195,7 @@ class Page:
         return select(column).with_hint(table, hint, "mysql").where(*where).order_by(order).limit(rows)
 
     def bound(self, rows: int) -> Any:
-        """Return the ordering column's value in the row number `rows` of all lists; None if they have fewer rows."""
+        """Return the ordering column's value in row `rows` of all lists together; None if they have fewer rows."""
         lists = [self.first(scope, rows) for scope in self.scopes()]
         if not 0 < len(lists) <= LISTS:
             return None
@@ -206,7 +206,7 @@ class Page:
         return self.connection.scalar(select(every.c[0]).order_by(order).limit(1).offset(rows - 1))
 
     def filtered(self) -> bool:
-        """Whether the index gives rows that are not in the list: rows that a filter drops, or of other experiments."""
+        """Whether the index also gives rows that are not in the list, because of a filter or of other experiments."""
         assert self.order
         plain = [
             one for one in self.conditions if (found := compared(one, self.table)) and found[0] in self.order.scope
