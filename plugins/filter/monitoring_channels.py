@@ -1,4 +1,4 @@
-"""Filters of monitoring's messages: checks of the channels, and Alertmanager's settings."""
+"""Filters for monitoring's channels: they check the variables, and make Alertmanager's settings."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SERVER = re.compile(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}")
 
 
 def channel_problems(channels: Sequence[Mapping[str, Any]], heartbeat_url: str) -> list[str]:
-    """Return a sentence for each channel that cannot work, and one for a wrong address of the heartbeat.
+    """Return an error message for each channel that cannot work, and one for a wrong URL of the heartbeat.
 
-    channels: the variable monitoring_channels. heartbeat_url: monitoring_heartbeat_url. The sentences show no URL and
+    channels: the variable monitoring_channels. heartbeat_url: monitoring_heartbeat_url. The messages show no URL and
     no password, because both can be secrets.
     """
     problems = []
     for number, channel in enumerate(channels):
         kind, place = channel["kind"], f"monitoring_channels[{number}], a channel of the kind {channel['kind']},"
         needed, possible = KEYS[kind]
-        # A key without a value is missing.
+        # A key without a value counts as missing.
         given = {key: value for key, value in channel.items() if value not in (None, "", [])}
         problems += [f"{place} needs the key {key}." for key in needed if key not in given]
         problems += [
@@ -44,7 +44,7 @@ def channel_problems(channels: Sequence[Mapping[str, Any]], heartbeat_url: str) 
 
 
 def mail_problems(place: str, given: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each wrong value of a mail channel. place: its name in the sentences."""
+    """Return an error message for each wrong value of a mail channel. place: the channel's name in the messages."""
     problems = [
         f"{place} names {address}: that is no mail address such as ops@example.com."
         for address in [*given.get("to", []), *([given["from"]] if "from" in given else [])]
@@ -93,7 +93,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
     given: `channels` and `heartbeat_url` as above, `repeat_hours`, and `messages`, the path of the texts.
     """
-    # playbooks/alert-test.yml raises the alert AlertTest: it is sent at once and by itself, and not when it is over.
+    # playbooks/alert-test.yml raises the alert AlertTest. It is sent at once and alone, and not when it is over.
     receivers = [receiver("people", given["channels"], True), receiver("test", given["channels"], False)]
     routes: list[dict[str, Any]] = [
         {"matchers": ['alertname="AlertTest"'], "receiver": "test", "group_by": ["test"], "group_wait": "0s"}
@@ -110,7 +110,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "receivers": receivers,
         "route": {
             "receiver": "people",
-            # Alerts of one name are one message.
+            # One message contains all alerts of one name.
             "group_by": ["alertname"],
             "group_wait": "30s",
             "group_interval": "5m",
@@ -121,7 +121,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def receiver(name: str, channels: Sequence[Mapping[str, Any]], resolved: bool) -> dict[str, Any]:
-    """Return a receiver with all channels. resolved: whether it is told that an alert is over."""
+    """Return a receiver with all channels. resolved: whether a message is sent when an alert is over."""
     settings: dict[str, Any] = {"name": name}
     for channel in channels:
         key, made = MADE[channel["kind"]]
