@@ -61,7 +61,7 @@ class Posts(BaseHTTPRequestHandler):
 
 
 def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-    """Let the user trackbox in."""
+    """Accept only the login of the user `trackbox`."""
     known = isinstance(data, LoginPassword) and (data.login, data.password) == (b"trackbox", PASSWORD.encode())
     return AuthResult(success=known, handled=False)
 
@@ -75,7 +75,7 @@ Controller(
     tls_context=context,
     require_starttls=True,
     auth_required=True,
-    # The words of its LOGIN differ from those that other servers use, and Alertmanager does not know them.
+    # Alertmanager does not know the prompts of aiosmtpd's LOGIN, which differ from those of other servers.
     auth_exclude_mechanism=["LOGIN"],
     authenticator=login,
 ).start()

@@ -14,9 +14,9 @@ from testinfra.host import Host
 
 @dataclass(frozen=True)
 class Cause:
-    """The cause of an alert: commands that make and remove it, and words of the alert's sentence.
+    """The cause of an alert: commands that create and remove the cause, and words of the alert's summary.
 
-    raised, cleared: the seconds that it may take until then; cleared is 0 where nobody waits for it.
+    raised, cleared: the time limits in seconds for the alert to be raised, and to clear. 0: the test does not wait.
     """
 
     broken: str
@@ -81,7 +81,7 @@ ALONE = {
 
 
 def problems(host: Host) -> dict[str, str]:
-    """Return the sentence of each alert that is raised now, those of one name in one text."""
+    """Return the summaries of all raised alerts, by alert name. Several summaries of one name are joined."""
     found: dict[str, str] = {}
     for each in json.loads(host.check_output("cat /run/trackbox-monitoring/status.json"))["problems"]:
         found[each["name"]] = f"{found.get(each['name'], '')} {each['summary']}"
@@ -89,7 +89,7 @@ def problems(host: Host) -> dict[str, str]:
 
 
 def wait(host: Host, seen: Callable[[dict[str, str]], bool], seconds: float) -> float:
-    """Wait until the problems are as they should be; return the seconds that it took."""
+    """Wait until `seen` returns true for the raised alerts; return the seconds that it took."""
     start = time.monotonic()
     while not seen(problems(host)):
         assert time.monotonic() - start < seconds, f"not after {seconds} s: {problems(host)}"
@@ -99,7 +99,7 @@ def wait(host: Host, seen: Callable[[dict[str, str]], bool], seconds: float) -> 
 
 @pytest.fixture(scope="module", params=[CAUSES, ALONE], ids=["together", "alone"])
 def causes(request: pytest.FixtureRequest, host: Host) -> Iterator[dict[str, Cause]]:
-    """Yield causes that may be there at the same time; mend them, whatever happened."""
+    """Yield causes that can be tested at the same time; remove them at the end, even if a test failed."""
     found: dict[str, Cause] = request.param
     yield found
     for cause in found.values():

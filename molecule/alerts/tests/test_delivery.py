@@ -1,4 +1,4 @@
-"""Messages about alerts arrive at a mail server, a webhook and a server in Slack's manner; heartbeats go out."""
+"""Messages about alerts arrive at a mail server, a webhook and a fake Slack server; heartbeats are sent."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ sed -i /{NAME}/d /etc/hosts
 
 
 def settings(folder: Path, password: str = PASSWORD) -> str:
-    """Return the option that gives the playbooks the channels."""
+    """Return the option of ansible-playbook that sets the channels."""
     mail = {**MAIL, "server": f"{NAME}:2525", "password": password}
     channels = [mail, {"kind": "webhook", "url": f"{POSTS}/webhook"}, {"kind": "slack", "url": f"{POSTS}/slack"}]
     path = folder / "channels.json"
-    # Otherwise Ansible would take the password for a template.
+    # Mark the password as !unsafe, because Ansible would take it for a template.
     text = json.dumps({"monitoring_channels": channels, "monitoring_heartbeat_url": f"{POSTS}/beat"})
     path.write_text(text.replace(json.dumps(password), f"!unsafe {json.dumps(password)}"))
     return f"--extra-vars=@{path}"
@@ -63,12 +63,12 @@ def received(host: Host) -> list[dict[str, Any]]:
 
 
 def wait(host: Host, word: str, kinds: list[str], seconds: float) -> dict[str, dict[str, Any]]:
-    """Wait until each kind of channel has received a message with a word; return the message by kind, one of each."""
+    """Wait until one message with `word` has arrived by each of these kinds of channel; return the messages by kind."""
     start = time.monotonic()
     while True:
         found = [each for each in received(host) if word in json.dumps(each)]
         if sorted({each["kind"] for each in found}) == sorted(kinds):
-            # A second message of the same would have come by now.
+            # If the message is sent twice, the duplicate arrives within this time.
             time.sleep(5)
             found = [each for each in received(host) if word in json.dumps(each)]
             assert sorted(each["kind"] for each in found) == sorted(kinds), found
@@ -79,7 +79,7 @@ def wait(host: Host, word: str, kinds: list[str], seconds: float) -> dict[str, d
 
 @pytest.fixture(scope="module")
 def channels(host: Host, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start the servers, and install the channels; afterwards install the machine without channels again."""
+    """Start the servers, and run site.yml with the channels; at the end, run site.yml without channels."""
     program = (Path(__file__).parent / "receivers.py").read_text()
     host.check_output(f"bash -c {shlex.quote(START)} <<'END'\n{program}\nEND")
     option = settings(tmp_path_factory.mktemp("channels"))
@@ -155,7 +155,7 @@ def test_passwords_are_readable_by_alertmanager_alone(host: Host, channels: str)
     found = host.check_output("stat --format='%U %G %a' /etc/trackbox/monitoring/alertmanager.yml")
     assert found == "root monitoring-alerts 640"
     assert host.run("runuser -u monitoring -- cat /etc/trackbox/monitoring/alertmanager.yml").rc != 0
-    # Only services may ask Alertmanager, which would silence an alert for anybody.
+    # Only services may connect to Alertmanager, because anybody who connects can silence an alert.
     assert host.run("runuser -u nobody -- curl --silent --max-time 5 http://127.0.0.1:9493/api/v2/silences").rc != 0
 
 

@@ -28,7 +28,7 @@ WARNINGS = (
 
 @pytest.fixture(scope="module")
 def host() -> Host:
-    """Return the controller, as the user who installed Trackbox from it."""
+    """Return the controller. Commands on it run as `ada`, the user who installed Trackbox from there."""
     return testinfra.get_host("ssh://ada@own-vm-controller", ssh_config=str(PROJECT / ".trackbox/ssh_config"))
 
 
