@@ -32,7 +32,7 @@ CHUNK = 1 << 20
 
 
 class Door:
-    """MLflow's artifacts through NGINX, with one connection for each file, as MLflow's client uses for a large file."""
+    """MLflow's artifacts through NGINX. Each file has its own connection, as a large file has in MLflow's client."""
 
     def __init__(self, store, _):
         """store: a value of `stores` in the JSON object on standard input."""
@@ -66,7 +66,7 @@ class Door:
 
 
 class S3:
-    """S3 by boto3, which splits large files with its default part size."""
+    """S3 by boto3, which splits large files into parts of its default size."""
 
     def __init__(self, store, folder):
         """store: a value of `stores` in the JSON object on standard input. folder: folder for the store's CA file."""

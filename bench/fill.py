@@ -67,7 +67,7 @@ def insert(bench: Bench, statements: str, count: int, number: str = "0", first: 
 
 @contextmanager
 def lists(bench: Bench, sizes: tuple[int, ...]) -> Iterator[dict[int, str]]:
-    """Create an experiment with so many runs and traces for each size; yield the ids by size; delete all afterwards."""
+    """For each size n, create an experiment with n runs and n traces; yield the ids by size; delete all afterwards."""
     with ExitStack() as stack:
         made = {size: stack.enter_context(bench.experiment()) for size in sizes}
         stack.callback(empty, bench, list(made.values()))

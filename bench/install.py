@@ -1,4 +1,4 @@
-"""Measure site.yml on a bare machine and again on the installed one, and a shell script of the same steps."""
+"""Measure the time of site.yml on a bare VM and again on the installed VM, and of a shell script of the same steps."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def where(said: dict[str, Any]) -> list[str]:
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds on a bare VM. MinIO's binary comes from the cache, all packages are downloaded."""
+    """Measure site.yml and the shell script on a bare VM. MinIO's binary is cached, and all packages are downloaded."""
     found: dict[str, list[float]] = {"`site.yml`": [], "the shell script": [], "`site.yml` again": []}
     with bare(bench.machine.secrets.parent) as at:
         texts: dict[str, str] = {}

@@ -85,7 +85,7 @@ def add_runs(rows: Rows, chance: random.Random) -> None:
 
 
 def add_others(rows: Rows, chance: random.Random) -> None:
-    """Add traces, registered and logged models."""
+    """Add traces, registered models with their versions, and logged models."""
     add = rows.add
     for number in range(TRACES):
         name = f"tr-{chance.getrandbits(64):016x}"

@@ -29,7 +29,7 @@ def memory_of(name: str) -> Memory | None:
             if not (group / limit).exists():
                 continue
             words = (group / limit).read_text().strip()
-            # Version 1 shows a very large number instead of `max` if there is no limit.
+            # Without a limit, a control group of version 1 contains a very large number instead of `max`.
             bound = None if words == "max" or int(words) > 2**62 else int(words)
             counts = dict(line.split() for line in (group / events).read_text().splitlines())
             return Memory(bound, int((group / peak).read_text()), int(counts["oom_kill"]))

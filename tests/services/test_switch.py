@@ -1,4 +1,4 @@
-"""The program that upgrades serving makes a unit that tries a version, and puts back the files that it has replaced."""
+"""The program that upgrades serving: the unit in which it tries a version, and how it restores replaced files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_trial_has_the_limits_of_a_version_but_neither_its_socket_nor_its_lo
         "ExecStart={{ __serving_environment }}/bin/python -B -W ignore::UserWarning -m trackbox_serving.try_version %I",
     ]
     assert "BindReadOnlyPaths=/new/serving.json:/etc/trackbox/serving.json" in lines
-    # All other lines are the version's: its user, its sandbox and its limits.
+    # The trial's unit contains all other lines of a version's unit, such as the user, the sandbox and the limits.
     assert set(text.splitlines()) - set(lines) == {
         line for line in text.splitlines() if line.startswith(switch.REPLACED)
     }
@@ -35,7 +35,7 @@ def test_a_unit_of_another_form_is_refused() -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root folder with one old file; STAGED has a new one for it, and another file. systemctl does nothing."""
+    """Return a folder: `root` has an old file, `staged` its new version and another file. systemctl does nothing."""
     monkeypatch.setattr(switch, "ROOT", tmp_path / "root")
     monkeypatch.setattr(switch, "SYSTEMCTL", ("true",))
     (tmp_path / "root/etc").mkdir(parents=True)

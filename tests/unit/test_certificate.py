@@ -82,7 +82,7 @@ def test_everyone_may_read_when_each_certificate_ends(folder: Path) -> None:
     times = " ".join(str(int(date.timestamp())) for date in dates)
     assert (folder.parent / "certificates").read_text() == f"provided {times}\nserver {times}\n"
     assert (folder.parent / "certificates").stat().st_mode & 0o777 == 0o644
-    # It follows a certificate that was replaced.
+    # A certificate that was removed is no longer in the list.
     (folder / "provided.pem").unlink()
     make(folder, "other.example.org")
     assert (folder.parent / "certificates").read_text().startswith("server ")

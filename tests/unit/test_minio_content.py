@@ -135,7 +135,7 @@ def ansible_path() -> str:
 
 
 def said(python: str, endpoint: str, user: str, secret: str, *calls: str) -> list[str | None]:
-    """Return the S3 result of each of a user's calls, such as `read datasets`."""
+    """Make S3 calls, such as `read datasets`, as a user; return the result of each call."""
     given = json.dumps([[user, secret, *call.split()] for call in calls])
     command = [python, "-c", CLIENT, endpoint]
     done = subprocess.run(command, check=True, input=given, capture_output=True, text=True, timeout=60)
