@@ -31,7 +31,7 @@ class Bare:
         (self.folder / "host_vars/localhost.yml").write_text(settings.replace("ansible_host", "bench_host"))
 
     def play(self, playbook: str, *options: str) -> dict[str, Any]:
-        """Run a playbook; return the output of the callback `json`. Raises RuntimeError with the failed tasks."""
+        """Run a playbook; return the output of Ansible's JSON callback. Raises RuntimeError with the failed tasks."""
         command: list[str | Path] = [
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={self.folder}",

@@ -48,10 +48,10 @@ class Unix(http.client.HTTPConnection):
 
 
 class Door:
-    """An HTTP connection to a server. keep: whether it is kept alive; otherwise each request opens a new one."""
+    """A client of an HTTP server. keep: reuse one connection; otherwise each request opens a new connection."""
 
     def __init__(self, url, user="", password="", ca=None, keep=True, headers=None):
-        """ca: text of the certificate of the CA that signed the server's certificate. headers: of each request."""
+        """ca: certificate (text) of the CA that signed the server's certificate. headers: added to each request."""
         host, self.keep = urlsplit(url), keep
         self.headers = {"Content-Type": "application/json"} | (headers or {})
         if user:
@@ -143,7 +143,7 @@ def together(clients, calls, batch):
 
 
 def main():
-    """Measure the peers in turns."""
+    """Send requests to the servers in turns, and print the times."""
     s = json.load(sys.stdin)
     peers = {name: [Client(peer) for _ in range(s["clients"])] for name, peer in s["peers"].items()}
     found = {name: [] for name in peers}

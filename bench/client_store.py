@@ -32,7 +32,7 @@ CHUNK = 1 << 20
 
 
 class Door:
-    """MLflow's artifacts through NGINX. Each file has its own connection, as a large file has in MLflow's client."""
+    """MLflow's artifacts through NGINX. Each request opens a connection, as MLflow's client does for large files."""
 
     def __init__(self, store, _):
         """store: a value of `stores` in the JSON object on standard input."""
@@ -107,7 +107,7 @@ def timed(call, names, threads):
 
 
 def main():
-    """Measure the stores in turns."""
+    """Upload, download and delete the files in each store in turns; print the seconds."""
     s = json.load(sys.stdin)
     names = [f"{os.getpid()}-{number}" for number in range(s["count"])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:

@@ -32,7 +32,7 @@ INSERT INTO trace_tags (request_id, `key`, value)
 INSERT INTO trace_request_metadata (request_id, `key`, value)
   SELECT CONCAT('tr-', {uuid}), 'mlflow.trace.user', n DIV 20 FROM numbers;
 """
-# MLflow has one list of models and one of experiments, so the next size only adds rows, from {first} on.
+# An installation has one list of models and one of experiments. To reach the next size, add the rows from {first} on.
 MODELS = """
 INSERT INTO registered_models (name, creation_time, last_updated_time)
   SELECT CONCAT('bench-', LPAD(n, 6, 0)), 1700000000000 + n, 1700000000000 + n FROM numbers WHERE n >= {first};
@@ -60,7 +60,7 @@ def numbers(count: int, name: str = "numbers") -> str:
 
 
 def insert(bench: Bench, statements: str, count: int, number: str = "0", first: int = 0) -> None:
-    """Run INSERT statements for the entries `first` to `count` - 1 of a list. number: id of its experiment."""
+    """Run INSERT statements for the rows `first` to `count` - 1. number: id of the experiment that gets the rows."""
     text = statements.replace("{uuid}", UUID).replace("{number}", number).replace("{first}", str(first))
     bench.sql(SESSION + numbers(count) + numbers(10, "few") + text, "mlflow")
 
@@ -104,7 +104,7 @@ def shrink(bench: Bench) -> None:
 
 @contextmanager
 def registry(bench: Bench, sizes: tuple[int, ...]) -> Iterator[Iterator[int]]:
-    """Yield an iterator over the sizes, which adds models and experiments up to each size; delete all at the end."""
+    """Yield an iterator over the sizes. Each step adds models and experiments up to the size. Delete all at the end."""
 
     def grown() -> Iterator[int]:
         for before, size in zip((0, *sizes), sizes, strict=False):

@@ -1,4 +1,4 @@
-"""The measured installation, and its peers on the same machine."""
+"""Access to the measured installation, and a bare `mlflow server` on the same machine for comparison."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from machine import Machine, find  # noqa: E402
 # Paths on the machine: Python of the training package's environment, which runs the clients, and MLflow's programs.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
-# A program that waits until a URL responds with success. Waiting for an open port is not enough: it opens earlier.
+# A program that waits until a URL responds with success. The port opens earlier, so waiting for it is not enough.
 ANSWERS = """import sys, time, urllib.request
 while True:
     try:

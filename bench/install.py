@@ -22,8 +22,8 @@ from report import Result, Target, spread
 sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
-# Files that the shell script copies from an installation by site.yml. Everything else is created by commands of the
-# script: packages, environments, the certificate.
+# Files that the shell script copies from an installation by site.yml. The script's own commands create
+# everything else, such as packages, environments and the certificate.
 WRITTEN = """/etc/trackbox/minio/* /etc/trackbox/mlflow/* /etc/trackbox/training/* /etc/trackbox/firewall.nft
 /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/make-certificate /etc/mysql/mysql.conf.d/trackbox.cnf
 /etc/systemd/journald.conf.d/* /etc/systemd/system/*/trackbox.conf /etc/systemd/system/mlflow*.*
@@ -85,7 +85,7 @@ def script(bench: Bench) -> dict[str, str]:
 
 
 def by_shell(at: Bare, texts: dict[str, str]) -> float:
-    """Install with the shell script; return the seconds, including the wheel's build and the copying to the VM."""
+    """Install with the shell script; return the seconds, including building the wheel and copying files to the VM."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "trackbox/minio"
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:

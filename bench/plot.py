@@ -1,4 +1,4 @@
-"""Draw the time and memory curves of each subject with curves as a PNG. Run it with the Python of training/.venv."""
+"""For each subject with curves, draw a PNG of its time and memory curves. Run it with the Python of training/.venv."""
 
 import json
 from pathlib import Path

@@ -60,7 +60,8 @@ def most(bench: Bench) -> Iterator[dict[str, float]]:
 def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
     """Call the functions in order of their keys, the sizes of the work; return (size, peak PSS in MB) for each service.
 
-    The services are restarted only before the first call, so memory that one call leaves counts in the next.
+    The services are restarted only before the first call, so memory that a service keeps after a call also counts in
+    the next call.
     """
     refresh(bench)
     lines = defaultdict[str, list[tuple[float, float]]](list)

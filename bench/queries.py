@@ -81,7 +81,7 @@ def of_experiment(number: str) -> dict[str, Question]:
 
 
 def of_lists() -> dict[str, Question]:
-    """Return the search requests for models, versions and experiments, by name. Only one list of each exists."""
+    """Return the search requests for models, versions and experiments, by name. MLflow has only one list of each."""
 
     def get(call: str, rows: int, **query: object) -> Question:
         return Question(f"{API}/{call}/search?{urlencode({'max_results': rows, **query})}", None, rows)

@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Result:
                 SEED: [*TRAIN, "--profile", "seed"],
                 DEFAULT: [*TRAIN, "--profile", "default"],
             },
-            "first": [*TRAIN, "--models", "dummy"],  # stores the data set in the bucket, so that no measured run has to
+            "first": [*TRAIN, "--models", "dummy"],  # stores the data set, so no measured run has to
             "rounds": 2,
             "environment": environment,
             "ca": store["ca"],
