@@ -95,7 +95,7 @@ def serving_versions_hardened(its: Facts) -> Iterator[str]:
 def serving_versions_without_network(its: Facts) -> Iterator[str]:
     """Serving's versions have no network but loopback's own, and see no secret and no other version's files."""
     for unit in served(its):
-        # A unit that has just ended has no process.
+        # Skip a unit that has just ended, because it has no process.
         process = next(iter(family(unit)), None)
         if process is None:
             continue

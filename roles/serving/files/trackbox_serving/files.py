@@ -38,7 +38,7 @@ def regular(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Return the first `limit` bytes of a file that a less trusted process wrote. `regular` opens it."""
+    """Return the first `limit` bytes of a file from a less trusted process. Raise NotRegularError like `regular`."""
     with regular(path) as file:
         return file.read(limit)
 

@@ -1,7 +1,7 @@
 """Run the worker of a version from its systemd unit: run_unit.py MODEL/VERSION.
 
 systemd passes MODEL in its quoted form, as in folder names. A worker that fails to start writes the reason into its log
-folder, because the follower may not read the journal. The follower copies the reason to the registry.
+folder, because the follower has no access to the journal. The follower copies the reason to the registry.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from trackbox_serving.names import Unit
 
-# Files in a version's log folder that say why it ended: the first is from its process, the second from systemd.
+# Files in a version's log folder with the reason why it ended. Its process writes the first, systemd the second.
 FAILED, ENDED = "failed", "ended"
 
 

@@ -1,4 +1,4 @@
-"""The settings of serving: /etc/trackbox/serving.json, which Ansible writes. It has no secret."""
+"""Read the settings of serving from /etc/trackbox/serving.json, which Ansible writes. The file has no secrets."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def checked(kind: type[Any], given: Any, path: Path) -> Any:
     for name, value in given.items():
         if name not in known:
             raise SettingsError(f"{path}: {name!r} is no field; the fields are {', '.join(known)}.")
-        # Only the field `name` has no default. It must be a string.
+        # A value must have the type of the field's default. Only `name` has no default; it must be a string.
         default: Any = getattr(kind, name, "")
         wanted: type[Any] = str if isinstance(default, Path) else type(default)
         if type(value) is not wanted:

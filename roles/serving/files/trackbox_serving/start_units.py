@@ -44,7 +44,7 @@ def read(path: Path) -> list[str]:
 
 
 def allowed(names: Iterable[str], models: Iterable[str]) -> list[Unit]:
-    """Return the units of these names. Raise ValueError for an invalid name, an unserved model or too many units."""
+    """Return the units of these names. Raise ValueError for an invalid name, an unknown model or too many units."""
     units = [Unit.parse(name) for name in names]
     known = set(models)
     for unit in units:
@@ -73,7 +73,7 @@ def running() -> set[str]:
 
 
 def in_background(state: Path, unit: Unit) -> bool:
-    """Return whether a version is a challenger, which answers no client."""
+    """Return whether a version is a challenger, which serves no clients."""
     try:
         about = json.loads(read_regular(state / "models" / str(unit) / "about.json", MOST_BYTES))
         return isinstance(about, dict) and about.get("challenger") is True

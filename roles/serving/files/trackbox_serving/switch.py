@@ -28,8 +28,8 @@ from trackbox_serving.version import Version
 ROOT = Path("/")
 SERVICE = Path(f"etc/systemd/system/{TEMPLATE}@.service")
 FOLLOWER, PATH_UNIT = f"{TEMPLATE}-follower.service", f"{TEMPLATE}-units.path"
-# A unit like a version's, which loads the version and ends. It has neither the version's socket nor its log. Its lines
-# replace those of the version's unit that begin with one of the words of REPLACED.
+# A trial's unit loads a version and ends. It is a copy of the version's unit without the socket and the log. Lines that
+# begin with a word of REPLACED are removed, and OWN_LINES are added.
 TRIAL = f"{TEMPLATE}-trial"
 REPLACED = ("Requires=", "After=", "Type=", "Restart=", "ExecStart=", "ExecStopPost=", "BindPaths=")
 OWN_LINES = """[Service]
@@ -39,11 +39,11 @@ BindReadOnlyPaths={settings}:{path}
 """
 # Seconds that a version has for its first response, after systemd has reported its start.
 ANSWERS = 30
-# In OLD: the versions that were served before.
+# The file in OLD that lists the versions that were served before the switch.
 SERVED = "versions.json"
 
 
-# The longest time of a command in s: a version may answer requests for 90 s before it stops, and then load.
+# Timeout of a command in seconds. During a restart, a version may answer requests for 90 s, and then has to load.
 LONGEST = 900
 
 
@@ -65,7 +65,7 @@ def systemctl(*arguments: str) -> bool:
 
 
 def served(state: Path) -> list[Unit]:
-    """Return the versions whose units run, of those that the follower wants."""
+    """Return the versions that wanted.json lists and whose units run."""
     path = state / "wanted.json"
     units = [Unit.parse(name) for name in read(path)] if path.exists() else []
     return [unit for unit in units if systemctl("is-active", "--quiet", service(unit))]
@@ -77,12 +77,12 @@ def service(unit: Unit, template: str = TEMPLATE) -> str:
 
 
 def staged_files(staged: Path) -> list[Path]:
-    """Return the files in STAGED, relative to it."""
+    """Return the paths of all files in STAGED, relative to STAGED."""
     return sorted(path.relative_to(staged) for path in staged.rglob("*") if path.is_file())
 
 
 def put(source: Path, paths: Sequence[Path]) -> None:
-    """Copy these files to their places; remove those that the source does not have. systemd reads them again."""
+    """Copy these files from `source` to the system; delete those that `source` lacks. Reload systemd's units."""
     for path in paths:
         target = ROOT / path
         if not (source / path).exists():
@@ -95,7 +95,7 @@ def put(source: Path, paths: Sequence[Path]) -> None:
 
 
 def keep(staged: Path, old: Path, state: Path) -> list[Unit]:
-    """Copy the present files to OLD; return the versions that are served. OLD may have both, of an interruption."""
+    """Save the current files and served versions in OLD, unless an interrupted run has. Return the saved versions."""
     if not old.exists():
         new = old.with_name(f"{old.name}.part")
         shutil.rmtree(new, ignore_errors=True)
@@ -110,9 +110,9 @@ def keep(staged: Path, old: Path, state: Path) -> list[Unit]:
 
 
 def restart(units: Sequence[Unit]) -> float:
-    """Restart the versions, one after the other, and then the follower. Return the longest time of a version in s.
+    """Restart the versions one by one, and then the follower. Return the time of the slowest version in seconds.
 
-    Raise FailedError if one does not answer, or if the follower does not start.
+    Raise FailedError if a version does not respond, or if the follower does not start.
     """
     longest = 0.0
     for unit in units:
@@ -128,7 +128,7 @@ def restart(units: Sequence[Unit]) -> float:
 
 
 def wait_for(unit: Unit) -> None:
-    """Wait until a version answers at its socket. Raise FailedError after ANSWERS seconds."""
+    """Wait until a version responds on its socket. Raise FailedError after ANSWERS seconds."""
     socket, end = Version(load(), unit.name, unit.version).socket, time.monotonic() + ANSWERS
     while True:
         try:
@@ -144,7 +144,7 @@ def wait_for(unit: Unit) -> None:
 
 
 def last_words(name: str) -> str:
-    """Return the last line that a unit's processes have written, of its last start."""
+    """Return the last line that a unit's processes have written to the journal since its last start."""
     invocation = run(*SYSTEMCTL, "show", "--property=InvocationID", "--value", name).stdout.strip()
     run("journalctl", "--sync")
     fields = [f"_SYSTEMD_INVOCATION_ID={invocation}", "_TRANSPORT=stdout"]
@@ -153,7 +153,7 @@ def last_words(name: str) -> str:
 
 
 def trial_unit(text: str, settings: Path) -> str:
-    """Return the unit that tries a version, made of the text of the version's unit. settings: the new settings."""
+    """Return the text of a trial's unit. text: that of a version's unit. settings: path of the new settings."""
     found = re.search(r"^ExecStart=(.*) trackbox_serving\.run_unit %I$", text, re.MULTILINE)
     if found is None:
         raise FailedError("the unit of versions has no known ExecStart")
@@ -178,9 +178,9 @@ def try_all(staged: Path, state: Path) -> None:
 
 
 def change(staged: Path, old: Path, state: Path) -> int:
-    """Switch to the staged files, or back; print how it went. Return 0, 1 after a return, 2 if that failed, too."""
+    """Switch to the staged files, or restore the old files. Return 0, 1 after a restore, 2 if the restore failed."""
     units, paths = keep(staged, old, state), staged_files(staged)
-    # Without the follower: it would lead clients to another version while one does not load.
+    # Stop the follower, because it would switch traffic to another version if a version did not load.
     systemctl("stop", FOLLOWER)
     try:
         put(staged, paths)

@@ -24,7 +24,7 @@ class About:
         promoted_by: who set the alias, as far as the registry knows.
         threshold: score from which a row is flagged, or None if the version has no threshold.
         allow_code: whether Python code that was logged with the model may run.
-        challenger: whether the version scores logged rows in the background, and answers no client.
+        challenger: whether the version scores logged rows in the background, and serves no clients.
         made: when the version was registered, in ms since 1970, or empty if this is unknown.
 
     """

@@ -34,8 +34,8 @@ ENVIRONMENT = {
     # MLflow's own scoring server sets this variable, too.
     "_MLFLOW_IS_IN_SERVING_ENVIRONMENT": "true",
 }
-# In seconds: how long a process may go without a heartbeat of its event loop before it is replaced, and how long the
-# current requests may take during a stop.
+# HANGS: seconds without a heartbeat of the event loop, after which gunicorn replaces a process.
+# STOPS: seconds that the current requests may take during a stop.
 HANGS = 120
 STOPS = 60
 

@@ -1,4 +1,4 @@
-"""Parquet and Arrow bodies as a matrix. MLflow's protocol has Parquet; Arrow's IPC formats are an addition."""
+"""Read Parquet and Arrow bodies into a matrix. MLflow's own server accepts Parquet, but not Arrow's IPC formats."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def table_rows(table: pa.Table, columns: list[Column]) -> NDArray[np.float64] | 
         return None
     arrays = []
     for column in columns:
-        # pandas makes an index from each column in the metadata's index_columns. Leave such a table to MLflow.
+        # Leave a table to MLflow if index_columns in its metadata names the column, because pandas makes it an index.
         if column.name not in names or column.name in index:
             return None
         array = table.column(column.name)

@@ -31,7 +31,7 @@ class Reader:
     def __init__(self, columns: list[Column]) -> None:
         self.names = [column.name for column in columns]
         self.known = set(self.names)
-        # itemgetter of one name does not return a tuple.
+        # For a single name, itemgetter returns the value instead of a tuple.
         self.pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         )
@@ -66,7 +66,7 @@ class Reader:
         kinds = set(map(type, chain.from_iterable(rows)))
         if not kinds <= {float, int, type(None)}:
             return None
-        # Accept only integers in a column of whole numbers. MLflow refuses fractions, and decides on missing values.
+        # A column of whole numbers must have only integers here. MLflow refuses fractions, and handles missing values.
         if kinds != {int} and any(set(map(type, map(itemgetter(i), rows))) != {int} for i in self.whole):
             return None
         try:

@@ -17,7 +17,7 @@ from trackbox_serving.models.scorer import Scorer
 
 @dataclass
 class Recorder:
-    """Stands in for MLflow's model. `data` and `output` are the input and output of `predict`, at first None."""
+    """Replaces MLflow's model. `data` and `output` are the input and output of `predict`, and None before the call."""
 
     scorer: Scorer
     max_rows: int
@@ -34,7 +34,7 @@ class Recorder:
         """Score the rows. Raise TooManyRowsError if there are more than a request may have."""
         self.data = data
         if count(data) > self.max_rows:
-            # MLflow turns every exception from here into the same error, so `answer` finds the cause in this flag.
+            # MLflow turns every exception of `predict` into the same error, so this flag tells `answer` the cause.
             self.too_many = True
             raise TooManyRowsError
         self.output = self.scorer.pyfunc.predict(data, params=params)
