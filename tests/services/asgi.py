@@ -69,7 +69,7 @@ def ask(application: Any, method: str, path: str, query: str = "", **headers: st
 
 
 def object_of(address: str) -> str:
-    """Return bucket and key of a presigned address."""
+    """Return the bucket and the key in a presigned URL."""
     return unquote(address.partition("?")[0]).removeprefix("/")
 
 

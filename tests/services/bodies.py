@@ -20,7 +20,7 @@ Good = dict[str, tuple[bytes, str]]
 
 
 def frame_of(rng: np.random.Generator, data: pd.DataFrame, missing: bool) -> pd.DataFrame:
-    """Return random rows of `data`; some have scaled or rounded values, reordered columns, or NaN if `missing`."""
+    """Return random rows of `data`. At random, scale or round values, reorder columns, or insert NaN if `missing`."""
     rows = data.sample(int(rng.integers(1, 9)), random_state=int(rng.integers(2**31)))
     frame = rows.drop(columns=["Time", "Class"]).reset_index(drop=True)
     frame *= rng.choice([1, 1, 1e-9, 1e6])

@@ -7,7 +7,7 @@ from servers import KEYS
 
 
 def client_of(endpoint: str, bucket: str) -> Minio:
-    """Return a client of the root user, and create the bucket if it is missing. endpoint: the server's URL."""
+    """Return an S3 client with the root user's keys; create the bucket if it is missing. endpoint: the server's URL."""
     keys = {"access_key": KEYS["MINIO_ROOT_USER"], "secret_key": KEYS["MINIO_ROOT_PASSWORD"]}
     client = Minio(endpoint=endpoint.removeprefix("http://"), secure=False, **keys)
     if not client.bucket_exists(bucket_name=bucket):

@@ -31,7 +31,8 @@ def remove(name: str) -> None:
     module, _, attribute = name.partition(":")
     if attribute == CYCLE:
         original: Any = resolve(name)
-        # uvicorn needs this class, so replace it by one whose __init__ does not name the attributes that DRAIN checks.
+        # uvicorn needs this class, so it cannot be removed. Replace it by a class whose __init__ does not contain the
+        # names that the patch DRAIN looks for.
 
         class Cycle(original):  # type: ignore[misc]
             def __init__(self, **given: Any) -> None:

@@ -52,7 +52,7 @@ def version(name: str) -> str:
 
 
 class Registry:
-    """A registered model of a real MLflow server, which is created if there is none of this name."""
+    """A registered model of a real MLflow server. The model is created if the server has none of this name."""
 
     def __init__(self, uri: str, name: str) -> None:
         mlflow.set_tracking_uri(uri)

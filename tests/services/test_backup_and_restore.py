@@ -238,7 +238,7 @@ def test_a_declared_file_is_packed_and_one_that_goes_meanwhile_is_passed_over(tm
     file.write_text("status")
 
     class Removing(io.BytesIO):
-        """Deletes a file at the first write. At this time, the folder has been listed but not yet packed."""
+        """An archive in memory. Its first write deletes a file of the folder, which is listed but not yet packed."""
 
         def write(self, data: Any) -> int:
             (folder / "then gone").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""With a real object store, garbage collection removes the objects of what was deleted long ago, and no others."""
+"""In a real object store, garbage collection removes only the objects of entities that were deleted long ago."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ORPHAN = f"7/{'0' * 32}/"
 def stores(
     s3_endpoint: str, empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[SqlAlchemyStore, Any, dict[str, str]]:
-    """The tracking store, a function that lists the bucket, and ids of live, recently and long deleted entities."""
+    """The tracking store, a function that lists the bucket, and the ids of existing and deleted entities."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     bucket = f"b{time.time_ns()}"
     uri = f"sqlite:///{tmp_path}/mlflow.db"

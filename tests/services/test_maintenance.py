@@ -67,7 +67,8 @@ def test_a_schema_is_created_once_with_its_index(
     # Simulate a creation that was interrupted after the first table.
     create_engine(uri).connect().exec_driver_sql("CREATE TABLE experiments (experiment_id INTEGER)")
     if gone:
-        # Simulate an MLflow without the function by a wrong name in the patch. MLflow's store still needs the function.
+        # A wrong name in the patch simulates an MLflow without the function. The function itself cannot be removed,
+        # because MLflow's store calls it.
         monkeypatch.setattr(patches.CREATE_TABLES, "needs", ("mlflow.store.db.utils:_initialize_tables_of_old",))
     given = ("site.yml", uri, revision, OLDEST, "add")
     assert say(capsys, *given) == "created utf8mb4_0900_bin"

@@ -27,7 +27,7 @@ __all__ = ["empty_database"]
 
 @pytest.fixture
 def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """Undo `install` after the test. The list contains the SQLAlchemy listeners that `install` added."""
+    """Undo `install` after the test. The yielded list contains the SQLAlchemy listeners that `install` added."""
     added: list[Any] = []
 
     def listen(*given: Any) -> None:
@@ -85,7 +85,7 @@ def test_pages_are_those_of_mlflow(filled: tuple[Path, str], stock: list[Any], o
     search.install()
     event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     assert pages() == expected
-    # The patch is in use: its statements limit the value of the column by which the runs are ordered.
+    # Check that the patch is used: its SQL statements limit the values of the column that orders the runs.
     assert any(">= ?" in text or "<= ?" in text for text in statements)
 
 

@@ -1,4 +1,4 @@
-"""Each patch works with the locked library versions. If a library lacks an attribute of a patch, a line is logged."""
+"""Each patch works with the locked library versions. If a library lacks what a patch needs, a line is logged."""
 
 from __future__ import annotations
 

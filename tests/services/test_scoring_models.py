@@ -1,4 +1,4 @@
-"""Which models the server loads, and what it returns: decisions, contributions, the page, Open Inference Protocol."""
+"""Check which models the server loads, and its responses: decisions, contributions, HTML, Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_contributions_add_up_to_the_score(state: Path, frame: pd.DataFrame, nam
     sizes = [abs(one["contribution"]) for one in found["explanation"]["contributions"][0]]
     assert sizes == sorted(sizes, reverse=True)
     assert few["explanation"]["contributions"][0] == found["explanation"]["contributions"][0][:3]
-    # A CSV body is parsed by MLflow's functions, and must get the same explanation.
+    # MLflow's functions parse CSV bodies, instead of the fast path. The explanation must be the same.
     text = ask_application(ours, "/invocations", frame.to_csv(index=False).encode(), "text/csv", "explain=3").json
     np.testing.assert_allclose(
         [one["contribution"] for row in text["explanation"]["contributions"] for one in row],

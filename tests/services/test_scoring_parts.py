@@ -122,7 +122,7 @@ def entry(count: int, at: float, features: Any = None) -> Entry:
 
 
 def dropped(reason: str) -> float:
-    """Return the number of rows that are missing from the log for a reason."""
+    """Return the metric of the rows that were dropped from the log for this reason."""
     found = REGISTRY.get_sample_value("trackbox_serving_dropped_log_rows_total", {"reason": reason})
     return found or 0.0
 

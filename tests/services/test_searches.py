@@ -1,4 +1,4 @@
-"""On SQLite, pages and charts that use Trackbox's indexes have the same rows as MLflow's own statements return."""
+"""On SQLite, searches and charts with Trackbox's indexes return the same rows as MLflow's own SQL statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow's server with forked workers on inherited sockets. It also runs if a library lacks an attribute of a patch."""
+"""MLflow's server runs with forked workers on inherited sockets, even if a library lacks what a patch needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENTRIES = {name: entry for name, entry in patches.entries() if name in SERVER}
 
 
 def use(server: Server) -> tuple[list[float], int]:
-    """Log metrics, search runs by metric, and request the presigned address of an artifact like NGINX.
+    """Log metrics, search runs by metric, and request the presigned URL of an artifact, as NGINX does.
 
     Return the metric values of the found runs, and the status of the last request.
     """

@@ -1,4 +1,4 @@
-"""After a restore the program `settled` waits for the follower, and says which version is served or why it is not."""
+"""After a restore, `settled` waits for the follower, and prints which versions are served, and why others are not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIVE: dict[str, Any] = {"wanted": "3", "live": Served("3")}
 
 
 def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, **values: Any) -> tuple[int, float]:
-    """Write the status of a model, run the program for at most so many seconds; return its exit code and its time."""
+    """Write a model's status; run the program with a timeout in seconds. Return its exit code and its duration."""
     status = Status(folder / "status.json", {"fraud": ModelStatus("fraud", "champion", **values)})
     status.change(lambda: None)
     monkeypatch.setattr(sys, "argv", ["settled", str(folder), str(seconds)])
@@ -28,7 +28,7 @@ def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, **value
     ("values", "code", "words"),
     [
         (LIVE, 0, "fraud@champion (version 3) is served"),
-        # Nothing has the alias.
+        # No version has the alias.
         ({"problem": "The registry has no version of fraud with the alias champion."}, 0, ""),
         (
             {**LIVE, "wanted": "4", "refused": Refusal("4", "it has NaN", "")},

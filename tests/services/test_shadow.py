@@ -83,7 +83,8 @@ def test_a_challenger_scores_logged_rows_and_answers_no_client_until_it_is_promo
         assert (about.challenger, about.threshold) == (True, 0.8)
         assert [in_background(state, Unit(registry.name, each)) for each in (first, second)] == [False, True]
         log(follower, first, 1200)
-        # The decision changes where the score is at least 0.5 and below 0.8. It is 0.8 at a = 1.5 + ln 4.
+        # The challenger's threshold is 0.8 instead of 0.5, so the decision changes for scores from 0.5 to below 0.8.
+        # The score is 0.8 at a = 1.5 + ln 4.
         wanted = sum(1.5 <= 3 * number / 1200 < 1.5 + 1.3862943611 for number in range(1200))
         said = f"Version {second}, the challenger, has scored 1,200 logged rows: {wanted} decisions change."
         until(lambda: status(shadowing, registry)["challenger"] == said)
@@ -94,7 +95,7 @@ def test_a_challenger_scores_logged_rows_and_answers_no_client_until_it_is_promo
         assert int((found["decision"] != found["live_decision"]).sum()) == wanted
         assert found["request_id"].nunique() == 1200
         assert str(found["time"].dtype).endswith("UTC]")
-        # Clients do not reach the challenger, because no link leads to its socket.
+        # Clients cannot reach the challenger, because no symlink points to its socket.
         assert answering(follower) == first
         links = {path.name for path in (follower.links.folder / "by-number").iterdir()}
         assert links == {f"{first}.sock"}
@@ -130,7 +131,7 @@ def test_a_challenger_that_fails_is_refused_and_what_is_live_stays(
         until(lambda: answering(follower) == first)
         registry.point(second, "challenger")
         until(lambda: "has scored 0 logged rows" in status(shadowing, registry)["challenger"])
-        # A hostile worker may write values of wrong types. The follower must go on.
+        # A hostile worker may write values of wrong types. The follower must keep running.
         log(follower, first, 10, request_id=[[]] * 10, time=["now"] * 10)
         until(lambda: "has scored 10 logged rows" in status(shadowing, registry)["challenger"])
         for _ in range(2):

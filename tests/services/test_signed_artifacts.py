@@ -1,4 +1,4 @@
-"""On which routes and for which requests the middleware `Artifacts` responds with a presigned address."""
+"""The routes and requests to which the middleware `Artifacts` responds with a presigned URL."""
 
 import json
 from pathlib import Path

@@ -68,7 +68,7 @@ def test_every_download_of_mlflows_server_is_one_that_signed_store_redirects() -
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and node.attr.startswith("download"):
                 called.add(node.attr)
-    # Except this method, because it returns parsed traces and no file. Archives of traces are off by default.
+    # This method needs no patch, because it returns parsed traces and no file. Archives of traces are off by default.
     assert called - {"download_archived_trace_data"} == {
         name for name in vars(signing.signed_store(object, "")) if "download" in name
     }

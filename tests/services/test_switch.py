@@ -1,4 +1,4 @@
-"""The program that upgrades serving: the unit in which it tries a version, and how it restores replaced files."""
+"""The program that upgrades serving: it creates a unit to try a version, and restores the files that it replaced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_trial_has_the_limits_of_a_version_but_neither_its_socket_nor_its_lo
         "ExecStart={{ __serving_environment }}/bin/python -B -W ignore::UserWarning -m trackbox_serving.try_version %I",
     ]
     assert "BindReadOnlyPaths=/new/serving.json:/etc/trackbox/serving.json" in lines
-    # The trial's unit contains all other lines of a version's unit, such as the user, the sandbox and the limits.
+    # The trial's unit keeps all remaining lines of the version's unit, such as the user, the sandbox and the limits.
     assert set(text.splitlines()) - set(lines) == {
         line for line in text.splitlines() if line.startswith(switch.REPLACED)
     }
@@ -35,7 +35,7 @@ def test_a_unit_of_another_form_is_refused() -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder: `root` has an old file, `staged` its new version and another file. systemctl does nothing."""
+    """Return a folder: `root` has one file, `staged` the new version of it and a second file. systemctl is `true`."""
     monkeypatch.setattr(switch, "ROOT", tmp_path / "root")
     monkeypatch.setattr(switch, "SYSTEMCTL", ("true",))
     (tmp_path / "root/etc").mkdir(parents=True)
