@@ -55,8 +55,8 @@ class Result:
     axes: labels of the x and y axes
     lines: curves to plot: a list of (x, y) points for each name
     memory: PSS in MB for each service, as points with the same x
-    growth_reason: explanation why the curves rise
-    miss_reason: why a target is missed, as a profiler showed; printed only if a target is missed
+    growth_reason: the reason why the curves rise
+    miss_reason: reason for a missed target, found with a profiler; printed only if a target is missed
     """
 
     targets: list[Target]

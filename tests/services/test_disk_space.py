@@ -1,4 +1,4 @@
-"""Requests that need more disk space than is free get status 507. A 500 becomes 507 or 503 if its cause is known."""
+"""Requests without enough free disk space get 507. A 500 becomes 507 if a disk is full, or 503 if MinIO is down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server gives the same scores as MLflow's own, to 1e-9, and refuses with 4xx what MLflow's server refuses."""
+"""The server gives the same scores as MLflow's server, to 1e-9. It refuses with 4xx each body that MLflow's refuses."""
 
 from __future__ import annotations
 
