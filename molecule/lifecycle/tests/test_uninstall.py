@@ -100,7 +100,9 @@ def test_uninstall_data_deletes_the_data(machine: Machine, host: Host, bare: dic
     assert not host.file("/var/lib/mysql/mlflow").exists
 
 
-def test_a_database_server_that_does_not_start_says_why_and_the_next_run_continues(machine: Machine, host: Host) -> None:
+def test_a_database_server_that_does_not_start_says_why_and_the_next_run_continues(
+    machine: Machine, host: Host
+) -> None:
     host.check_output("apt-get purge --quiet --yes mysql-server* mysql-client* && rm -rf /var/lib/mysql /var/log/mysql")
     said = machine.play("--extra-vars", json.dumps({"mysql_settings": {"number_of_stars": 5}}), status=2)
     words = " ".join(said.split())
