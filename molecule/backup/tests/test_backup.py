@@ -26,7 +26,8 @@ NEW = ["--extra-vars", json.dumps({"local_vm_name": "molecule-restored", "local_
 OBJECTS = Path(__file__).with_name("object_versions.py").read_text()
 
 PROGRAM = "/opt/trackbox/minio/sdk/bin/python -B -c"
-# A program that stores a backup whose manifest has the format of a later Trackbox; with an argument, it deletes it.
+# A program that stores a backup whose manifest has the format of a later Trackbox. With an argument, it deletes this
+# backup.
 LATER = """
 import json, pathlib, sys, tempfile
 from trackbox_backup import backup, settings
@@ -81,7 +82,7 @@ def last(host: Host) -> dict[str, Any]:
 
 @dataclass
 class Story:
-    """Data that one test leaves for the next."""
+    """Data that tests store for later tests."""
 
     acknowledged: list[str] = field(default_factory=list)
     answers: Any = None
@@ -188,7 +189,7 @@ def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playboo
 
 def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    # Wait until the backup stores the objects, because it stores the database and the settings before them.
+    # Kill the backup while it stores the objects. The snapshots of the database and of the settings are complete then.
     cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
     host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
     host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")

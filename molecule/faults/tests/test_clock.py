@@ -70,8 +70,8 @@ def test_clients_can_write_while_the_servers_clock_jumps(machine: Machine, host:
     with own_clock(host, "mlflow", "systemctl restart mlflow"):
         machine.wait_for_health(200, 60)
         with writing(machine, told, 40, 2) as clients:
-            # libfaketime shifts MLflow's clock and cannot shift MinIO's. The clock skew stays below 15 minutes, because
-            # MinIO refuses requests that are signed with a larger one.
+            # libfaketime shifts MLflow's clock and cannot shift MinIO's. The shift is less than 15 minutes, because
+            # MinIO refuses requests with a larger clock skew.
             for ahead in ("+0", "+14m", "-14m", "+0"):
                 host.check_output(f"echo {ahead} >{AHEAD}")
                 time.sleep(5)

@@ -41,7 +41,7 @@ class Door:
         return [search.status, self.ask("GET", "/").status, self.ask("GET", SMALL).status]
 
     def upload(self, chunks: Iterator[bytes], length: int = 0) -> http.client.HTTPResponse:
-        """Upload an artifact until the server closes. Without `length`, use chunked encoding and no Content-Length."""
+        """Upload an artifact until the server closes the connection. Without `length`, use chunked encoding."""
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         line = http.client.HTTPSConnection(self.machine.address, context=trust, timeout=60)
         login = base64.b64encode(f"admin:{self.password}".encode()).decode()

@@ -14,7 +14,7 @@ import pytest
 from machine import Machine
 from testinfra.host import Host
 
-# roles/minio/templates/s3.j2: the most requests of one address, and the most memory in MB that each of them uses.
+# Limits of roles/minio/templates/s3.j2: concurrent requests of one address, and memory of each request in MB.
 REQUESTS_AT_ONCE, EACH_MB = 256, 2
 READERS = REQUESTS_AT_ONCE + 44
 KEY = "slow-readers.bin"
@@ -55,7 +55,7 @@ def test_readers_that_stop_reading_use_limited_memory(machine: Machine, host: Ho
             first[answer.split(b"\r\n")[0]] += 1
             assert answer.startswith(b"HTTP/1.1 200") or b"<Code>SlowDown</Code>" in answer
         used = memory(host) - before
-        # The other listener of NGINX is not concerned.
+        # Requests to NGINX's other port, 443, are still served.
         assert machine.ask("/healthz").status == 200
     print(first, used)
     assert first == {b"HTTP/1.1 200 OK": REQUESTS_AT_ONCE, b"HTTP/1.1 503 Service Temporarily Unavailable": 44}

@@ -1,4 +1,4 @@
-"""playbooks/rotate-secrets.yml revokes the old secrets, and requests that use none of them do not fail meanwhile."""
+"""playbooks/rotate-secrets.yml revokes the old secrets. Requests with other credentials do not fail meanwhile."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_rotation_of_all_secrets_fails_no_request_and_revokes_the_old_ones(
     assert answers(machine, after) == RIGHT
     refused = "SignatureDoesNotMatch"
     assert answers(machine, before) == [401] * 3 + [refused] * 4
-    # The follower of served models asks every 3 s. With the old password it would note the answer 401.
+    # The follower of served models queries MLflow every 3 s. With the old password, its status would show an error 401.
     time.sleep(10)
     assert "MLflow answers" not in host.check_output(STATUS)
     theirs = host.check_output(

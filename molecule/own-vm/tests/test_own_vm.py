@@ -20,8 +20,8 @@ LOGS = ["check", "install", "again"]
 # Warnings that a run of site.yml cannot avoid.
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # The lock for Python 3.11 lacks a successor of this collection.
-    "Create user up to this point in real play",  # No task creates the user `minio` in check mode.
+    "community.mysql.mysql_",  # Deprecated, but the lock for Python 3.11 contains no successor.
+    "Create user up to this point in real play",  # In check mode no task creates the user `minio`.
     "Create group up to this point in real play",
 )
 

@@ -41,7 +41,7 @@ def admin(machine: Machine) -> dict[str, str]:
 
 
 def read(answer: bytes) -> list[bytes]:
-    """Return the texts of SECRETS that a response contains. They occur only in the server's own files."""
+    """Return the texts of SECRETS that a response contains. These texts occur only in the server's own files."""
     return [secret for secret in SECRETS if secret in answer]
 
 

@@ -34,7 +34,7 @@ def tokens(machine: Machine, host: Host) -> Iterator[dict[str, str]]:
     found = {token["name"]: machine.secret(f"token_{token['name']}") for token in TOKENS}
     assert "The token ci is in " in said
     assert not any(secret in said for secret in found.values())
-    # Write the end into NGINX's file, because site.yml would refuse a token whose end is in the past.
+    # Write a past expiry time into NGINX's file, because site.yml would refuse an expired token.
     host.check_output(rf"sed -i -E '/\"(old:|:old)\"/s/,[0-9]+;/,1000000000;/' {FILE}")
     host.check_output("nginx -t -q && systemctl reload nginx && sleep 1")
     yield found
@@ -175,7 +175,7 @@ def test_no_file_of_the_machine_has_a_token(machine: Machine, host: Host, tokens
 
 def test_a_second_run_changes_nothing(machine: Machine, tokens: dict[str, str]) -> None:
     options = ("--tags=users", "--extra-vars", json.dumps({"nginx_tokens": TOKENS}))
-    # The first run restores the end of the token `old`, which the fixture has changed in the file.
+    # The first run restores the expiry time of the token `old`, which the fixture has changed in NGINX's file.
     assert changes(machine.play(*options))
     assert changes(machine.play(*options)) == []
     assert {name: machine.secret(f"token_{name}") for name in tokens} == tokens

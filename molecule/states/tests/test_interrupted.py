@@ -96,13 +96,13 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     machine: Machine, host: Host, folder: Path, work: bytes
 ) -> None:
     given = options("rotate-secrets.yml", folder)
-    # Kill the playbook when MLflow uses the second S3 user and the controller has stored its key. The repeated rotation
-    # then creates a new key.
+    # Kill the playbook when MLflow uses the second S3 user and the controller has stored the user's key. The repeated
+    # rotation then creates a new key.
     started = '$(date -d "$(systemctl show -P ActiveEnterTimestamp mlflow)" +%s)'
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
     for playbook in ROTATION_FIRST:
-        # No file NAME.new is left on the controller. The file on the machine tells that the rotation did not end.
+        # The controller has no file NAME.new. The playbooks detect the interrupted rotation by a file on the machine.
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2))
         assert ROTATE in output
         assert changes(output) == []

@@ -51,7 +51,7 @@ def test_a_user_can_run_programs_that_root_installed(host: Host) -> None:
 
 
 def test_fraud_logs_in_with_a_password_of_any_characters(host: Host) -> None:
-    """The password is in the inventory."""
+    """The inventory of this scenario sets a password with non-ASCII letters, quotes, and spaces."""
     outcomes = json.loads(host.check_output("fraud train --profile seed --models logistic --json"))["outcomes"]
     assert [outcome["name"] for outcome in outcomes] == ["logistic"]
     assert "rows" in host.check_output("fraud data list")

@@ -1,6 +1,6 @@
 """playbooks/upgrade.yml on a machine with a year-old MLflow ends with the new or the old version, and keeps all data.
 
-The tests run in this order: each leaves the old MLflow running, until one of them upgrades it.
+The tests run in this order. The old MLflow still runs after each test that precedes test_the_upgrade_keeps_all_data.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ echo 'deb [trusted=yes] file:/srv/newer ./' >/etc/apt/sources.list.d/newer.list
 
 @contextmanager
 def newer_mysql(host: Host) -> Iterator[None]:
-    """Let apt have a newer MySQL during the block."""
+    """Add an apt source with a newer MySQL during the block."""
     host.check_output(NEWER)
     try:
         yield
@@ -365,7 +365,7 @@ def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: 
 
 
 def test_after_the_upgrade_site_yml_changes_the_databases_settings_only(machine: Machine) -> None:
-    # They name the collation of new schemas, which is another one now.
+    # MySQL's settings contain the collation of new schemas. The variables of the old version set another collation.
     assert {task.partition(" : ")[0] for task in changes(machine.play())} <= {"mysql"}
     assert changes(machine.play()) == []
 
@@ -380,7 +380,7 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
     back = f"/var/lib/trackbox/dumps/{dumps[-1]}/back"
-    # The site.yml that failed in an earlier test still holds the lock.
+    # The run of site.yml that failed in an earlier test still holds the lock.
     refused = host.run(back)
     assert refused.rc == 1
     assert re.match(r"Nothing was changed: site.yml of \S+ process \d+ holds the lock of this machine.", refused.stderr)
@@ -391,5 +391,5 @@ def test_back_restores_the_old_version_later(machine: Machine, host: Host, befor
     assert revision == OLD_REVISION
     assert collations(host) == {OLD_COLLATION}
     assert client_data(machine) == before
-    # The command `back` removes new data. It must save them in a dump.
+    # The command `back` removes data that were written after the upgrade. It must save them in a dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")
