@@ -22,7 +22,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def run(command: list[str], folder: Path, status: int = 0) -> str:
-    """Run one of Ansible's commands in a folder, with the folder as HOME and its collections; return the output."""
+    """Run a command of Ansible in a folder, which is also HOME and contains the collections; return the output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     own |= {"HOME": str(folder), "ANSIBLE_COLLECTIONS_PATH": str(folder / "collections")}
     own["MOLECULE_PROJECT_DIRECTORY"] = str(ROOT)

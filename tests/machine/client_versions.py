@@ -100,7 +100,7 @@ def pickled(action: str, argument: str = "") -> Change:
 
         describe(folder, pickle_flavour)
         require("scikit-learn")(folder)
-        # The pickle has scores of its own.
+        # The pickle predicts other scores than the model.
         (folder / "example_scores.json").unlink()
 
     return change

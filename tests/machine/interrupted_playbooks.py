@@ -25,7 +25,7 @@ def said(output: str) -> str:
 
 
 def options(playbook: str, folder: Path) -> list[str]:
-    """Return options that make a playbook change or check something. folder: for the file of MinIO's new binary."""
+    """Return the options with which the tests run a playbook. folder: for another binary of MinIO."""
     given: dict[str, list[str]] = {
         "restore.yml": ["--extra-vars=restore_confirm=" + HOST],
         "rotate-secrets.yml": ["--extra-vars=rotate=mlflow_s3_secret"],
@@ -104,7 +104,7 @@ def descendants(process: int) -> list[int]:
 
 
 def check_intact(machine: Machine, folder: Path, work: bytes, *given: str) -> None:
-    """Check that /healthz is 200, the artifact equals `work`, an upload succeeds, and verify.yml finds no fault."""
+    """Check that /healthz returns 200, the artifact equals `work`, an upload succeeds, and no promise is broken."""
     machine.wait_for_health(200, 120)
     admin = {"user": "admin", "password": machine.secret("admin_password")}
     assert machine.ask(f"{ARTIFACTS}/before.bin", **admin).body == work

@@ -114,7 +114,7 @@ class Machine:
             return Answer(response.status or 0, response.headers, response.read())
 
     def wait_for_health(self, wanted: int, seconds: float) -> float:
-        """Wait until /healthz has the status `wanted`; return how many seconds it took."""
+        """Wait until /healthz returns the status `wanted`; return how many seconds this took."""
         start = time.monotonic()
         while True:
             try:
@@ -232,7 +232,7 @@ def which_boot(host: Host) -> str:
 
 
 def reboot(machine: Machine, host: Host) -> float:
-    """Restart the machine, and wait until /healthz is 200; return the seconds."""
+    """Restart the machine, and wait until /healthz returns 200; return how many seconds this took."""
     before, start = which_boot(host), time.monotonic()
     host.run("systemd-run --on-active=1 --timer-property=AccuracySec=100ms systemctl reboot")
     while which_boot(host) in ("", before):

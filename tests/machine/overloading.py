@@ -17,7 +17,8 @@ from scoring_clients import Clients
 given = json.load(sys.stdin)
 machine = find(given["name"], Path(given["secrets"]))
 endpoint = Endpoint(machine, "admin", machine.secret("admin_password"), given["body"])
-# A refused client waits 0.2 s. Clients keep their connections, because a TLS handshake takes some ms of the two CPUs.
+# After a refusal (429 or 503) a client waits 0.2 s. Clients keep their connections, because each TLS handshake would
+# use some ms of CPU time.
 clients = Clients(
     endpoint, given["expected"], given["number"], statuses=(200, 429, 503), keep=(True,), pause=0.2, patience=30
 )

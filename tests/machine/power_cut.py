@@ -75,5 +75,5 @@ def power(machine: Machine) -> Iterator[Power]:
     assert folder.is_mount(), f"{folder} is no file system of its own: molecule/faults/create.yml makes one"
     os.sync()
     yield Power(machine.name, folder, machine.address)
-    # Write to the disk what the tests have written, before other tests use the machine.
+    # Sync the writes of the tests to the disk before other tests use the machine.
     os.sync()

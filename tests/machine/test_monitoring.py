@@ -1,4 +1,4 @@
-"""Monitoring says what is wrong: at NGINX, in the terminal and after a login."""
+"""Monitoring: the status page, the status after a login, all sources of metrics, and the exporter's rights."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from machine import Machine
 from testinfra.host import Host
 
-# Prints what an address of the machine answers; Debian's minimal system has no curl.
+# A program that prints the response of a URL. Debian's minimal system contains no curl.
 FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
 
 
 def fetch(host: Host, address: str) -> str:
-    """Return what an address of the machine's loopback answers. address: port and path."""
+    """Return the response of a server on the machine's loopback address. address: port and path."""
     return str(host.check_output("python3 -c %s %s", FETCH, f"http://127.0.0.1:{address}"))
 
 
 def status(host: Host) -> dict[str, object]:
-    """Return the status as JSON."""
+    """Return the content of monitoring's status file."""
     found: dict[str, object] = json.loads(host.check_output("cat /run/trackbox-monitoring/status.json"))
     return found
 
@@ -52,7 +52,7 @@ def test_every_source_is_read_and_every_rule_is_evaluated(host: Host) -> None:
         found: dict[str, list[dict[str, str]]] = json.loads(fetch(host, f"9490/api/v1/{path}"))["data"]
         return found
 
-    # A reading takes place every 15 s.
+    # Wait, because Prometheus scrapes its targets only every 15 s.
     for left in range(20, -1, -1):
         targets = ask("targets?state=active")["activeTargets"]
         if all(target["health"] == "up" for target in targets) or not left:

@@ -1,4 +1,4 @@
-"""Another training package is installed with the variables of the role training only."""
+"""To install another training package, it is enough to set variables of the role training."""
 
 import pytest
 from machine import Machine, changes

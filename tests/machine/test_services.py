@@ -27,7 +27,7 @@ def test_nothing_but_the_front_door_and_ssh_listens_on_every_address(host: Host)
 def test_the_front_door_listens_on_ipv6_if_the_machine_has_it(host: Host) -> None:
     listening = set(host.check_output("ss -Hltn | awk '{print $4}'").split())
     wanted = {f"[::]:{port}" for port in (80, 443, 9443)}
-    # /proc reports every file as empty, so grep reads it.
+    # Files in /proc have the size 0, so grep checks whether the file has content.
     has_ipv6 = host.run("grep -q . /proc/net/if_inet6").rc == 0
     assert listening & wanted == (wanted if has_ipv6 else set())
 
