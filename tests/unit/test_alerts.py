@@ -1,4 +1,4 @@
-"""Each alert is raised by what it is for, says what it should, and is quiet otherwise: by Prometheus' own promtool."""
+"""Promtool checks that the series of alerts.yml raise each alert with the expected texts, or do not raise it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promto
 
 
 def wanted(alert: str) -> list[dict[str, Any]]:
-    """Return the alert as Prometheus raises it in its case."""
+    """Return the alert that the series of its case must raise, in promtool's format."""
     labels, rule = CASES[alert].get("labels", {}), ALERTS[alert]
     action = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: str(labels[found[1]]), rule["annotations"]["action"])
     annotations = {"summary": CASES[alert]["says"], "action": action}
@@ -30,9 +30,9 @@ def wanted(alert: str) -> list[dict[str, Any]]:
 
 
 def promtool(folder: Path, series: str, expected: Callable[[str], list[dict[str, Any]]]) -> str:
-    """Return what `promtool test rules` says of all alerts; nothing where each is as expected.
+    """Return the errors of `promtool test rules` for all alerts, or "" if each alert is as expected.
 
-    series: the key of a case that has its series. A case with `every` has a value in so much time, not each minute.
+    series: the key of the series in a case, `series` or `quiet`. expected: returns the alerts that must be raised.
     """
     said = ""
     for every in sorted({case.get("every", "1m") for case in CASES.values()}):
@@ -67,7 +67,7 @@ def test_yaml_has_read_the_values_as_text() -> None:
 def test_an_alert_says_what_is_so_and_what_to_do(alert: str) -> None:
     assert list(ALERTS[alert]["annotations"]) == ["summary", "action"]
     assert ALERTS[alert]["labels"] in ({"severity": "critical"}, {"severity": "warning"})
-    # Commands stand between backquotes.
+    # Commands are enclosed in backquotes, so their number must be even.
     assert ALERTS[alert]["annotations"]["action"].count("`") % 2 == 0
 
 

@@ -32,7 +32,7 @@ TYPED = {
     "2026-11-25 10:00:00": "a date",
     "!!binary aGVsbG8=": "binary data",
 }
-# Texts that YAML leaves as text, although they resemble other types.
+# Texts that YAML parses as text, although they resemble values of other types.
 TEXTS = ["1e5", "08", "1.2.3", "null and void", "nö", "n" * 12]
 OTHERS: list[Any] = [
     None,

@@ -1,4 +1,4 @@
-"""Each role's argument_specs.yml has the names of its defaults, with fitting types. Each default has a comment."""
+"""Each role's argument_specs.yml lists exactly the role's defaults, with their types. Each default has a comment."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from trackbox import fits
 ROOT = Path(__file__).parents[2]
 ROLES = {path.parents[1].name: path.parents[1] for path in ROOT.glob("roles/*/defaults/main.yml")}
 PREFIXES = {"wiring": "trackbox"}
-# Variables that the argument specs of other roles contain, too.
+# Variables that other roles also declare, although the variables do not carry the names of these roles.
 SHARED = {
     *("nginx_tls", "nginx_http_port", "minio_data_dir", "serving_models", "serving_max_body_mb"),
     *("serving_requests_at_once", "serving_requests_per_second", "monitoring_enabled"),

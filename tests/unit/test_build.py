@@ -20,7 +20,7 @@ CLOSED = "http://127.0.0.1:9"
 SOURCES = ("go.mod", "go.sum", "main.go", "toolchain.txt")
 PINNED = "107b5ec48061f93f4c26acfbc1247cbcea11752cb506b23ec2a84308bd9fd297"
 
-# `uv pip install … --target FOLDER …` installs the Go toolchain. The fake uv copies the fake `go` beside it.
+# `uv pip install … --target FOLDER …` installs the Go toolchain. The fake uv copies the fake `go` into FOLDER instead.
 UV = """#!/bin/sh
 while [ "$1" != --target ]; do shift; done
 mkdir -p "$2/go/bin" && cp "$(dirname "$0")/go" "$2/go/bin/go"

@@ -1,4 +1,4 @@
-"""Debian's package starts NGINX with a default page. Settings without a server come first, so the page never shows."""
+"""Settings without a server are written before Debian's package starts NGINX, so its default page is never served."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def test_the_settings_are_written_before_the_package_is_installed() -> None:
     [written] = [place for place, template in enumerate(templates) if template.get("src") == CLOSED]
     [installed] = [place for place, role in enumerate(roles) if role.get("tasks_from") == "packages"]
     assert templates[written]["dest"] == "/etc/nginx/nginx.conf"
-    # Debian's package must find the file on a machine without NGINX.
+    # On a machine without NGINX, the file must exist before Debian's package is installed.
     assert tasks[written]["when"] == "'nginx' not in machine_packages"
     assert "'nginx'" in tasks[installed]["vars"]["machine_package_names"]
     assert written < installed
 
 
 def test_no_earlier_task_installs_nginx() -> None:
-    """The packages that roles declare are installed at the beginning, before the role nginx runs."""
+    """No role declares the package nginx, because declared packages are installed before the role nginx runs."""
     for path in ROLES.glob("*/meta/wiring.yml"):
         [declared] = yaml.safe_load(path.read_text()).values()
         assert "nginx" not in str(declared.get("packages", "")), path

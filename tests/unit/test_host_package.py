@@ -1,4 +1,4 @@
-"""The package trackbox_host, with the machine's lock and the jobs' status files; the installation of our packages."""
+"""The package trackbox_host (the machine's lock, the jobs' status files), and the installer of Trackbox's packages."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_what_was_widened_by_hand_is_narrow_again(python: str, endpoint: str) ->
     run(python, endpoint, **wanted)
     assert said(python, endpoint, *ROOT.values(), "widen ada") == ["ok"]
     assert run(python, endpoint, **wanted)["changes"] == [
-        "set the key of the user ada",  # MinIO refuses the key of a disabled user, so the module sets it
+        "set the key of the user ada",  # MinIO refuses the key of a disabled user, so the module sets the key again
         "attach the policy ada",
         "enable the user ada",
         "take the user ada out of the group everything",

@@ -1,4 +1,4 @@
-"""Which channels for messages are refused, and whether Alertmanager's amtool accepts the settings of the others."""
+"""Invalid channels for messages are refused. Alertmanager's amtool accepts the settings of valid channels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_channel_that_cannot_work_gets_a_sentence(channel: dict[str, Any], wor
     [said] = channel_problems([SLACK, channel], "")
     assert said.startswith(f"monitoring_channels[1], a channel of the kind {channel['kind']}, ")
     assert words in said
-    # URLs and passwords can be secret.
+    # The error message must contain no URL and no password, because they can be secret.
     assert "secret" not in said
     assert LOGIN["password"] not in said
 

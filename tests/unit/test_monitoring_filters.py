@@ -1,4 +1,4 @@
-"""What monitoring refuses, and what becomes of its units."""
+"""Checks of monitoring's settings, and the choice of the units that are restarted or reloaded after a change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_history_may_take_half_of_its_own_disk() -> None:
     [said] = monitoring_problems(SETTINGS, MOUNTS)
     assert said == "monitoring_retention_mb is 2048, more than half of the 4000 MB of the disk at /var: lower it."
     assert monitoring_problems({**SETTINGS, "monitoring_retention_mb": 2000}, MOUNTS) == []
-    # A disk of that name, but not above the history.
+    # The mount point /va is a prefix of the path of the history, but no parent folder of it.
     assert monitoring_problems(SETTINGS, [MOUNTS[0], {"mount": "/va", "size_total": 1}]) == []
 
 

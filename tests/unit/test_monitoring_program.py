@@ -1,4 +1,4 @@
-"""What trackbox_monitoring writes: metrics of jobs, certificates and NGINX, and what is wrong."""
+"""trackbox_monitoring writes metrics of jobs, certificates and NGINX, and a status that lists current problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ S3 = '{"time":"t","s3_user":"mlflow","method":"GET","path":"/mlflow/serving","st
 
 
 def alert(name: str, severity: str, state: str = "firing") -> dict[str, Any]:
-    """Return an alert as Prometheus 2.42 and 2.53 have it in /api/v1/rules."""
+    """Return an alert in the format of /api/v1/rules of Prometheus 2.42 and 2.53."""
     return {
         "labels": {"alertname": name, "severity": severity},
         "annotations": {"summary": f"{name} is so.", "action": f"Type `mend {name}`."},
@@ -40,7 +40,7 @@ def alert(name: str, severity: str, state: str = "firing") -> dict[str, Any]:
 
 
 def answer(*found: dict[str, Any], health: str = "ok", last: str = "") -> dict[str, Any]:
-    """Return Prometheus' answer with these alerts."""
+    """Return Prometheus' response to /api/v1/rules that contains these alerts."""
     rules = [
         {"name": each["labels"]["alertname"], "health": health, "alerts": [each], "type": "alerting"} for each in found
     ]
@@ -50,7 +50,7 @@ def answer(*found: dict[str, Any], health: str = "ok", last: str = "") -> dict[s
 
 @contextmanager
 def prometheus(body: bytes, status: int = 200) -> Iterator[str]:
-    """Answer every request with this body; yield the address."""
+    """Run a fake Prometheus that answers every request with this body; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -130,7 +130,7 @@ def test_the_log_is_counted_from_its_end_on_and_through_a_rotation(tmp_path: Pat
     log.count()
     log.count()
     assert log.counts["console", "4xx"] == log.counts["status", "2xx"] == log.counts["mlflow", "5xx"] == 1
-    # Cut short by hand.
+    # An administrator truncates the log file.
     path.write_text("")
     log.count()
     with path.open("a") as file:
@@ -231,11 +231,12 @@ def test_a_round_writes_metrics_and_status(tmp_path: Path) -> None:
         assert (tmp_path / "out/page/style.css").exists()
         assert (tmp_path / "text/serving.prom").read_text() == "a 1\n"
         assert "trackbox_job_expected" in (tmp_path / "text/trackbox.prom").read_text()
-        # The follower has stopped: its numbers are no news.
+        # If the follower has stopped, its metrics are outdated and must be removed.
         os.utime(serving, (1, 1))
         assert monitor.round()
         assert not (tmp_path / "text/serving.prom").exists()
-        # An error in one part leaves the others, and the watchdog hears of it.
+        # If one part fails, the other parts are still written. round() returns False, so that systemd's watchdog gets
+        # no notification.
         (tmp_path / "text").rename(tmp_path / "gone")
         (tmp_path / "out/status.txt").unlink()
         assert not monitor.round()
