@@ -76,7 +76,7 @@ class RefusedError(Exception):
 
 
 def follow(metadata: MetaData, rows: Rows, table: Table, old: Row, new: Row | None) -> None:
-    """Delete a row (`new` is None) or change it, and apply the actions of the foreign keys."""
+    """Compute the effect on `rows` if a row is deleted (`new` is None) or changed, with the actions of foreign keys."""
     if new is None:
         rows[table.name].remove(old)
     else:
@@ -102,7 +102,7 @@ def sorted_rows(rows: Rows) -> dict[str, list[str]]:
 
 
 def changes(metadata: MetaData, table: Table, row: Row) -> Iterator[tuple[str, Row | None]]:
-    """Yield each change of a row to test: its name, and the new row, or None if the row is deleted.
+    """Yield the changes of a row that are tested: the name of the change, and the new row, or None for a deletion.
 
     A column is changed if foreign keys refer to it, and if it is in no foreign key itself.
     """

@@ -41,7 +41,7 @@ def test_a_client_gets_a_quick_answer_while_a_service_is_stopped(machine: Machin
             assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
             assert b"it may be starting" in answer.body
             if service == "mlflow":
-                # NGINX serves the UI's files itself.
+                # NGINX serves the UI's files itself, so they are available without MLflow.
                 assert machine.ask("/static-files/index.html", **admin).status == 200
                 assert json.loads(answer.body)["error_code"] == "TEMPORARILY_UNAVAILABLE"
         finally:

@@ -80,7 +80,7 @@ def test_a_role_sets_its_own_variables_and_the_shared_ones(role: str) -> None:
 
 
 def test_the_list_of_services_stands_in_one_place() -> None:
-    """No YAML list or host pattern names two services, because each new service would have to be added there, too."""
+    """No YAML list or host pattern may name two services. Otherwise each new service would have to be added there."""
     some = f"({'|'.join(SERVICES)})"
     lists = re.compile(rf"\b{some}'?\"?(,|:) ?'?\"?{some}\b")
     found = {

@@ -1,4 +1,4 @@
-"""Services are killed while clients write. All services restart, calls wait briefly, no acknowledged write is lost."""
+"""Services are killed while clients write. All services restart, and no acknowledged write is lost."""
 
 from __future__ import annotations
 

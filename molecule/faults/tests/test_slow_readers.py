@@ -1,4 +1,4 @@
-"""Clients that request objects and do not read them use a limited part of NGINX's memory, and others are served."""
+"""Clients that request objects but do not read them use limited memory of NGINX. Other clients are still served."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def answers(machine: Machine, secrets: dict[str, str]) -> list[object]:
 def test_a_rotation_of_all_secrets_fails_no_request_and_revokes_the_old_ones(
     machine: Machine, host: Host, settings: Path, tmp_path: Path
 ) -> None:
-    # Create the credentials file of a second training package, like the role training with another training_command.
+    # Create the credentials file of a second training package, as the role training does for another training_command.
     host.check_output("cd /etc/trackbox/training; sed s/fraud/other/g fraud.env >other.env")
     before = values(machine)
     assert answers(machine, before) == RIGHT

@@ -211,7 +211,7 @@ def test_a_rapid_reset_begins_no_more_requests_than_one_user_may_have(
     connection.close()
     lines = host.check_output(f"tail -n +{int(before) + 1} {log}").splitlines()
     mine = Counter(line["status"] for line in map(json.loads, lines) if "experiments/search" in line["path"])
-    # A user may have 128 requests at once. Some ended before the last one arrived, so NGINX accepted a few more of them.
+    # A user may have 128 requests at once. Some ended before the last one arrived, so NGINX accepted a few more.
     assert 100 < mine.total() < 160, mine
 
 

@@ -60,7 +60,7 @@ def work(machine: Machine, folder: Path) -> bytes:
 
 
 def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
-    """Check that a playbook refuses while the unit of a killed restore runs, and that it names unit and remedy."""
+    """Check that a playbook refuses to run while the unit of a killed restore runs, and names it and a remedy."""
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
