@@ -18,7 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 100
 TASK = re.compile(r"^\s*- name: (.+?)(?: # noqa.*)?$")
-COMMENT = re.compile(r"^\s*#:? ?(.+)")
+# Not instructions for a linter, such as `type: ignore`.
+COMMENT = re.compile(r"^\s*#:? ?(?!type: |noqa|fmt: |!)(.+)")
 
 
 def of_python(path: Path) -> Iterator[tuple[int, str]]:
