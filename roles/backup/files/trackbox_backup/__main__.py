@@ -1,6 +1,7 @@
 """Trackbox's backup program, run as root: `backup [SECONDS]`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`.
 
-`backup` waits up to SECONDS for the machine's lock. The other commands do not take it, because their playbook holds it.
+RUN is the name of a backup, or `latest`, which is the default. `backup` waits up to SECONDS for the machine's lock. The
+other commands do not acquire the lock, because the playbook that runs them holds it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def stop(*_: object) -> None:
 def main() -> None:
     """Run the command that the arguments name."""
     signal.signal(signal.SIGTERM, stop)
-    # Use /var/tmp by default: restic's packs and MinIO's object lists may not fit in a small /tmp.
+    # Use /var/tmp by default, because restic's packs and MinIO's object lists may not fit in a small /tmp.
     tempfile.tempdir = os.environ.get("TMPDIR", "/var/tmp")
     command, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """Makes a backup: first the database, then the objects that it refers to.
 
-A backup counts only after it is complete and was read back.
+A backup is complete once its parts were checked and its manifest was stored. Only complete backups can be restored.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Backup:
             raise Refused(
                 "An upgrade of this machine did not end, so nothing whole is here to back up: type upgrade.yml again."
             )
-        # The passphrase on this machine may not be the one that encrypts the secrets in the database.
+        # Refuse during a rotation, because the machine's passphrase may not decrypt the secrets in the database.
         if REWRAPPING.exists():
             raise Refused(
                 "A rotation of mlflow_encryption_passphrase did not end, so a backup could lack the passphrase of the "
@@ -213,7 +213,7 @@ class Backup:
             STATUS.record(str(refused))
             if isinstance(refused, Full):
                 with suppress(Refused):
-                    self.forget()  # deletes the data that the failed part has stored
+                    self.forget()  # frees the space that the incomplete backup uses
             raise
         except BaseException as error:
             STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())

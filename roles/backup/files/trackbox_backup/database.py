@@ -18,7 +18,7 @@ TABLES = (
     "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables "
     f"WHERE table_type = 'BASE TABLE' AND table_schema NOT IN {OWN}"
 )
-# Options of both mysqldump and mariadb-dump. Without a date in the dump, the same data gives the same bytes.
+# Options of both mysqldump and mariadb-dump. The dump contains no date, so the same data gives the same bytes.
 DUMP = ["--single-transaction", "--quick", "--routines", "--events", "--triggers", "--hex-blob", "--no-tablespaces"]
 DUMP += ["--skip-dump-date", "--default-character-set=utf8mb4", "--add-drop-database"]
 MYSQL = ["--set-gtid-purged=OFF", "--column-statistics=0"]
@@ -35,8 +35,8 @@ MODELS = (
     "WHERE v.source <> 'dummy-source' AND v.current_stage <> 'Deleted_Internal'"
 )
 ALIASES = "SELECT name, alias, version FROM `{0}`.registered_model_aliases ORDER BY name, alias"
-# trackbox_mlflow.maintenance.collation puts this prefix before the schema's revision during the conversion. If the
-# conversion is interrupted, the prefix stays.
+# While trackbox_mlflow.maintenance.collation converts the schema's collation, the schema's revision has this prefix. An
+# interrupted conversion leaves the prefix in the database.
 CONVERTING = "converting:"
 REVISION = "SELECT version_num FROM `{0}`.alembic_version"
 TABLES_OF_WORK = ("runs", "registered_models", "trace_info")
@@ -128,7 +128,7 @@ class Database:
                     process.stdin.write(line)
                 process.stdin.close()
             except BrokenPipeError:
-                pass  # the client ended early; its stderr says why
+                pass  # the client ended early; its error message is read below
             errors = process.stderr.read().decode(errors="replace")
         if process.returncode or not rows.last.startswith("-- Dump completed"):
             raise Refused(f"The database did not take the dump: {errors.strip() or rows.last}")
@@ -142,7 +142,7 @@ class Database:
         return {name: int(count) for name, count in self.query(" UNION ALL ".join(parts))}
 
     def models(self) -> dict[str, str]:
-        """Return the folder of each registered model version in the artifact store, with the version's description."""
+        """Return a description of each registered model version, by the version's folder in the artifact store."""
         start = "mlflow-artifacts:/"
         found = ((what, uri) for what, uri in self.query(MODELS) if uri.startswith(start))
         return {uri.removeprefix(start).strip("/") + "/": what for what, uri in found}

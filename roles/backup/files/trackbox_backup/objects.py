@@ -1,7 +1,7 @@
 """Packs all objects into one tar. Each version of an object is a member of the tar, the oldest version first.
 
-The last member lists the SHA-256 of each version. Delete markers are members under .deleted/. Without this program,
-`tar x` extracts the newest version of each object, because it overwrites the older ones.
+The last member lists the SHA-256 of each version. Delete markers are members under .deleted/. Plain `tar x` extracts
+the newest version of each object, because each version overwrites the previous one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Hashing:
 
 
 def sha256(file: Any) -> str:
-    """Read a file to its end; return its SHA-256. Ubuntu 22.04's Python 3.10 has no hashlib.file_digest."""
+    """Read a file to its end; return its SHA-256. hashlib.file_digest is not in Python 3.10, which Ubuntu 22.04 has."""
     hashing = Hashing(file)
     while hashing.read(1 << 20):
         pass
@@ -58,7 +58,7 @@ def sha256(file: Any) -> str:
 
 
 class Packed:
-    """The result of `pack`. buckets: number and bytes of the versions by bucket. folders: all folders.
+    """The result of `pack`. buckets: number and bytes of the versions by bucket. folders: the folders of all objects.
 
     gone: the number of versions that were deleted before they could be read.
     """

@@ -2,4 +2,4 @@
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an expected result, not an error
-    """The backup or restore cannot go on. The text says why, and what to do."""
+    """The backup or restore cannot continue. The message contains the cause and the remedy."""

@@ -25,7 +25,7 @@ class Full(Refused):
     """The target has no space left."""
 
 
-# Patterns of error messages of restic 0.14 and later, and the message that replaces each. The first match counts.
+# Patterns of error messages of restic 0.14 and later, and the message that replaces each. The first match is used.
 REASONS: list[tuple[str, type[Refused], str]] = [
     (
         "wrong password or no key found",
@@ -67,14 +67,14 @@ PATIENCE = 60.0
 def newest(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the newest of these snapshots, which are sorted by time.
 
-    Snapshots dated later than tomorrow are skipped if there are others: they were made with a wrong clock.
+    Snapshots dated later than tomorrow were made with a wrong clock, so they are used only if there are no others.
     """
     tomorrow = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 86400))
     return ([one for one in known if str(one["time"])[:10] <= tomorrow] or known)[-1]
 
 
 class Repository:
-    """Runs restic. The credentials go into its environment or private files, because every user can read arguments."""
+    """Runs restic. Credentials are in its environment or private files, because every user can read command lines."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         """Set up restic's environment. folder: a private folder for SSH's files and temporary files."""
@@ -107,7 +107,7 @@ class Repository:
     def refusal(self, said: str) -> Refused:
         """Return an exception with a message for the administrator, made from restic's error output."""
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        # Prefer the line with "Fatal": some versions of restic print advice after it.
+        # Prefer the line with "Fatal", because some versions of restic print advice after it.
         fatal = [line for line in lines if "atal" in line] + lines[-1:] + ["it said nothing"]
         short = fatal[0].removeprefix("Fatal: ").rstrip(".")[:300]
         for pattern, kind, sentence in REASONS:
@@ -160,7 +160,7 @@ class Repository:
             process = self.start(*arguments, stdin=subprocess.PIPE, out=out, err=errors)
             assert process.stdin
             try:
-                with suppress(BrokenPipeError):  # restic ended early; its stderr says why
+                with suppress(BrokenPipeError):  # restic ended early; its error message is read below
                     write(process.stdin)
                     process.stdin.close()
             except BaseException:

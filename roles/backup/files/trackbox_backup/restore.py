@@ -103,7 +103,7 @@ class Restore:
     def lacks(self) -> str:
         """Return an error message that names the disks that are too small for the backup; empty if it fits.
 
-        The present objects do not count, because the restore deletes them first.
+        The space of the present objects counts as free, because the restore deletes them first.
         """
         disks: dict[int, list[Any]] = {}
         gone = sum(version.size for bucket in self.store.buckets() for version in self.store.versions(bucket))
@@ -164,7 +164,7 @@ class Restore:
         return digests
 
     def prove(self, digests: dict[Identity, str]) -> dict[str, Any]:
-        """Compare the restored data with the backup; return the counts. The file HALF stays until restore.yml ends."""
+        """Compare the restored data with the backup; return the counts. restore.yml removes the file HALF later."""
         made, wrong = self.manifest, []
         counts = self.database.counts(list(made["rows"]))
         wrong += [

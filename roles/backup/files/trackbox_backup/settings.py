@@ -53,7 +53,7 @@ class Settings:
 
 
 def load() -> Settings:
-    """Read the settings from systemd's credential or, outside of the unit, from the file that systemd copies there."""
+    """Read the settings from the unit's credential or, outside of the unit, from the file under /etc/trackbox."""
     folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", SECRETS / "backup"))
     found: dict[str, Any] = json.loads((folder / "settings").read_text())
     unit = MINIO_UNIT.read_text()

@@ -24,7 +24,7 @@ IAM, BUCKETS = "iam", "bucket-metadata"
 
 @dataclass
 class Version:
-    """A version of an object. deleted: whether it is a delete marker. modified: its time in the form of MinIO's API."""
+    """A version of an object. deleted: whether it is a delete marker. modified: its time in the API's format."""
 
     bucket: str
     key: str
