@@ -87,7 +87,7 @@ def granted(lines: list[str]) -> Grants:
 def wished(privileges: str) -> Grants:
     """Return the privileges in a string of Ansible's mysql_user: `schema.table:RIGHT,RIGHT/schema.table:…`."""
     parts = (part.rpartition(":") for part in privileges.split("/"))
-    # USAGE is no right: the user may log in.
+    # Leave out USAGE, because it grants no right.
     found = {scope.strip("`"): {right.strip().upper() for right in rights.split(",")} for scope, _, rights in parts}
     return {scope: rights - {"USAGE"} for scope, rights in found.items()}
 
@@ -116,7 +116,7 @@ def mysql_collation(its: Facts) -> Iterator[str]:
         if schemas.get(name) != wanted:
             yield f"{name} has {schemas.get(name, 'no schema')}"
             continue
-        # Check the columns of keys, which are VARCHAR. MariaDB's JSON columns are LONGTEXT in utf8mb4_bin.
+        # Check only CHAR and VARCHAR, because keys are VARCHAR. MariaDB's JSON columns always have utf8mb4_bin.
         columns = (
             "SELECT table_name, column_name, collation_name FROM information_schema.columns "
             f"WHERE table_schema = '{name}' AND data_type IN ('char', 'varchar') AND collation_name <> '{wanted}'"
