@@ -65,7 +65,7 @@ def mlflow_memory_limited(its: Facts) -> Iterator[str]:
 
 
 def unpacked(path: Path) -> bytes:
-    """Return the content of a file, decompressed if its suffix says so."""
+    """Return the decompressed content of a file with the suffix .gz or .br."""
     if path.suffix == ".gz":
         return gzip.decompress(path.read_bytes())
     command = ["brotli", "--decompress", "--stdout", str(path)]

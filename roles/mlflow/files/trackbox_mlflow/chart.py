@@ -14,12 +14,13 @@ from typing import Any
 
 from trackbox_mlflow import patches
 
-# A metric must have this many times as many values as the chart has points. With fewer, MLflow's statement is as fast.
+# The index is used if a metric has at least this many values for each point of the chart. With fewer values, MLflow's
+# own statement is as fast.
 MANY = 2
 
 
 def bucket_starts(count: int, buckets: int) -> list[int]:
-    """Return the number of each bucket's first row. As with SQL's NTILE, the first buckets get the remaining rows."""
+    """Return the index of each bucket's first row. As with SQL's NTILE, the first buckets get the remaining rows."""
     size, larger = divmod(count, buckets)
     return [number * size + min(number, larger) for number in range(buckets)]
 
@@ -31,7 +32,7 @@ def sample(session: Any, metric: Any, filters: list[Any], order_by: list[Any], p
     step first.
     """
     values = session.query(metric.value, metric.timestamp, metric.step, metric.is_nan).filter(*filters)
-    # Order by the step alone. For the further columns of `order_by`, MySQL would sort all values.
+    # Order by the step alone, because MySQL would sort all values by the further columns of `order_by`.
     start = values.order_by(metric.step).limit(2).all()
     if len(start) < 2 or (distance := start[1].step - start[0].step) <= 0:
         return None

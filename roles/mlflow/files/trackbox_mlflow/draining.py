@@ -29,7 +29,7 @@ def drain_connections() -> Any:
             if self.cycle is None or self.cycle.response_complete:
                 self.loop.call_later(GRACE, super().shutdown)
             elif self.cycle.response_started:
-                # The response has begun without `Connection: close`, so the client may send another request: wait.
+                # Wait, because the response began without `Connection: close`, so the client may send another request.
                 self.loop.call_later(GRACE, self.shutdown)
             else:
                 self.announce_close()

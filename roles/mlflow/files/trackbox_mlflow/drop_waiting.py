@@ -3,7 +3,7 @@
     python3 -m trackbox_mlflow.drop_waiting READY SECONDS      with systemd's sockets
 
 systemd holds MLflow's addresses open while MLflow restarts, and requests wait there. Each start of MLflow makes the
-file READY. After READY has been missing for SECONDS, queued connections and new ones are closed: NGINX then answers 503
+file READY. After READY has been missing for SECONDS, queued connections and new ones are closed, so NGINX answers 503
 with Retry-After.
 """
 

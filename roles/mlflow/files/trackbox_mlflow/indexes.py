@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# How many characters of a value are in an index. A value may have 8,000 characters, but MySQL indexes at most 3,072
-# bytes.
+# The number of a value's first characters that an index contains. A value may have 8,000 characters, but MySQL indexes
+# at most 3,072 bytes.
 PREFIX = 64
 
 
@@ -28,7 +28,7 @@ class Index:
     prefix: bool = False
 
     def parts(self, prefixes: bool) -> str:
-        """Return the columns in SQL. prefixes: whether the server can index only the beginning of a text."""
+        """Return the columns in SQL. prefixes: whether the server supports indexes on a text's first characters."""
         return ", ".join(
             f"`{column}`({PREFIX})" if prefixes and self.prefix and column == "value" else f"`{column}`"
             for column in self.columns

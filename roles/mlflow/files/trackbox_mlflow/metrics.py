@@ -24,7 +24,7 @@ def install() -> None:
     original_add_all = Session.add_all
 
     def add_all(self: Session, instances: Iterable[object]) -> None:
-        """Insert metrics, and pass everything else on."""
+        """Insert metrics as rows, and pass other objects to SQLAlchemy's own add_all."""
         rows: list[Any] = list(instances)
         if not (rows and isinstance(rows[0], (SqlMetric, SqlLatestMetric))):
             original_add_all(self, rows)

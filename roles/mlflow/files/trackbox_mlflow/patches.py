@@ -51,7 +51,7 @@ def store_fits(registered: Any, store: Any, *_: Any) -> bool:
 
 @dataclass
 class Patch:
-    """An entry. needs: names of the library's objects, for `resolve`. fits: a further check of these objects."""
+    """A registry entry. needs: names of a library's objects, for `resolve`. fits: a further check of these objects."""
 
     what: str
     gain: str

@@ -27,13 +27,13 @@ from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
 
 from trackbox_mlflow import indexes, patches
 
-# Filters drop some rows, and a metric's index contains rows of other experiments. In these cases, the bound is
-# set after this many times the rows up to the page's end. If the rows up to the first bound do not fill the page, the
-# second bound is tried.
+# If a filter drops rows, or if the index contains rows of other experiments, the bound must lie beyond the page's end.
+# Its distance is the first multiple of the rows up to that end. If the rows up to the bound do not fill the page, the
+# second multiple is tried.
 PAGES = (10, 100)
 # If a page ends after this many rows, MLflow's own statement runs, which sorts all rows.
 FARTHEST = 50_000
-# The largest number of rows of a filter that are read first.
+# The rows of a filter are read first only if the filter matches at most this many rows.
 FEW = 1_000
 # A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
 LISTS = 20
@@ -102,7 +102,7 @@ def conditions(clause: Any) -> Iterator[Any]:
 
 
 def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
-    """Return the column of `table` that a condition compares with values, and the values; None for others."""
+    """Return the column of `table` that a condition compares with values, and the values; None if it compares none."""
     if not isinstance(condition, BinaryExpression) or not same_table(getattr(condition.left, "table", None), table):
         return None
     name, value = condition.left.name, getattr(condition.right, "value", None)
@@ -195,7 +195,7 @@ class Page:
         return select(column).with_hint(table, hint, "mysql").where(*where).order_by(order).limit(rows)
 
     def bound(self, rows: int) -> Any:
-        """Return the ordering column's value in row `rows` of all lists together; None if they have fewer rows."""
+        """Return the ordering column's value in row number `rows` of the merged lists; None if they have fewer rows."""
         lists = [self.first(scope, rows) for scope in self.scopes()]
         if not 0 < len(lists) <= LISTS:
             return None
@@ -244,7 +244,7 @@ class Page:
 
 
 def answer(state: ORMExecuteState) -> Any:
-    """Return the result of a statement that asks for a page, with an index; None lets the statement run unchanged."""
+    """Return the page that a statement requests, read through an index; None lets the statement run unchanged."""
     if not state.is_select or not (order := leading(state.statement)):
         return None
     page = Page(state, *order)

@@ -110,7 +110,7 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
         limited = Limits(wrapped, int(os.environ["TRACKBOX_MAX_REQUEST"]), at_once=1 if large else 0)
         answer_requests(limited, sockets, protocol, log_config)
 
-    # The worker for large requests starts only if it has a socket. Without NGINX here, there is only the common socket.
+    # Start the worker for large requests only if it has a socket. Without NGINX here, only the common socket exists.
     supervise(workers + (len(own) > workers), run)
     sys.exit()
 

@@ -97,12 +97,12 @@ def signed_store(base: Any, trace_file: str) -> Any:
             return super().download_artifacts(artifact_path, dst_path)
 
         def download_trace_data_to_file(self, dst_path: Path) -> Any:
-            """Download the spans of the trace whose folder this is."""
+            """Download the spans of the trace whose artifacts are in this store."""
             self.redirect(trace_file)
             return super().download_trace_data_to_file(dst_path)
 
         def download_trace_attachment_to_file(self, path: str, dst_path: Path) -> Any:
-            """Download an attachment of the trace whose folder this is."""
+            """Download an attachment of the trace whose artifacts are in this store."""
             self.redirect(posixpath.join("attachments", path))
             return super().download_trace_attachment_to_file(path, dst_path)
 

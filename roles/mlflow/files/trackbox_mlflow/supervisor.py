@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-RESTART_DELAY = 1  # seconds before a worker that failed is replaced: its database may be down
+RESTART_DELAY = 1  # seconds before a failed worker is replaced, because its database may be down
 
 
 def supervise(count: int, run: Callable[[int], None]) -> None:
@@ -42,7 +42,7 @@ def supervise(count: int, run: Callable[[int], None]) -> None:
 
 def start_worker(number: int, run: Callable[[int], None]) -> int:
     """Fork a worker; return its process ID."""
-    # Block signals until the child has its own handlers. Before, the child would write them into the parent's pipe.
+    # Block signals until the child has its own handlers. Otherwise it would write them into the parent's pipe.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = os.fork()
     if not process:

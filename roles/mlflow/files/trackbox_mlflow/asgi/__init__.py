@@ -1,4 +1,4 @@
-"""The ASGI middlewares around MLflow's application. server.py puts Limits around what `wrap` returns."""
+"""The ASGI middlewares around MLflow's application. server.py adds the outermost one, Limits."""
 
 from __future__ import annotations
 

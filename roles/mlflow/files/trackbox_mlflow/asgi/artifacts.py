@@ -1,6 +1,6 @@
 """Lets NGINX transfer artifacts to and from the object store directly, by presigned URLs (signed addresses).
 
-MLflow would spool an artifact to the disk, and copy it in Python. NGINX gets the presigned URL in two ways:
+MLflow itself would spool an artifact to the disk, and copy it in Python. NGINX gets the presigned URL in two ways:
 
 - For `/api/2.0/mlflow-artifacts/artifacts/PATH` it first asks `/-/artifact/PATH` here (NGINX's auth_request), with
   the method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The response is 204
@@ -18,7 +18,7 @@ from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Recei
 from trackbox_mlflow.disks import Disks
 from trackbox_mlflow.signing import ArtifactPaths, Download, Signer
 
-# An upload bypasses MLflow only if the disk could hold 8 of its size: nothing re-checks free space on that path.
+# An upload bypasses MLflow only if 8 uploads of its size fit on the disk, because free space is not checked again.
 UPLOADS_THAT_FIT = 8
 SIGN = "/-/artifact/"
 # NGINX sends the first header to announce that it can fetch a file itself (a convention of Rack). A response has the

@@ -12,7 +12,7 @@ from trackbox_mlflow.asgi.answers import send_error
 from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Receive, Scope, Send
 from trackbox_mlflow.disks import Disks, free_bytes
 
-# Free bytes that a change in the database requires: more than the redo log and the dirty pages of any transaction.
+# Changes in the database require this many free bytes, more than any transaction's redo log and dirty pages take.
 DATABASE_MINIMUM = 64 * 2**20
 # Bytes of an upload between two checks of the disk.
 CHECK_INTERVAL = 64 * 2**20

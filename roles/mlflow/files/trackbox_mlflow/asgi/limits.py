@@ -28,7 +28,7 @@ OUT_OF_MEMORY = (
     "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
 )
 UNLIMITED = 1_000_000
-# The longest body of a GET request, in bytes. MLflow's clients send no such body: parameters are in the URL.
+# The longest body of a GET request, in bytes. MLflow's clients put the parameters into the URL instead.
 LONGEST_GET = 10_000
 LONG_GET = "The body of this GET request is too large: send its parameters in the address."
 
@@ -61,7 +61,7 @@ class Limits:
         async def sent(message: Message) -> None:
             nonlocal started
             if not started:
-                # Release the slot when the response begins: a client that reads it slowly must not keep the slot.
+                # Release the slot when the response begins, so that a client that reads slowly does not occupy it.
                 started = True
                 self.slots.release()
             await send(message)
@@ -103,7 +103,7 @@ class Limits:
 
 
 def is_long_get(scope: Mapping[str, Any]) -> bool:
-    """Return whether a GET or HEAD request has a long body. NGINX reads the whole body first, and sends its length."""
+    """Return whether a GET or HEAD request has a long body. NGINX buffers the body, and so sends Content-Length."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
     return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
 
@@ -147,7 +147,7 @@ def inflate(body: bytes, form: int, limit: int) -> bytes:
 
 
 def stop_worker() -> None:
-    """Stop this worker after its current requests: the supervisor starts another one."""
+    """Stop this worker after its current requests, so that the supervisor starts a new one."""
     print("this worker has reached its limit of memory, and is replaced", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -22,8 +22,8 @@ class Readiness:
         if scope["type"] != "lifespan":
             await self.application(scope, receive, send)
             return
-        # Limit the threads to the pool's connections. More threads would wait for each other's connections, and open
-        # further ones, which the pool discards.
+        # Start only as many threads as the pool has connections for. More threads would wait for each other's
+        # connections, and open further ones, which the pool discards.
         current_default_thread_limiter().total_tokens = max(1, self.pool // CONNECTIONS)
 
         async def sent(message: Message) -> None:

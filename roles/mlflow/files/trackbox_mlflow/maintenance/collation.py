@@ -23,7 +23,7 @@ FOREIGN_KEY = re.compile(r"^ *(CONSTRAINT `([^`]+)` FOREIGN KEY .+?),?$", re.MUL
 TABLES = (
     "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
 )
-# Finds tables and columns with another collation. Of columns, only CHAR and VARCHAR count, because keys are VARCHAR.
+# Finds tables and columns with another collation. Only CHAR and VARCHAR columns are checked, because keys are VARCHAR.
 # MariaDB stores JSON as LONGTEXT, whose collation is always utf8mb4_bin.
 DIFFERING = """
     SELECT '' FROM information_schema.schemata WHERE schema_name = DATABASE() AND default_collation_name <> :wanted
@@ -35,7 +35,7 @@ DIFFERING = """
 
 
 def differing_tables(connection: Connection, collation: str) -> set[str]:
-    """Return the tables that have another collation, or contain such a column; '' stands for the schema itself."""
+    """Return the tables with another collation, or with a column of another one; '' stands for the schema itself."""
     return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 

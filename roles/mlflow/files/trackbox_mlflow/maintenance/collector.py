@@ -17,7 +17,7 @@ from trackbox_mlflow import patches
 from trackbox_mlflow.maintenance.artifact_store import ArtifactStore
 
 SCHEME = "mlflow-artifacts:/"
-# Rows that were marked deleted at least the waiting time ago. An experiment counts only if all its runs do.
+# Rows that were marked deleted at least `days` ago. An experiment is selected only if all its runs are.
 RUNS = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= :before"
 MODELS = (
     "SELECT model_id, artifact_location FROM logged_models "
@@ -42,7 +42,7 @@ IDS = {
 
 
 class Collector:
-    """One garbage collection. collect: False is a dry run. days: the waiting time. state: the folder of its state."""
+    """One garbage collection. collect: False for a dry run. days: how long garbage stays. state: a folder for files."""
 
     def __init__(self, collect: bool, days: float, state: Path) -> None:
         """Connect to the database and to the artifact store."""
@@ -118,9 +118,9 @@ class Collector:
         self.done[f"{kind}s"] += 1
 
     def collect_orphans(self, gone: set[str]) -> None:
-        """Collect folders whose run, model or trace has been missing for the waiting time.
+        """Collect folders whose run, model or trace has been missing for `days`.
 
-        If MLflow uses a wrong database by mistake, the waiting time lets an administrator notice it before files are
+        If MLflow uses a wrong database by mistake, an administrator has this time to notice it before files are
         removed. gone: experiments whose folders are removed at once.
         """
         file = self.state / "unreferenced.json"

@@ -27,9 +27,10 @@ COUNTS = "{runs} runs, {models} models, {experiments} experiments and {folders} 
 
 
 def clock_jump(state: Path, days: float) -> float:
-    """Return by how many days the clock was set forward since the last collection: rows then look older than they are.
+    """Return by how many days the clock was set forward since the last collection.
 
-    After a reboot, it is unknown how long the machine was off. A jump of up to `days` + 31 days counts as that time.
+    A clock that was set forward makes rows look older than they are. After a reboot, the machine may have been off for
+    a while, so up to `days` + 31 days are not counted as a jump.
     """
     file = state / "clock.json"
     now: dict[str, Any] = {"boot": os.environ["BOOT"], "time": time.time()}

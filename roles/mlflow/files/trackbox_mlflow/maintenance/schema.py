@@ -76,7 +76,7 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
 
 def create(engine: sqlalchemy.Engine, uri: str) -> None:
     """Create MLflow's tables in a database that contains no data of MLflow."""
-    # MySQL cannot roll back DDL. Drop the tables that an interrupted creation left, because a new creation would fail.
+    # Drop the tables that an interrupted creation left, because MySQL cannot roll back DDL, and a new one would fail.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
     left.drop_all(engine)

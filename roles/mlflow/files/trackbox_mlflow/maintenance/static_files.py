@@ -21,9 +21,9 @@ Compressor = Callable[[bytes], bytes]
 
 # The files to compress: text, and fonts in formats that are not compressed.
 COMPRESSIBLE = {".cjs", ".css", ".eot", ".html", ".ico", ".js", ".json", ".mjs", ".svg", ".ttf", ".txt"}
-# Bytes. A smaller file fits in one packet without compression.
+# In bytes. A smaller file is not compressed, because it fits in one packet anyway.
 SMALLEST = 1000
-# Webpack names a file by a hash of its content: main.c2f5f8d4.js.
+# Webpack puts a hash of a file's content into the file's name, as in main.c2f5f8d4.js.
 HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
 
 
@@ -50,7 +50,7 @@ def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], p
     if HASHED.search(path.name):
         copy.hardlink_to(path)
     else:
-        # Give the copy a new time. NGINX computes the ETag from a file's time, which may be the same in two versions.
+        # Give the copy a new time, because NGINX computes the ETag from it, and two versions may have the same time.
         shutil.copyfile(path, copy)
     data = path.read_bytes()
     if path.suffix in COMPRESSIBLE and len(data) >= SMALLEST:
