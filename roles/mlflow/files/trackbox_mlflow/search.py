@@ -214,7 +214,7 @@ class Page:
         return self.order.values or bool(self.filters) or len(plain) < len(self.conditions)
 
     def bounded(self) -> Any:
-        """Return the page from only the rows up to a bound; None if they do not fill the page."""
+        """Return the page, read from only the rows up to a bound; None if these rows do not fill it."""
         if not self.order or self.end > FARTHEST:
             return None
         for pages in PAGES if self.filtered() else (1,):
@@ -229,7 +229,7 @@ class Page:
         return None
 
     def of_few(self) -> Any:
-        """Return the page from only the rows that match a selective filter; None if no filter is selective."""
+        """Return the page, read from only the rows that match a selective filter; None if no filter is selective."""
         for target in self.filters:
             table = base(target)
             if not isinstance(target, Subquery) or table is None or "value" not in table.c:

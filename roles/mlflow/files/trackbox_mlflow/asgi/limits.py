@@ -1,7 +1,7 @@
 """Limits the memory and the CPU time that one request may take from a worker.
 
 - Compressed traces of OpenTelemetry's clients are refused if they are too large once decompressed. MLflow itself has
-  no limit: 300 kB can become 300 MB.
+  no limit, so 300 kB can become 300 MB.
 - The worker for large requests answers one at a time, because a large search takes 150 times its size in memory, and
   uses a CPU core for seconds.
 - A GET request with a long body is refused, because MLflow would read the body. Over HTTP/2, the body may have no
