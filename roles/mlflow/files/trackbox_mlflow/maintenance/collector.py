@@ -42,7 +42,10 @@ IDS = {
 
 
 class Collector:
-    """One garbage collection. collect: False for a dry run. days: how long garbage stays. state: a folder for files."""
+    """One garbage collection. collect: False for a dry run. days: how long garbage is kept.
+
+    state: the folder of the file that lists unreferenced folders.
+    """
 
     def __init__(self, collect: bool, days: float, state: Path) -> None:
         """Connect to the database and to the artifact store."""

@@ -76,7 +76,7 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
 
 def create(engine: sqlalchemy.Engine, uri: str) -> None:
     """Create MLflow's tables in a database that contains no data of MLflow."""
-    # Drop the tables that an interrupted creation left, because MySQL cannot roll back DDL, and a new one would fail.
+    # Drop the tables of an interrupted creation, which MySQL cannot roll back. They would make a new creation fail.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
     left.drop_all(engine)
