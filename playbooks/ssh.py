@@ -1,4 +1,4 @@
-"""Open a shell on an inventory's machine, or run a command there, as Ansible reaches it: ssh.py INVENTORY [WORD]."""
+"""Open a shell on an inventory's machine, or run COMMAND on it, with Ansible's settings: ssh.py INVENTORY [COMMAND]."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def settings(inventory: str) -> dict[str, str]:
-    """Return Ansible's SSH settings of the machine with NGINX; exit with an error message if there is none."""
+    """Return Ansible's SSH settings of the machine with NGINX; exit with an error message if no machine has it."""
     ansible = str(Path(sys.executable).with_name("ansible"))
     asked = [ansible, "-i", inventory, "nginx[0]", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": SETTINGS})]
     told = {"ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
@@ -33,7 +33,7 @@ def settings(inventory: str) -> dict[str, str]:
 
 
 def command(found: dict[str, str], words: Sequence[str] = ()) -> list[str]:
-    """Return the command that opens the shell, or that runs the words there."""
+    """Return the ssh command that opens a shell, or that runs the command `words` on the machine."""
     given = {
         "-i": str(Path(found["key"]).expanduser()) if found["key"] else "",
         "-p": found["port"],

@@ -81,7 +81,7 @@ def play(
 
 
 def preflight() -> list[dict[str, Any]]:
-    """Return the play of preflight.yml, changed so that it takes the facts from each host's variables."""
+    """Return the play of preflight.yml, but with the facts from each host's variable `given_facts`."""
     path = ROOT / "playbooks/preflight.yml"
     [_, checks] = yaml.safe_load(path.read_text())
     # The play runs from another folder, so its relative paths become absolute.
@@ -97,7 +97,7 @@ def inventory_of(folder: Path, hosts: dict[str, dict[str, Any]]) -> Path:
         "ansible_connection": "local",
         "ansible_become": False,
         "ansible_python_interpreter": sys.executable,
-        # Use the result that tasks/look.yml has on a bare machine, because this computer has other packages and users.
+        # Set the result of tasks/look.yml to that of a bare machine, because this computer has other packages.
         "machine_look": {"stdout": ""},
     }
     members: dict[str, Any] = {name: {} for name in hosts if name != "localhost"}

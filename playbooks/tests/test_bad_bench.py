@@ -63,7 +63,7 @@ def test_a_machine_that_does_not_answer_is_refused(installed: Path) -> None:
 def test_too_little_disk_is_refused_with_the_needed_and_the_free_space(
     installed: Path, subject: str, free: int, needed: int
 ) -> None:
-    # The machine reports two disks. `bench` must judge by the one with the least free space.
+    # The machine reports the free space of two disks. `bench` must use the smaller value.
     (installed / "answer").write_text(f"echo 99000000000; echo {free}900000000\n")
     said = refused("--inventory", installed, subject, path=installed / "bin")
     name = subject.removeprefix("memory,")

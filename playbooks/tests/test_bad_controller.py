@@ -23,7 +23,7 @@ def localhost(tmp_path: Path) -> Path:
 
 
 def local_vm(inventory: Path, *prefix: str, **variables: Any) -> Outcome:
-    """Run local-vm.yml to remove a VM that does not exist: safe, and it runs the same checks as a creation."""
+    """Run local-vm.yml to remove a VM that does not exist. This is safe, and runs the same checks as a creation."""
     home = str(inventory.parent / "machines")
     safe = {"local_vm_state": "absent", "local_vm_home": home, "local_vm_secrets": f"{home}/secrets"}
     options = ["-e", json.dumps(safe | variables)]
@@ -79,7 +79,7 @@ def test_a_bad_data_file_is_refused_before_a_machine_is_created(
     data = localhost.parent / "data.csv"
     if content is not None:
         data.write_text(content)
-    # The name is invalid, so that no machine is created even if the data file is accepted.
+    # The VM's name is invalid, so that no VM is created even if the data file is wrongly accepted.
     outcome = play(
         ROOT / "playbooks/up.yml", localhost, "-e", "local_vm_name=../etc", environment={"FRAUD_DATA": str(data)}
     )

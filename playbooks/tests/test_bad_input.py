@@ -1,7 +1,7 @@
 """Bad settings get one error message with the variable, its value and the remedy, before anything is changed.
 
 Each mistake in mistakes.yml becomes a host. All hosts are this machine, with other variables and facts.
-One run of preflight.yml, which site.yml imports first, must refuse all of them.
+One run of preflight.yml must refuse all of them. site.yml imports preflight.yml first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pki import write_mistakes
 
 SECRETS = ["geheim", "975318642", "a long password", "PRIVATE KEY-----\\n"]
 
-# A password that molecule/unfresh installs with. Ansible does not read it as a template.
+# The password of molecule/unfresh, which contains {{. It is `!unsafe`, so Ansible does not read it as a template.
 UNFRESH = DataLoader().load_from_file(str(ROOT / "molecule/unfresh/inventory.yml"))
 ODD = str(UNFRESH["all"]["vars"]["trackbox_training_password"])
 

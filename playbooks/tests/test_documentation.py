@@ -44,7 +44,7 @@ def test_every_relative_link_has_a_target() -> None:
 
 
 def test_every_row_of_a_table_belongs_to_a_table() -> None:
-    """An empty line ends a table. Rows after it are shown as text, unless they have a head of their own."""
+    """An empty line ends a table. Rows after it are shown as text, unless they have their own header row."""
     starts = re.compile(r"(?m)^(?!\|).*\n(\|.*)\n(?!\|[ :-]*-)")
     wrong = [f"{page.relative_to(ROOT)}: {found[1][:60]}" for page in PAGES for found in starts.finditer(prose(page))]
     assert wrong == []

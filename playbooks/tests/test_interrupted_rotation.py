@@ -1,4 +1,4 @@
-"""After an interrupted rotation, site.yml, restore.yml and upgrade.yml are refused, and name the rotation."""
+"""After an interrupted rotation, site.yml, restore.yml and upgrade.yml fail and print the command that finishes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_run import FACTS, ROOT, inventory_of, play, preflight
 
-# Run a command with its own /etc and /var/lib, in which an interrupted rotation left a mark.
+# A shell script that runs a command with its own /etc and /var/lib, as if a rotation of the secret $1 had failed.
 MACHINE = """
 mount -t overlay -o lowerdir=/etc,upperdir=$0/etc,workdir=$0/work overlay /etc
 mount -t tmpfs none /var/lib
@@ -22,7 +22,10 @@ exec "$@"
 
 
 def machine(folder: Path, mark: str) -> list[str]:
-    """Return the words before a command that let it run on a machine with Trackbox. mark: a secret's name, or empty."""
+    """Return the words that, before a command, run it as if on a machine with Trackbox.
+
+    mark: the secret whose rotation was interrupted on the machine; empty if none was.
+    """
     unshare = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--mount"]
     for name in ("etc", "work"):
         (folder / name).mkdir(exist_ok=True)
@@ -48,7 +51,7 @@ def test_the_playbook_names_the_rotation_that_did_not_end(
         (tmp_path / f".secrets/{name}.new").write_text("a new secret")
     path = ROOT / "playbooks" / playbook
     if playbook == "site.yml":
-        # The checks with which site.yml begins, on a machine that has enough memory and disk.
+        # Run only the checks that site.yml begins with, and take the facts of a machine with enough memory and disk.
         path = tmp_path / "preflight.json"
         path.write_text(json.dumps(preflight()))
     inventory = inventory_of(tmp_path, {"vm": {"given_facts": FACTS}})

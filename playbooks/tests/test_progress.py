@@ -69,7 +69,7 @@ def lines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def when(lines: Lines, text: str) -> float:
-    """Return the second of the first line that begins with this text; fail if there is none."""
+    """Return the time, in seconds, of the first line that begins with this text; fail if there is none."""
     [found, *_] = [second for second, line in lines if line.startswith(text)]
     return found
 

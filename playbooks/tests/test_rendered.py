@@ -1,4 +1,4 @@
-"""Templates are rendered with settings of an inventory: the summary, the output of `make env`, and MLflow's unit."""
+"""The summary, the output of `make env` and MLflow's unit contain the settings of an inventory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEMPLATES = {
 }
 RESOLVERS = ["198.51.100.53", "fe80::1%eth0"]
 PASSWORD = "Zwölf é 😀 \"zwei\" 'drei' $4 {{ fünf"
-# This form in JSON is `!unsafe` in YAML: Ansible does not read the text as a template.
+# The JSON form of YAML's `!unsafe`. It keeps Ansible from reading the text as a template.
 GIVEN = {"__ansible_unsafe": PASSWORD}
 # An inventory's variables for each machine.
 MACHINES: dict[str, dict[str, Any]] = {
@@ -48,7 +48,7 @@ def variables(kind: str) -> list[Path]:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     """Render each template for each machine; return the texts by machine and template."""
     folder = tmp_path_factory.mktemp("rendered")
-    # An inventory's variables are above the roles' defaults, so the defaults become variables of a group.
+    # The roles' defaults become variables of a group, because the machines' own variables take precedence over those.
     defaults: dict[str, Any] = {}
     for path in variables("defaults"):
         defaults |= yaml.safe_load(path.read_text()) or {}
@@ -78,7 +78,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
 
 
 def line(text: str, name: str) -> str:
-    """Return what follows a name in the summary."""
+    """Return the value beside a name in the summary."""
     [found] = re.findall(rf"^  {name} +(.*)$", text, re.MULTILINE)
     return str(found)
 
@@ -118,14 +118,14 @@ def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) ->
     assert line(texts["summary"], "MLflow") == f"{url}/"
     assert line(texts["summary"], "S3") == "https://box.example.org:9443"
     assert f"export MLFLOW_TRACKING_URI={url}\n" in texts["env"]
-    # MLflow compares host names case-sensitively.
+    # The host name must be in lower case here, because MLflow compares host names case-sensitively.
     assert environment(texts["mlflow"], "MLFLOW_SERVER_ALLOWED_HOSTS").split(",")[0] == "box.example.org:8443"
     assert environment(texts["mlflow"], "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS") == url
     assert "Box.Example" not in texts["env"] + texts["mlflow"]
 
 
 def allowed(text: str) -> str:
-    """Return the last list of addresses that a unit may connect to, in systemd's form."""
+    """Return the value of a unit's last IPAddressAllow: the addresses that it may connect to."""
     return re.findall(r"^IPAddressAllow=(.*)$", text, re.MULTILINE)[-1]
 
 
@@ -137,6 +137,6 @@ def test_the_unit_of_mlflow_reaches_the_targets_of_webhooks_and_its_name_servers
         "private-webhooks": "1.1.1.1 10.20.0.0/16 198.51.100.53",
     }
     assert all(text.count("\nIPAddressDeny=any\n") == 1 for text in units.values())
-    # A private target needs MLflow's own filter to be off, because this filter refuses all private addresses.
+    # Only a private target switches MLflow's own filter off, because this filter refuses all private addresses.
     private = "Environment=MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true"
     assert [name for name, text in units.items() if private in text] == ["private-webhooks"]

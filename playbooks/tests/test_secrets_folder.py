@@ -30,7 +30,7 @@ PLAYBOOKS = [
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """Return the folder of an inventory whose secrets are in `secrets`, as in earlier releases."""
+    """Return the folder of an inventory whose secrets are still in the folder `secrets` of earlier releases."""
     inventory_of(tmp_path, {"vm": {}})
     (tmp_path / "secrets").mkdir(0o700)
     (tmp_path / "secrets/admin_password").write_text(PASSWORD)
@@ -117,7 +117,7 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
 
 
 def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
-    """Check mode, which moves nothing, reads the old password. A play that does not import begin.yml reads it, too."""
+    """Check mode moves nothing, and reads the old password. So does a play that does not import begin.yml."""
     load = {"name": "lifecycle", "tasks_from": "unlock", "public": True}
     ask = [
         {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_run import ROOT
 
-# A program that prints its arguments, one on each line. The tests run it instead of ssh.
+# A fake ssh for the tests, which prints its arguments, one on each line.
 PRINTS = "#!/bin/sh\nprintf '%s\\n' \"$@\"\n"
 
 
