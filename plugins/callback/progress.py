@@ -1,4 +1,4 @@
-"""Ansible callback plugin: the default screen output, but a task's name appears while the task runs."""
+"""Ansible callback plugin: prints the default screen output, but prints a task's name while the task still runs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 
 
 class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no types
-    """The default callback with a thread that reports the task that is running."""
+    """The default callback, and a thread (the reporter) that prints the name of a running task."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "progress"
 
     def __init__(self) -> None:
-        """Set up the state. The reporter starts later, because the options are not known yet."""
+        """Set up the state. The reporter starts with the first task, because the options are not known before."""
         super().__init__()
         self._changed = threading.Condition(threading.RLock())
         self._reporter: threading.Thread | None = None
@@ -58,7 +58,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
         self._pending = 0
 
     def _report(self) -> None:
-        """Run the reporter: print the running task's name, then how long it has been running, each when it is due."""
+        """Run the reporter: print the running task's name when it is due, then its running time at each interval."""
         with self._changed:
             while self._reporter:
                 now = time.monotonic()
@@ -85,7 +85,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
                 super()._print_task_banner(task)
 
     def _task_start(self, task: Any, prefix: str | None = None) -> None:
-        """Tell the reporter which task runs. With the strategy `free`, several tasks run at once: none is reported."""
+        """Tell the reporter which task runs. With the strategy `free`, several run at once, so none is reported."""
         with self._changed:
             super()._task_start(task, prefix)
             self._task, self._pending, self._began = task, 0, time.monotonic()
@@ -129,7 +129,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
         super().v2_runner_on_unreachable(result)
 
     def v2_runner_retry(self, result: Any) -> None:
-        """Print that the task is tried again, with the last line of its output."""
+        """Print that Ansible tries the task again, and the last line of the task's output."""
         self._print_task_banner(result.task)
         left = result.result["retries"] - result.result["attempts"]
         said = str(result.result.get("stdout") or "").splitlines() or [f"not yet, {left} more tries"]

@@ -1,4 +1,4 @@
-"""Filters that check a certificate before it is copied to a machine, and that return its OCSP responder."""
+"""Filters that check NGINX's certificate before it is copied to a machine, and that return its OCSP responder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def loaded(pem: str | None) -> Chain:
 
 @cache
 def public_authorities() -> Chain:
-    """Return the authorities that this controller trusts; an empty list if Python does not know them, as on a Mac."""
+    """Return the authorities that this controller trusts; an empty list if Python cannot list them, as on macOS."""
     found = []
     with warnings.catch_warnings():
         # Suppress warnings about old authorities, whose certificates violate newer rules.
@@ -62,7 +62,7 @@ def signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     except (InvalidSignature, TypeError):
         return False
     except (UnsupportedAlgorithm, ValueError):
-        # The library cannot check a signature with this old algorithm. `weaknesses` reports the algorithm.
+        # The library cannot check a signature with this old algorithm. So `weaknesses` reports the algorithm instead.
         return True
     return True
 
@@ -85,7 +85,10 @@ def covers(name: str, host: str) -> bool:
 
 
 def key_problem(pem: str, chain: Chain) -> str:
-    """Return the error message about the private key, without quoting the key; empty if it fits the chain."""
+    """Return an error message if the key is not the private key of the chain's first certificate; empty if it is.
+
+    The message does not quote the key.
+    """
     der = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
         key = load_pem_private_key(pem.encode(), None).public_key().public_bytes(*der)
@@ -135,7 +138,7 @@ def chain_problem(chain: Chain, private: Chain) -> str:
 
 
 def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
-    """Yield an error message for a key, a signature or dates of the certificate that clients would refuse."""
+    """Yield an error message if clients would refuse the certificate's key, signature algorithm or dates."""
     key, who = certificate.public_key(), f"nginx_certificate: {title(certificate.subject)}"
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
         yield f"{who} has an RSA key of {key.key_size} bits, which clients refuse: {BETTER}"
@@ -144,7 +147,7 @@ def weaknesses(certificate: x509.Certificate, now: datetime) -> Iterator[str]:
     ):
         yield f"{who} has a key of a kind that not all browsers know: {BETTER}"
     hashed = certificate.signature_hash_algorithm
-    # Clients do not check the signature of a self-signed certificate.
+    # Skip a self-signed certificate, because clients do not check its signature.
     if hashed and certificate.issuer != certificate.subject and hashed.name in ("md5", "sha1"):
         yield f"{who} is signed with {hashed.name.upper()}, which clients refuse: get one that is signed with SHA-256."
     if now > certificate.not_valid_after_utc:
@@ -183,7 +186,7 @@ def certificate_problems(pem: str | None, key: str | None, authority: str | None
 
 
 def authority_problems(pem: str | None, variable: str) -> list[str]:
-    """Return an error message if the variable of an authority's certificate has no certificate, or has a private key.
+    """Return an error message if a variable contains no certificate of an authority, or contains a private key.
 
     pem: the variable's text; None if the file that it names does not exist.
     """

@@ -1,4 +1,4 @@
-"""Filters about the controller: whether it can make a local VM, and a quick check of the training data."""
+"""Filters about the controller: checks whether it can create a local VM, and a quick check of the training data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters about NGINX's logins: hashes for htpasswd, checks, and the strings that must stay secret."""
+"""Filters about NGINX's logins: the htpasswd file, checks of users and passwords, and a list of all login secrets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ COST = 5
 
 
 def salt(seed: str, name: str) -> bytes:
-    """Return the user's bcrypt salt, derived from the seed and the name, so that it is the same in every run.
+    """Return the user's bcrypt salt. It is derived from the seed and the name, so it is the same in every run.
 
-    It has 22 characters of bcrypt's base64. The last one is fixed, because it encodes only two bits.
+    A salt has 22 characters of bcrypt's base64. The last one is fixed here, because it encodes only two bits.
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     letters = base64.b64encode(digest, b"./")[:21].decode()
@@ -79,7 +79,7 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Map
 
 
 def login_secrets(users: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the passwords and the HTTP Basic credentials, which must stay secret, by a description of each."""
+    """Return a mapping from a description, for messages, to each user's password and HTTP Basic credentials."""
     pairs = [(user["name"], user["password"]) for user in users]
     return {f"the password of {name}": password for name, password in pairs} | {
         f"the login of {name}": base64.b64encode(f"{name}:{password}".encode()).decode() for name, password in pairs

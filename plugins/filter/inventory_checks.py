@@ -12,10 +12,10 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 def secrets_folder(inventory: str) -> str:
-    """Return the folder of an inventory's generated secrets: `.secrets`, or `secrets` until it has been moved there.
+    """Return the folder of an inventory's generated secrets: `.secrets`, or `secrets` until it has been renamed.
 
-    Releases before November 2026 used `secrets`. Its passwords must not be generated anew, so it is used as long as
-    `.secrets` is missing or empty.
+    Releases before November 2026 used `secrets`. It is used as long as `.secrets` is missing or empty, because
+    otherwise Ansible would generate new passwords.
     """
     new, old = Path(inventory, ".secrets"), Path(inventory, "secrets")
 

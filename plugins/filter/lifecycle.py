@@ -1,4 +1,4 @@
-"""Filters about a machine's packages, users and files, and about the packages that came with Trackbox."""
+"""Filters that parse the output of tasks/look.yml: a machine's packages, users and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def packages_since(before: Sequence[str], now: Sequence[str]) -> dict[str, list[str]]:
-    """Return the packages that are in `now` only, and a line `NAME OLD -> NEW` for each package with a new version.
+    """Return new packages as `came`, and a line `NAME OLD -> NEW` for each package with another version as `changed`.
 
     before, now: output of tasks/look.yml, as lines. Only the lines `installed:NAME:VERSION` are used.
     """

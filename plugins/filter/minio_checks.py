@@ -13,8 +13,8 @@ from typing import Any
 SHA256 = re.compile("[0-9a-f]{64}")
 # Absolute paths without spaces or characters that are special for systemd or a shell.
 PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-# Folders of the system. None of them can be minio_data_dir, because the role makes that folder private, and other
-# programs could no longer reach what is in it.
+# Folders of the system that cannot be minio_data_dir. The role makes that folder private, so other programs could no
+# longer read the files in it.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
 # Folders that cannot contain the objects: they belong to other services, the unit's sandbox hides them, or a reboot
 # empties them.
@@ -53,7 +53,7 @@ def source_problems(settings: Mapping[str, Any], architecture: str) -> list[str]
 
 
 def minio_problems(settings: Mapping[str, Any], architecture: str) -> list[str]:
-    """Return an error message for each bad setting, except buckets and users. The arguments are source_problems'."""
+    """Return an error message for each bad setting, except buckets and users. Arguments: as in source_problems."""
     problems, days = source_problems(settings, architecture), settings["minio_old_versions_days"]
     if int(days) < 0:
         problems.append(f"minio_old_versions_days is {days}: it must be 0, which keeps all, or more.")
@@ -98,7 +98,7 @@ def minio_upgrade_problem(ran: Mapping[str, Any], host: str, before: str) -> str
 
 
 def folder_problems(folder: str) -> list[str]:
-    """Return the error message that refuses a folder for the objects; an empty list if it is accepted.
+    """Return an error message if MinIO cannot keep its objects in this folder.
 
     folder: minio_data_dir.
     """
@@ -153,7 +153,7 @@ def content_problems(
 
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the policy of each of `minio_users`, by the user's name, made by the module minio_content."""
+    """Return the S3 policy of each of `minio_users`, by the user's name. The module minio_content makes it."""
     loader = SourceFileLoader("minio_content", str(MODULE))
     module = ModuleType(loader.name)
     loader.exec_module(module)

@@ -8,13 +8,13 @@ from typing import Any
 
 from ansible.module_utils.compat.version import LooseVersion
 
-# The disk space that an upgrade needs, as multiples of the schema's size. The dump needs the first. The conversion of
-# the collation needs the second, because it copies each table.
+# The disk space for the dump, and for the conversion of the collation, which copies each table. Both are multiples of
+# the schema's size.
 DUMP_SHARE, CONVERSION_SHARE = 1.2, 1.0
 
 
 def target_problems(targets: Sequence[str]) -> list[str]:
-    """Return an error message for each target that is neither an address nor a network."""
+    """Return an error message for each target of webhooks that is neither an IP address nor a network."""
     problems = []
     for target in targets:
         try:
@@ -27,7 +27,7 @@ def target_problems(targets: Sequence[str]) -> list[str]:
 
 
 def private_networks(targets: Sequence[str]) -> list[str]:
-    """Return the targets that are not public, because MLflow sends webhooks there only if a setting allows it."""
+    """Return the webhook targets that are not public. MLflow sends webhooks to them only if a setting allows it."""
     return [target for target in targets if not ip_network(target, strict=False).is_global]
 
 

@@ -91,9 +91,11 @@ def is_url(text: str) -> bool:
 def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of alertmanager.yml.
 
-    given: `channels` and `heartbeat_url` as above, `repeat_hours`, and `messages`, the path of the texts.
+    given: `channels` and `heartbeat_url` as in channel_problems, `repeat_hours`, and `messages`, the path of the
+    templates of messages.
     """
-    # playbooks/alert-test.yml raises the alert AlertTest. It is sent at once and alone, and not when it is over.
+    # playbooks/alert-test.yml raises the alert AlertTest. Its message is sent at once, and contains no other alert.
+    # There is no second message when the alert is over.
     receivers = [receiver("people", given["channels"], True), receiver("test", given["channels"], False)]
     routes: list[dict[str, Any]] = [
         {"matchers": ['alertname="AlertTest"'], "receiver": "test", "group_by": ["test"], "group_wait": "0s"}
@@ -102,7 +104,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         receivers.append(
             {"name": "heartbeat", "webhook_configs": [{"url": given["heartbeat_url"], "send_resolved": False}]}
         )
-        # An alert is sent again after group_interval at the earliest.
+        # group_interval must be short too, because Alertmanager repeats no message before it has passed.
         times = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "30s"}
         routes.append({"matchers": ['alertname="Heartbeat"'], "receiver": "heartbeat", **times})
     return {
@@ -110,7 +112,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "receivers": receivers,
         "route": {
             "receiver": "people",
-            # One message contains all alerts of one name.
+            # Send all alerts with the same name in one message.
             "group_by": ["alertname"],
             "group_wait": "30s",
             "group_interval": "5m",
@@ -156,15 +158,15 @@ def slack(channel: Mapping[str, Any]) -> dict[str, Any]:
     return {"api_url": channel["url"], **texts, "title_link": "{{ .CommonLabels.status }}"}
 
 
-#: By kind of channel: the key of its settings, and the function that makes them.
+#: For each kind of channel: the key in Alertmanager's settings, and the function that returns the settings under it.
 MADE = {"mail": ("email_configs", mail), "webhook": ("webhook_configs", webhook), "slack": ("slack_configs", slack)}
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "alertmanager_settings": alertmanager_settings,
             "channel_problems": channel_problems,

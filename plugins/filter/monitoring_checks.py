@@ -1,4 +1,4 @@
-"""Filters of monitoring: a sentence for each setting that cannot be, and what becomes of each unit."""
+"""Filters for monitoring: checks of the settings, and the state that each unit needs after a change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-# The least and the most that a setting may be. Prometheus needs some 200 MB for the last hours, whatever it may keep.
+# The minimum and maximum of each setting. For the metrics of the last hours, Prometheus needs about 200 MB, whatever
+# the limits of its retention are.
 BOUNDS = {
     "monitoring_interval_seconds": (5, 60),
     "monitoring_repeat_hours": (1, 168),
@@ -17,7 +18,7 @@ STATE = PurePosixPath("/var/lib/trackbox-monitoring")
 
 
 def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence for each setting that cannot be, and one if the metrics may take half of their disk.
+    """Return an error message for each setting out of its range, and one if the metrics may take half of their disk.
 
     settings: the role's variables. mounts: the fact `mounts`, which may lack sizes.
     """
@@ -26,7 +27,7 @@ def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[st
         for name, (least, most) in BOUNDS.items()
         if not least <= int(settings[name]) <= most
     ]
-    # The mount point under which the metrics lie is the longest of those above them.
+    # The disk of the metrics is the one with the longest mount point among the folders above them.
     sizes = {str(mount["mount"]): int(mount.get("size_total") or 0) for mount in mounts}
     above = max((path for path in sizes if STATE.is_relative_to(path)), key=len, default="")
     size_mb, given = sizes.get(above, 0) // 1_000_000, int(settings["monitoring_retention_mb"])
@@ -38,7 +39,7 @@ def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[st
 
 
 def monitoring_address_problems(addresses: Mapping[str, object]) -> list[str]:
-    """Return a sentence for each address that the network could reach. addresses: by variable."""
+    """Return an error message for each address that is not on loopback. addresses: by the variable that sets each."""
     return [
         f"{name} is {address}: metrics are for the machine itself, so give it an address such as 127.0.0.1:9490."
         for name, address in addresses.items()
@@ -51,8 +52,9 @@ def unit_states(
 ) -> list[dict[str, str]]:
     """Return name and state of each unit, for the module `units`.
 
-    units_changed, changed: paths of unit files and of settings that were written. readers: by a settings file's name,
-    the units that read it, with what makes them read it again.
+    units_changed, changed: paths of the unit files and of the settings that were changed. readers: for each settings
+    file, by its name, the units that read it. Each unit has the state that makes it read the file again: `restarted` or
+    `reloaded`.
     """
     states: dict[str, str] = {}
     for path in changed:
@@ -62,10 +64,10 @@ def unit_states(
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "monitoring_address_problems": monitoring_address_problems,
             "monitoring_problems": monitoring_problems,

@@ -1,4 +1,4 @@
-"""Filters about the database server: checks of the settings, and the upgrade that its APT source offers."""
+"""Filters about the database server: checks of the settings, and the upgrade that APT would install."""
 
 from __future__ import annotations
 

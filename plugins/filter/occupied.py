@@ -35,7 +35,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
         named.add(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
         kept = home == accounts[name] != "/nonexistent"
-        # Accept an account that existed before an earlier version used it. It works, and uninstall.yml keeps it.
+        # Accept an account that existed before Trackbox, and that an earlier version took over. uninstall.yml keeps it.
         taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
         if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
             problems.append(
@@ -53,7 +53,7 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
 
 
 def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
-    """Return an error message for each group that existed before Trackbox: its members could read credentials."""
+    """Return an error message for each group from before Trackbox, because its members could read credentials."""
     return [
         f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
         f"training package: rename the group by groupmod --new-name NEW {name}."
@@ -63,7 +63,7 @@ def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
 
 
 def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> list[str]:
-    """Return an error message if Trackbox would overwrite files of others. Dumps of its own upgrades are accepted.
+    """Return an error message if Trackbox would overwrite files that it did not create. Its own dumps are accepted.
 
     files: the services' files outside of Trackbox's folders, such as their units.
     """

@@ -1,4 +1,4 @@
-"""Filters about served models: the list with its defaults, and an error message for each wrong setting."""
+"""Filters about served models: the list of models with its defaults, checks of the settings, and pending upgrades."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LEAST = {
 
 
 def served_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return `serving_models` with its defaults: the alias `champion`, and no code of the model's own."""
+    """Return `serving_models` with the defaults: the alias `champion`, and `allow_code` false."""
     return [
         {
             "name": str(model["name"]),
@@ -46,7 +46,7 @@ def served_models(models: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def served_models_problems(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return an error message for each of `serving_models` that cannot be served."""
+    """Return an error message for each entry of `serving_models` that cannot be served."""
     problems = []
     for model in served_models(models):
         name = model["name"]
@@ -86,7 +86,7 @@ def serving_problems(settings: Mapping[str, Any]) -> list[str]:
 def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: Sequence[Sequence[str]]) -> list[str]:
     """Return a line `OLD -> NEW` for each part of a pending or interrupted upgrade; an empty list if there is none.
 
-    found: the output of files/installed; without an environment serving is not installed, and site.yml installs it.
+    found: the output of files/installed. If it names no environment, site.yml has not installed serving yet.
     wanted: the folders of this checkout's `environment` and `program`. lock: name and version of each of its packages.
     """
     if not found.get("environment"):
@@ -125,7 +125,7 @@ def package_changes(installed: str, lock: Sequence[Sequence[str]]) -> str:
 
 
 def serving_python_problems(python: Mapping[str, Any], host: str) -> list[str]:
-    """Return a sentence where a machine's Python is older than what serving's packages need.
+    """Return an error message if the machine's Python is older than the packages for serving need.
 
     python: `ansible_facts.python`.
     """
@@ -140,10 +140,10 @@ def serving_python_problems(python: Mapping[str, Any], host: str) -> list[str]:
 
 
 class FilterModule:
-    """The filters of this file, for Ansible."""
+    """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
+        """Return a mapping from the name of each filter to its function."""
         return {
             "served_models": served_models,
             "serving_pending": serving_pending,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "trackbox-lock.service"
-# The systemd units that take the lock without a playbook, each with its name in messages.
+# The systemd units that take the lock themselves, each with the words for it in messages.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
@@ -45,7 +45,7 @@ def lock_owner(purpose: str) -> str:
 
 
 def lock_is_stale(description: str) -> bool:
-    """Return whether the unit's playbook ran on this controller and has ended, or is the running playbook itself.
+    """Return whether the unit's playbook ran on this controller and has ended, or is the playbook that runs now.
 
     description: the unit's Description, as lock_owner writes it.
     """
@@ -94,7 +94,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return which playbook started a unit that still runs, and the remedy; empty if at most the lock's unit runs."""
+    """Return which playbook started a unit that still runs, and the remedy; empty if no unit but the lock's runs."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
@@ -158,9 +158,10 @@ def left_problem(states: Mapping[str, Any], host: str, playbook: str, replaces_d
 def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files: Sequence[str]) -> str:
     """Return the error message that refuses a playbook after an interrupted rotation; empty if the playbook may run.
 
-    files: the files NAME.new on the controller: new secrets that have not replaced the old ones yet. They do not matter
-    on a machine without an installation, because no service uses the old secrets. An interrupted restore or upgrade is
-    repeated first, because the rotation is refused until then.
+    files: the files NAME.new on the controller, which are new secrets that have not replaced the old ones yet. They do
+    not matter on a machine without an installation, because no service uses the old secrets. After an interrupted
+    restore or upgrade, nothing is returned: the user has to repeat that first, because the rotation is refused until
+    then.
     """
     new = [Path(file).stem for file in files] if states["installed"] else []
     names = ",".join(sorted({*states["rotating"], *new}))

@@ -26,7 +26,7 @@ def acme_problems(host: str, directory: str, email: str) -> Iterator[str]:
 
 
 def proxy_problems(proxies: Sequence[str]) -> Iterator[str]:
-    """Yield an error message for each proxy that is no address or network, or that covers all addresses."""
+    """Yield an error message for each proxy that is neither an address nor a network, or that covers all addresses."""
     for proxy in proxies:
         try:
             network = ip_network(proxy, strict=False)
@@ -63,7 +63,7 @@ def acme_reason(journal: str) -> str:
 
 
 def must_rebind(listening: Sequence[Mapping[str, Any]], port: int, mode: str) -> bool:
-    """Return whether NGINX must restart, because a reload cannot move a port from loopback to all addresses, or back.
+    """Return whether NGINX must restart: a reload cannot change a port from loopback to all addresses, or back.
 
     listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls. With `off`, NGINX opens the port on
     loopback only, otherwise on all addresses.

@@ -92,7 +92,7 @@ def with_tokens(tokens: Sequence[Mapping[str, Any]], generated: Sequence[str]) -
 
 
 def generated_logins(logins: Sequence[Mapping[str, Any]], folder: str) -> list[Mapping[str, Any]]:
-    """Return the logins whose password Trackbox has generated, each with its password as its `token`.
+    """Return the logins whose password Trackbox has generated, each with the password also as its `token`.
 
     folder: the folder of the generated secrets.
     """
@@ -105,14 +105,14 @@ def generated_logins(logins: Sequence[Mapping[str, Any]], folder: str) -> list[M
 
 
 def hashed(text: str, end: str) -> str:
-    """Return the value of NGINX's `secure_link` for a text: its MD5 and, if it expires, its end in Unix time."""
+    """Return the value that NGINX's `secure_link` compares: the text's MD5 and, if `end` is given, its Unix time."""
     digest = hashlib.md5(text.encode(), usedforsecurity=False).digest()
     coded = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return f"{coded},{int(ends(end))}" if end else coded
 
 
 def token_hashes(tokens: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the values of each token that NGINX's configuration contains. The token itself is not among them.
+    """Return for each token the values that NGINX's configuration contains. The token itself is not among them.
 
     beginning: its first 8 characters. bearer, basic: the hashes of the two forms in which clients send it.
     """

@@ -18,7 +18,8 @@ BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
 # Types that YAML gives to text without quotes. The original text is then lost: 0123 becomes 83, and 1.10 becomes 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
-# Variables that were removed, and why. They named a store on another machine, which no service can use yet.
+# Variables that were removed, and the reason in the message. They named a database or an object store on another
+# machine, which no service can use yet.
 REMOVED = dict.fromkeys(
     ("mlflow_database_uri", "mlflow_artifacts_destination", "mlflow_s3_endpoint"),
     "MLflow keeps its data in the MySQL and the MinIO of its own machine",
@@ -28,8 +29,9 @@ REMOVED = dict.fromkeys(
 def fits(value: Any, spec: Mapping[str, Any]) -> bool:
     """Return whether the value has the type that its specification declares.
 
-    The texts `5` and `true` count as a number and a boolean, because `-e name=value` passes text. Unlike in Ansible's
-    own validator, the text `a,b` is no list, and a list is no text, because the roles do not convert them.
+    The texts `5` and `true` are accepted as a number and a boolean, because `-e name=value` passes text. Ansible's own
+    validator also accepts the text `a,b` as a list, and a list as a text. This function refuses both, because the roles
+    do not convert them.
     """
     if "choices" in spec:
         # YAML reads an unquoted `off` as false.
@@ -49,7 +51,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
 
 
 def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
-    """Return the type that YAML gave to a text that lacks quotes; empty if the value is still text."""
+    """Return the type as which YAML read a text without quotes, such as a number; empty if it read a text."""
     if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
         return ""
     return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")
@@ -150,8 +152,8 @@ def account(users: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     )
 
 
-# Programs that listen as root. They are recognised by their name, all others by their user. So a MinIO that runs as
-# root is not taken for Trackbox's.
+# Programs that listen as root. Only these are recognised by their name, and all others by their user. So a MinIO that
+# runs as root is not mistaken for Trackbox's MinIO.
 ROOT_PROGRAMS = {"nginx", "systemd"}
 
 
@@ -186,7 +188,7 @@ def fields(text: str) -> dict[str, str]:
 
 
 def formatted(names: Iterable[object], *patterns: str) -> list[str]:
-    """Return every pattern with every name inserted for {}: `{}.j2` and the names a and b give a.j2 and b.j2."""
+    """Return every pattern with every name in place of {}. `{}.j2` with the names a and b gives a.j2 and b.j2."""
     return [pattern.format(name) for pattern in patterns for name in names]
 
 

@@ -20,7 +20,7 @@ FILES = ROLES / "verify/files"
 MARKS = {"held": "✔", "broken": "✘", "off": "–"}
 # The modules that files/load.py loads first on each side, in this order, because later ones import them.
 FIRST = {"inside": ["promises", "tools"], "outside": ["promises", "network"]}
-# The minimum length of a secret that is searched for. Shorter secrets would match other words by chance.
+# The minimum length of a secret that the promises search for. A shorter secret would match other words by chance.
 SHORT = 8
 NAME, WIDTH = 28, 120
 
@@ -109,7 +109,7 @@ def wanted(only: str) -> list[str]:
 
 
 def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
-    """Return salted digests of secrets, by which a program on the machine recognises a secret without knowing it.
+    """Return salted digests of secrets. With them, a program on the machine recognises secrets without knowing them.
 
     Each secret has three digests: of its text, and of its base64 (without padding) with and without a newline.
     """
@@ -134,7 +134,7 @@ def promise_names(texts: Iterable[str]) -> list[str]:
 
 
 def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
-    """Return an error message for each name in `only` that no promise has. given: files/load.py's input, by side."""
+    """Return an error message for each name in `only` that is not a promise. given: files/load.py's input, by side."""
     if not wanted(only):
         return []
     problems, names = [], promise_names(given.values())
@@ -149,8 +149,8 @@ def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
 def promise_results(variables: Mapping[str, Any]) -> list[Result]:
     """Return a host's results, sorted by service.
 
-    If the check from one side (on the machine, or from the controller) failed, a broken promise says so. variables:
-    the host's variables.
+    If all checks on the machine, or all from the controller, could not run, the results contain a broken promise with
+    this message. variables: the host's variables.
     """
     found: list[Result] = []
     for side in ("inside", "outside"):

@@ -42,7 +42,7 @@ ROLES = Path(__file__).parents[2] / "roles"
 
 @cache
 def declaration(service: str) -> Mapping[str, Any]:
-    """Return the contents of meta/wiring.yml in a service's role. Templates in it are not resolved yet."""
+    """Return the content of meta/wiring.yml in a service's role, with its templates not resolved yet."""
     path = ROLES / service / "meta/wiring.yml"
     found: Mapping[str, Any] = yaml.safe_load(path.read_text())[service] if path.is_file() else {}
     return found

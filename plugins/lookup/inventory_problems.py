@@ -1,4 +1,4 @@
-"""The lookup `inventory_problems` reports variables of the inventory that Ansible ignores or cannot resolve."""
+"""The lookup `inventory_problems` reports files of variables that Ansible ignores, and templates that fail."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """Registers the lookup of this file with Ansible."""
 
     def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the name of each part of a variable whose template fails. Its value is left out: it may be a secret."""
+        """Yield the name of each part of a variable whose template fails, without the value, which may be a secret."""
         if isinstance(value, Mapping):
             for key, part in value.items():
                 yield from self.unresolved(f"{name}.{key}", part, variables)

@@ -111,7 +111,7 @@ class Store:
         """Make the clients of the S3 API and of the admin API, with the key of MinIO's root user."""
         p = module.params
         self.module, self.changes = module, list[str]()
-        # Limit the retries, because by default the SDK retries for minutes.
+        # Allow two retries only, because by default the SDK retries for minutes.
         self.http = urllib3.PoolManager(timeout=urllib3.Timeout(10), retries=urllib3.Retry(2, backoff_factor=0.5))
         self.s3 = self.client(p["root_user"], p["root_password"])
         root = StaticProvider(p["root_user"], p["root_password"])
@@ -130,7 +130,7 @@ class Store:
         )
 
     def change(self, what: str) -> bool:
-        """Record a change; return whether to make it, which is false in check mode."""
+        """Record a change; return whether the caller may make it. In check mode, the caller may not."""
         self.changes.append(what)
         return not self.module.check_mode
 
@@ -170,7 +170,7 @@ class Store:
                 status="Enabled",
                 rule_filter=Filter(prefix=""),
                 rule_id=OLD_VERSIONS,
-                # MinIO removes an object's delete marker when no version of the object is left.
+                # Also remove an object's delete marker when no version of the object is left.
                 expiration=Expiration(expired_object_delete_marker=True),
                 noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
             )
@@ -205,7 +205,7 @@ class Store:
             self.s3.delete_bucket_lifecycle(bucket_name=name)
 
     def policy(self, name: str, wanted: dict[str, Any]) -> None:
-        """Write the policy, if it differs."""
+        """Write the policy, if the server's differs or is missing."""
         try:
             info = json.loads(self.admin.policy_info(policy_name=name))
         except MinioAdminException as error:
@@ -243,7 +243,7 @@ class Store:
                     self.admin.policy_remove(policy_name=name)
 
     def knows(self, name: str, secret: str) -> bool:
-        """Return whether the server accepts a request with this secret key, because it never returns its own keys."""
+        """Return whether the user has this secret key. The server returns no keys, so try a request with this one."""
         try:
             self.client(name, secret).list_buckets()
         except S3Error as error:

@@ -63,7 +63,7 @@ def parsed(told: str) -> list[dict[str, str]]:
 
 
 def verbs(unit: dict[str, Any], now: dict[str, str]) -> list[str]:
-    """Return the systemctl commands that bring a unit into its wanted state, in their order.
+    """Return the systemctl commands that bring a unit into its wanted state, in the order in which to run them.
 
     now: the unit's current properties LoadState, ActiveState and UnitFileState.
     """
