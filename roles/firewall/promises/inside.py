@@ -12,7 +12,7 @@ from typing import Any
 from promises import Facts, Off, promise
 from tools import output, sha256, show
 
-# A program that connects to a loopback port as another user. It fails if the firewall rejects the connection.
+# A Python program that connects to a loopback port as another user. It fails if the firewall rejects the connection.
 KNOCK = "import os, socket, sys; os.setgid({gid}); os.setuid({uid}); socket.create_connection(('127.0.0.1', {port}), 3)"
 
 
@@ -47,7 +47,7 @@ def loaded() -> list[Any]:
 
 
 def wanted(path: str) -> list[Any]:
-    """Return the rules that the file would load: nft loads and lists them in a temporary network namespace."""
+    """Return the rules in the file. For this, nft loads and lists them in a temporary network namespace."""
     script = 'nft --file "$1" && nft --json list table inet trackbox'
     return rules(output("unshare", "--net", "sh", "-c", script, "sh", path))
 

@@ -1,6 +1,6 @@
 """Move a folder of secrets, and correct its path in the files `env` and `summary.txt`: move_secrets.py FROM TO.
 
-An interrupted move can be repeated, because the folder is renamed last, and in one step.
+An interrupted move can be repeated, because the folder is renamed in the last step, and atomically.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def rewrite(file: Path, before: str, after: str) -> None:
-    """Replace a text in a file atomically. Only the file's owner may read the new one."""
+    """Replace a text in a file atomically. Only the owner may read the new file."""
     new = file.with_name(f".{file.name}.new")
     new.touch(mode=0o600)
     new.write_text(file.read_text().replace(before, after))

@@ -1,7 +1,7 @@
-"""Install Trackbox's Python packages: program.py FOLDER MARK; the input is JSON with each module's text by its path.
+"""Install Trackbox's Python packages: program.py FOLDER MARK. Standard input: JSON with each module's text by its path.
 
 FOLDER is replaced as a whole, so that no module of an earlier version stays. The program also writes the bytecode,
-because the services may not write to FOLDER. The empty file MARK in FOLDER says that the installation is complete.
+because the services may not write to FOLDER. The empty file MARK in FOLDER shows that the installation is complete.
 """
 
 import compileall

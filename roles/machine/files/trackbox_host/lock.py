@@ -1,4 +1,7 @@
-"""The lock that one of site, backup, restore, upgrade, rotation, garbage collection and removal holds at a time."""
+"""The machine's lock, which only one job at a time can hold.
+
+The jobs are site.yml, backup, restore, upgrade, rotation, garbage collection and removal.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages of a program to systemd (sd_notify): it is ready, or it still works."""
+"""Messages by which a program tells systemd (sd_notify) that it is ready, or that it still works."""
 
 from __future__ import annotations
 

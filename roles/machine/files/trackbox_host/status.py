@@ -14,7 +14,7 @@ SUCCESS = {"last_success_timestamp_seconds": ("last_success_unix", "When the las
 
 
 def replace(path: Path, text: str) -> None:
-    """Replace a file that every user may read. Readers see the old text or the new one, never a part."""
+    """Replace a file atomically, and let every user read it."""
     new = path.with_name(f".{path.name}")
     new.write_text(text)
     new.chmod(0o644)
@@ -30,8 +30,8 @@ def timestamp(seconds: float) -> str:
 class Status:
     """The files `last.json` and `trackbox_NAME.prom` in a folder.
 
-    metrics: the key in the JSON and the help text of each metric, by its name. Whether the last try failed and the time
-    of the last success are always among the metrics.
+    metrics: the key in the JSON and the help text of each metric, by its name. Two metrics are always added: whether
+    the last try failed, and the time of the last success.
     """
 
     folder: Path
@@ -41,7 +41,8 @@ class Status:
     def record(self, error: str, **facts: Any) -> None:
         """Write a job's result to both files.
 
-        error: empty after a success. facts: further keys and values of the JSON. The values of metrics are numbers.
+        error: the error message; empty after a success. facts: further keys and values of the JSON, a number for each
+        metric.
         """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
