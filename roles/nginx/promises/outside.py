@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from network import ask, open_ports
 from promises import Facts, Off, promise
 
-# Paths that need a password: pages, both APIs, the console, and spellings that a proxy might read as another path.
+# Paths that need a password: pages, both APIs, MinIO's console, and spellings that a proxy might read as another path.
 PATHS = [
     "/",
     "/health",

@@ -19,7 +19,7 @@ WEAK = "kRSA:SHA1:SHA256:SHA384:3DES:RC4:aNULL:eNULL:@SECLEVEL=0"
 
 
 def addresses(its: Facts) -> list[tuple[str, int]]:
-    """Return host and port of NGINX's two TLS servers: the main one and that of the S3 API."""
+    """Return host and port of NGINX's two TLS servers: the server for MLflow, and the server for the S3 API."""
     if its["tls"] == "off":
         raise Off("nginx_tls is off")
     doors = [urlsplit(url) for url in (its["url"], its["s3_url"])]

@@ -29,7 +29,7 @@ class Answer:
 
 
 def trust(its: Facts) -> ssl.SSLContext:
-    """Return a TLS context that trusts the same authority as clients: the installation's own, or the public ones."""
+    """Return a TLS context that trusts the same authorities as clients: the installation's own, or the public ones."""
     return ssl.create_default_context(cafile=its["ca"] or None)
 
 

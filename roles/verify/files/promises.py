@@ -35,8 +35,8 @@ class Promise:
 
 
 PROMISES: dict[str, Promise] = {}
-# The promises that several services share, by a fact and the function's name. A service that has the fact has the
-# promise.
+# The promises that several services share, by a fact and the function's name. The promise applies to each service that
+# has the fact.
 SHARED: dict[tuple[str, str], Check] = {}
 
 

@@ -77,7 +77,7 @@ def units_well(_: Facts) -> Iterator[str]:
         yield f"{line.split()[0]} has failed"
 
 
-# Programs that try to exceed a limit of their unit. They print "free" if the kernel does not enforce it.
+# Programs that try to exceed a limit of their unit. They print "free" if the kernel does not enforce the limit.
 ESCAPES = {
     "IPAddressDeny=127.0.0.2": """
 import socket

@@ -15,9 +15,9 @@ from pathlib import Path
 from promises import Facts, promise
 from tools import output, processes, walk
 
-# Words between separators are compared with the secrets. So a secret that contains a separator is not found.
+# The words to compare with the secrets. Separators end a word, so a secret that contains a separator is not found.
 WORD = re.compile(rb"[^\s\"'`=:,;@&?<>()\[\]{}|\\]{8,200}")
-# Folders with files that every user can read, and that programs, people and jobs write to.
+# The folders to search. Programs, users and jobs write files there, which every user may be able to read.
 READABLE = ("/etc", "/usr/local", "/var/log", "/var/lib/trackbox", "/var/spool", "/home", "/tmp", "/var/tmp", "/root")
 LARGE = 1 << 20
 

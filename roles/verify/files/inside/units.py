@@ -66,7 +66,7 @@ def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the installed program and libraries, none of which was replaced since its start."""
     for process in family(its["unit"]):
         maps = Path(f"/proc/{process}/maps").read_text()
-        # Look for deleted programs and libraries only, because shared memory and temporary files are deleted by design.
+        # Ignore deleted files in other folders, because shared memory and temporary files are deleted by design.
         gone = sorted(set(re.findall(r" (/(?:usr|opt|lib)\S*) \(deleted\)", maps)))
         if gone:
             yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
@@ -76,7 +76,7 @@ def binary_current(its: Facts) -> Iterator[str]:
 def package_intact(its: Facts) -> Iterator[str]:
     """{} runs a program that is identical to its package's."""
     [main, *_] = family(its["unit"])
-    # After an upgrade the old program may still run. Check the file that has replaced it.
+    # Check the program's file on the disk, even if the process still runs an older one that an upgrade has replaced.
     path = str(Path(f"/proc/{main}/exe").readlink()).removesuffix(" (deleted)")
     package = output("dpkg-query", "--search", path).partition(":")[0]
     # Skip lines with a `c`. They are configuration files, which may differ from the package's.
