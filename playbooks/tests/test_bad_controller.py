@@ -55,7 +55,7 @@ def test_good_settings_of_a_local_vm_pass(localhost: Path) -> None:
 
 
 def test_a_local_vm_without_root_gets_a_sentence(localhost: Path) -> None:
-    """Runs the playbook as `nobody` in a user namespace, where `nobody` may still read the files of root."""
+    """Runs the playbook as `nobody` in a user namespace. This user can still read the files of root."""
     if subprocess.run(["unshare", "--user", "true"], check=False, capture_output=True).returncode:
         pytest.skip("no user namespaces here")
     assert local_vm(localhost, "unshare", "--user").refused("localhost") == (

@@ -12,7 +12,7 @@ from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
-# Ignore a missing cryptography library: ansible-core depends on it, but ansible-test loads the filters without it.
+# Ignore a missing cryptography library, because ansible-test loads the filters without it. ansible-core always has it.
 with contextlib.suppress(ImportError):
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm

@@ -16,8 +16,8 @@ PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
 # Folders of the system that cannot be minio_data_dir. The role makes that folder private, so other programs could no
 # longer read the files in it.
 SYSTEM = {"/opt", "/srv", "/var", "/mnt", "/media", "/var/cache", "/var/lib", "/var/log", "/var/spool"}
-# Folders that cannot contain the objects: they belong to other services, the unit's sandbox hides them, or a reboot
-# empties them.
+# Folders that cannot contain the objects, because they belong to other services, the unit's sandbox hides them, or a
+# reboot empties them.
 CLOSED = (
     *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp"),
     *("/usr", "/var/run", "/var/tmp", "/var/lib/mysql", "/var/lib/mlflow", "/var/lib/trackbox", "/opt/trackbox"),
@@ -71,7 +71,7 @@ def released(version: str) -> str:
 
 
 def minio_pending(found: Mapping[str, str], folder: str) -> list[str]:
-    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
+    """Return a list with a line `OLD -> NEW` if an upgrade is pending or was interrupted; otherwise an empty list.
 
     found: the output of files/installed. folder: the folder of this checkout's binary.
     """

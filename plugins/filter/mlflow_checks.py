@@ -86,7 +86,7 @@ def mlflow_upgrade_problem(
 
 
 def mlflow_pending(found: Mapping[str, str], wanted: Mapping[str, str]) -> list[str]:
-    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
+    """Return a list with a line `OLD -> NEW` if an upgrade is pending or was interrupted; otherwise an empty list.
 
     found: the output of files/installed. wanted: this checkout's environment, version, revision and collation.
     """

@@ -52,7 +52,7 @@ def apt_policy(text: str) -> dict[str, str]:
 
 
 def mysql_pending(versions: Mapping[str, str], audit: str, flavor: str, package: str) -> list[str]:
-    """Return a line `OLD -> NEW` for a pending or interrupted upgrade; an empty list if there is none.
+    """Return a list with a line `OLD -> NEW` if an upgrade is pending or was interrupted; otherwise an empty list.
 
     versions: the result of apt_policy. audit: the output of `dpkg --audit`, which names unconfigured packages.
     An upgrade stays within a release series, except that of MySQL from 8.4 to 9.7.

@@ -39,7 +39,7 @@ def ancestors(pid: int) -> list[tuple[int, str]]:
 
 
 def lock_owner(purpose: str) -> str:
-    """Return the Description of a systemd unit. It names the playbook, this controller, and ansible-playbook's PID."""
+    """Return a Description for a systemd unit. It contains the playbook, this controller and ansible-playbook's PID."""
     mine = [pid for pid, command in ancestors(os.getpid()) if is_ansible(command)]
     return f"{purpose} of {platform.node()} process {mine[-1] if mine else os.getpid()}"
 
@@ -94,7 +94,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return which playbook started a unit that still runs, and the remedy; empty if no unit but the lock's runs."""
+    """Return which playbook started a unit that still runs, and the remedy; empty if none except the lock's runs."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:

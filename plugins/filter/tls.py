@@ -63,7 +63,7 @@ def acme_reason(journal: str) -> str:
 
 
 def must_rebind(listening: Sequence[Mapping[str, Any]], port: int, mode: str) -> bool:
-    """Return whether NGINX must restart: a reload cannot change a port from loopback to all addresses, or back.
+    """Return whether NGINX must restart, because a reload cannot change a port from loopback to all addresses, or back.
 
     listening: the fact `tcp_listen`. port: trackbox_https_port. mode: nginx_tls. With `off`, NGINX opens the port on
     loopback only, otherwise on all addresses.

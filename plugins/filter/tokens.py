@@ -37,7 +37,7 @@ def token_problems(tokens: Sequence[Mapping[str, Any]], taken: Sequence[str] = (
     taken: the names of users and programs. now: the time in seconds since 1970; 0 for the present.
     """
     problems = []
-    # NGINX's `map` compares names case-insensitively.
+    # Compare names in lower case, because NGINX's `map` is case-insensitive.
     others = {name.lower() for name in taken}
     for name, times in Counter(str(token.get("name", "")).lower() for token in tokens).items():
         if times > 1:

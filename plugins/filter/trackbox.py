@@ -34,7 +34,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
     do not convert them.
     """
     if "choices" in spec:
-        # YAML reads an unquoted `off` as false.
+        # Accept false as `off`, because YAML reads an unquoted `off` as false.
         return ("off" if value is False else str(value)) in map(str, spec["choices"])
     match spec.get("type", "str"):
         case "dict":

@@ -53,7 +53,10 @@ def promise(service: str) -> Callable[[Check], Check]:
 
 
 def promise_of_each(fact: str) -> Callable[[Check], Check]:
-    """Decorator that makes a function a promise of each service with this fact. `{}` in its docstring is the title."""
+    """Decorator that makes a function a promise of each service with this fact.
+
+    `{}` in the function's docstring stands for the service's title.
+    """
 
     def register(check: Check) -> Check:
         SHARED[fact, check.__name__] = check
