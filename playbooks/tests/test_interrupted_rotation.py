@@ -1,4 +1,4 @@
-"""After an interrupted rotation, site.yml, restore.yml and upgrade.yml fail and print the command that finishes it."""
+"""After an interrupted rotation, site.yml, restore.yml and upgrade.yml fail, and print the command to repeat."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exec "$@"
 
 
 def machine(folder: Path, mark: str) -> list[str]:
-    """Return the words that, before a command, run it as if on a machine with Trackbox.
+    """Return a prefix for a command, with which the command runs as if on a machine with Trackbox.
 
     mark: the secret whose rotation was interrupted on the machine; empty if none was.
     """

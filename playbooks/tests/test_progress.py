@@ -97,7 +97,7 @@ def test_a_task_skipped_after_its_name_appeared_is_reported(lines: Lines) -> Non
 def test_a_retried_task_shows_its_progress(lines: Lines) -> None:
     said = [line for _, line in lines if line.startswith("waiting: [localhost]: ")]
     assert [line.split(": ")[2] for line in said] == ["0 of 3 parts", "1 of 3 parts"]
-    # Compare the order of the two lines and not their times: on a busy machine the test may read both lines at once.
+    # Compare the order of the two lines, not their times, because on a busy machine the test may read both at once.
     shown = "\n".join(line for _, line in lines)
     assert shown.index("TASK [Try this one again]") < shown.index("waiting: [localhost]: 0 of 3")
 

@@ -23,7 +23,7 @@ def tools(folder: Path, programs: list[str], *prefix: str) -> subprocess.Complet
 
 def make(*arguments: str) -> list[str]:
     """Run make with these arguments; return the lines of its output."""
-    # The option is needed if this test runs within `make test`: otherwise make would print its folder first.
+    # The option keeps make from printing its folder first when this test runs within `make test`.
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
 

@@ -66,7 +66,7 @@ def nginx_settings_run(its: Facts) -> Iterator[str]:
     tick, up = os.sysconf("SC_CLK_TCK"), float(Path("/proc/uptime").read_text().split()[0])
     [_, *workers] = family(its["unit"])
     for worker in workers:
-        # The 20th field after the program's name is the worker's start, in ticks since the boot.
+        # In /proc/PID/stat, the 20th field after the program's name is the time of the start, in ticks since the boot.
         ticks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[19])
         started = time.time() - (up - ticks / tick)
         for path in sorted(set(files)):

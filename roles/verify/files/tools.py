@@ -65,7 +65,7 @@ def family(unit: str) -> list[int]:
 
 
 def loosely_confined(unit: str, user: str) -> Iterator[tuple[int, str]]:
-    """Yield each process of a service that is not confined, or not of this user: its PID, and what it may do."""
+    """Yield PID and finding for each process of a service that has too many rights, or runs as another user."""
     wanted = {"NoNewPrivs": "1", "Seccomp": "2", "CapEff": "0" * 16, "CapBnd": "0" * 16}
     uid = output("id", "--user", user).strip()
     for process in family(unit):

@@ -66,7 +66,7 @@ def binary_current(its: Facts) -> Iterator[str]:
     """{} runs the installed program and libraries, none of which was replaced since its start."""
     for process in family(its["unit"]):
         maps = Path(f"/proc/{process}/maps").read_text()
-        # Ignore deleted files in other folders, because shared memory and temporary files are deleted by design.
+        # Look for deleted programs and libraries only, because shared memory and temporary files are deleted by design.
         gone = sorted(set(re.findall(r" (/(?:usr|opt|lib)\S*) \(deleted\)", maps)))
         if gone:
             yield f"process {process} runs the old {gone[0]}: systemctl restart {its['unit']}"
