@@ -18,7 +18,7 @@ MISS_REASON = (
 
 
 def measure(bench: Bench) -> Result:
-    """Measure thousands of metrics per second; results are medians of five rounds."""
+    """Measure how many thousand metrics are logged per second; results are medians of five rounds."""
     with bench.experiment() as number, bench.bare() as bare:
         peers = {
             "through the front door": bench.door() | {"experiment": number},

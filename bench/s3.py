@@ -52,7 +52,7 @@ def own_tls(bench: Bench) -> Iterator[dict[str, str]]:
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds; results are medians of three rounds."""
+    """Measure how many seconds each transfer takes; results are medians of three rounds."""
     door = bench.store(bench.machine.settings["AWS_ENDPOINT_URL_S3"]) | {"ca": bench.door()["ca"]}
     table = [
         "| what | way | through NGINX, s (rounds) | MinIO's own TLS, s (rounds) | speed |",

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 100
 TASK = re.compile(r"^\s*- name: (.+?)(?: # noqa.*)?$")
-# Not instructions for a linter, such as `type: ignore`.
+# Skips instructions for a linter, such as `type: ignore`.
 COMMENT = re.compile(r"^\s*#:? ?(?!type: |noqa|fmt: |!)(.+)")
 
 

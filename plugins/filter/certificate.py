@@ -48,7 +48,7 @@ def public_authorities() -> Chain:
 
 
 def title(name: x509.Name) -> str:
-    """Return the common name of a certificate's owner or issuer, or the whole name."""
+    """Return the common name (CN) of a certificate's subject or issuer; without a CN, the whole distinguished name."""
     common = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(common[0].value) if common else name.rfc4514_string()
 

@@ -10,7 +10,7 @@ BACKUP = re.compile("latest|[0-9]{8}T[0-9]{6}Z")
 
 
 def unknown_variables(names: Iterable[str], playbook: str, known: Sequence[str]) -> list[str]:
-    """Return an error message if the playbook does not know some of these variables. known: its two variables."""
+    """Return an error message if one of the names is not among `known`, the playbook's variables."""
     unknown = ", ".join(name for name in names if name not in known)
     return [f"{playbook} has no variable {unknown}: it has {' and '.join(known)}."] * bool(unknown)
 

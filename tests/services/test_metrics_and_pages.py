@@ -85,7 +85,7 @@ def test_pages_are_those_of_mlflow(filled: tuple[Path, str], stock: list[Any], o
     search.install()
     event.listen(store.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
     assert pages() == expected
-    # Check that the patch is used: its SQL statements limit the values of the column that orders the runs.
+    # Check that the patch is used: its SQL statements have a condition on the column by which the runs are sorted.
     assert any(">= ?" in text or "<= ?" in text for text in statements)
 
 

@@ -1,4 +1,4 @@
-"""Promtool checks that the series of alerts.yml raise each alert with the expected texts, or do not raise it."""
+"""Promtool applies the rules to the time series in alerts.yml, and checks which alerts they raise, with which texts."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def promise(service: str) -> Callable[[Check], Check]:
 
 
 def promise_of_each(fact: str) -> Callable[[Check], Check]:
-    """Decorator that makes a function a promise of each service with this fact.
+    """Decorator that registers a function as a promise of each service whose facts contain `fact`.
 
     `{}` in the function's docstring stands for the service's title.
     """
