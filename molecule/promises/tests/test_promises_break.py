@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 # Groups whose violations do not affect services. After each other group, the services are restarted.
 AT_REST = ["files", "settings"]
-SERVICES = "mysql minio mlflow nginx trackbox-prometheus trackbox-node-exporter"
+SERVICES = "mysql minio mlflow nginx trackbox-serving-follower trackbox-prometheus trackbox-node-exporter"
 
 SHELL = r"""
 set -eu

@@ -12,25 +12,25 @@ from machine import ROOT, Machine
 from testinfra.host import Host
 
 BODIES = [
-    ("/api/2.0/mlflow/runs/search", 2, "admin"),
-    ("/ajax-api/3.0/mlflow/traces/search", 2, "viewer"),
-    ("/graphql", 2, "viewer"),
-    ("/api/2.0/mlflow/runs/log-inputs", 32, "admin"),
-    ("/v1/traces", 32, "admin"),
-    ("/minio/api/v1/login", 2, "admin"),
-    ("/nothing", 32, "admin"),
+    ("/api/2.0/mlflow/runs/search", 512, "admin"),
+    ("/ajax-api/3.0/mlflow/traces/search", 512, "viewer"),
+    ("/graphql", 512, "viewer"),
+    ("/api/2.0/mlflow/runs/log-inputs", 32 << 10, "admin"),
+    ("/v1/traces", 32 << 10, "admin"),
+    ("/minio/api/v1/login", 2 << 10, "admin"),
+    ("/nothing", 32 << 10, "admin"),
 ]
 
 
-@pytest.mark.parametrize(("path", "megabytes", "role"), BODIES)
+@pytest.mark.parametrize(("path", "kilobytes", "role"), BODIES)
 def test_a_body_that_is_too_large_is_refused_in_mlflows_form(
-    machine: Machine, viewer: dict[str, str], path: str, megabytes: int, role: str
+    machine: Machine, viewer: dict[str, str], path: str, kilobytes: int, role: str
 ) -> None:
     who = viewer if role == "viewer" else {"user": "admin", "password": machine.secret("admin_password")}
-    larger = machine.ask(path, method="POST", body="x" * (megabytes << 20), **who)
+    larger = machine.ask(path, method="POST", body="x" * (kilobytes << 10), **who)
     assert (larger.status, json.loads(larger.body)["error_code"]) == (413, "INVALID_PARAMETER_VALUE")
     assert larger.headers["Content-Type"] == "application/json"
-    assert machine.ask(path, method="POST", body="x" * ((megabytes << 20) - 1000), **who).status != 413
+    assert machine.ask(path, method="POST", body="x" * ((kilobytes << 10) - 1000), **who).status != 413
 
 
 def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_path: Path) -> None:
