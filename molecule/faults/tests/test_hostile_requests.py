@@ -18,7 +18,7 @@ from testinfra.host import Host
 from vm_memory import memory_of
 
 # Maximum increase of memory in MB during the fifty requests: for three workers of MLflow, and request bodies in NGINX.
-MEMORY_MB = 1600
+MEMORY_MB = 800
 # Maximum increase of disk use in MB. For each user and address, NGINX stores up to eight request bodies of 32 MB.
 # MLflow stores artifact files.
 DISK_MB = 1024
