@@ -114,6 +114,13 @@ class Browser:
             )
             time.sleep(0.2)
 
+    def wait(self, condition: str) -> None:
+        """Wait until an expression of JavaScript is true."""
+        end = time.monotonic() + SECONDS
+        while not self.run(condition):
+            assert time.monotonic() < end, f"it does not become true: {condition}; {self.text()[:2000]!r}"
+            time.sleep(0.1)
+
     def text(self) -> str:
         """Return the text of the page, with the HTML of its iframe elements."""
         return str(self.run(f"document.body ? {WORDS} : ''"))

@@ -17,9 +17,10 @@ from trackbox_host.status import Status, timestamp
 from trackbox_monitoring import alerts, page
 from trackbox_monitoring.__main__ import Monitor
 from trackbox_monitoring.alerts import Problem
-from trackbox_monitoring.exposition import Family, rendered
+from trackbox_monitoring.exposition import Family, Histogram, rendered
 from trackbox_monitoring.jobs import certificate_metrics, job_metrics
 from trackbox_monitoring.nginx_log import NginxLog
+from trackbox_monitoring.versions import version_metrics
 
 LINE = (
     '{{"time":"t","source":"192.0.2.1","user":"ada","method":"GET","path":"{path}","status":{status},"bytes":1,'
@@ -84,7 +85,7 @@ def test_jobs_say_when_they_last_succeeded(tmp_path: Path) -> None:
     for name, errors in {"backup": ["", "The disk is full."], "garbage": [""], "new": ["failed"]}.items():
         (tmp_path / name).mkdir()
         for error in errors:
-            Status(tmp_path / name, name, {}).record(error)
+            Status(tmp_path / name, name, {}).record(error, bytes=7)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/last.json").write_text('{"last_success_unix": 1')
     text = rendered(job_metrics(tmp_path, ["backup"]))
@@ -96,7 +97,35 @@ def test_jobs_say_when_they_last_succeeded(tmp_path: Path) -> None:
     ]
     assert abs(float(line.split()[-1]) - time.time()) < 10
     assert 'trackbox_job_expected{name="backup"} 1\n' in text
+    assert 'trackbox_job_bytes{name="garbage"} 7\n' in text
     assert "torn" not in text
+
+
+def test_a_service_with_several_versions_says_which_is_current(tmp_path: Path) -> None:
+    for name, version in {"mlflow": "3.17.2-0123abcd", "plain": "7"}.items():
+        (tmp_path / name / version).mkdir(parents=True)
+        (tmp_path / name / "current").symlink_to(version)
+    (tmp_path / "other/current").mkdir(parents=True)
+    text = rendered(version_metrics(tmp_path))
+    assert text.splitlines()[2:] == [
+        'trackbox_version_info{service="mlflow",version="3.17.2"} 1',
+        'trackbox_version_info{service="plain",version="7"} 1',
+    ]
+
+
+def test_a_histogram_counts_values_up_to_each_bound() -> None:
+    histogram = Histogram((0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 7.0):
+        histogram.observe(value)
+    family = Family("a", "histogram", "What it is")
+    family.add_histogram(histogram, service="x")
+    assert rendered([family]).splitlines()[2:] == [
+        'a_bucket{service="x",le="0.1"} 2',
+        'a_bucket{service="x",le="1.0"} 3',
+        'a_bucket{service="x",le="+Inf"} 4',
+        'a_sum{service="x"} 7.65',
+        'a_count{service="x"} 4',
+    ]
 
 
 def test_certificates_say_when_they_end(tmp_path: Path) -> None:
@@ -137,7 +166,12 @@ def test_the_log_is_counted_from_its_end_on_and_through_a_rotation(tmp_path: Pat
         file.write(LINE.format(path="/again", status=502))
     log.count()
     assert log.counts["mlflow", "5xx"] == 2
-    assert 'trackbox_nginx_requests_total{service="console",status="5xx"} 0\n' in rendered(log.metrics())
+    told = rendered(log.metrics())
+    assert 'trackbox_nginx_requests_total{service="console",status="5xx"} 0\n' in told
+    # Each of LINE took 0.1 s, and that of S3 has no time.
+    assert 'trackbox_nginx_request_seconds_bucket{service="mlflow",le="0.1"} 3\n' in told
+    assert 'trackbox_nginx_request_seconds_bucket{service="mlflow",le="0.05"} 0\n' in told
+    assert 'trackbox_nginx_request_seconds_count{service="s3"} 0\n' in told
 
 
 def test_a_log_that_cannot_be_read_is_named_and_tried_again(tmp_path: Path) -> None:
@@ -206,17 +240,18 @@ def test_the_status_says_what_is_wrong_and_what_to_do() -> None:
         "2 things are wrong.\n- It is <so>. (since 2026-11-30 04:10:15 UTC)\n  Type `x < y`.\n- B.\n"
     )
     html = page.page(two, "2026-11-30T05:00:00Z")
-    assert '<h1 class="bad" role="status">2 things are wrong.</h1>' in html
+    assert '<div role="status"><h1 class="bad">2 things are wrong.</h1></div>' in html
     assert "It is &lt;so&gt;." in html
     assert "<code>x &lt; y</code>" in html
-    assert "<script" not in html
-    assert '<h1 class="good" role="status">All is well.</h1>' in page.page([], "2026-11-30T05:00:00Z")
+    assert html.count("<script") == html.count('<script src="/status/')
+    assert '<noscript><meta http-equiv="refresh"' in html
+    assert '<h1 class="good">All is well.</h1>' in page.page([], "2026-11-30T05:00:00Z")
     assert page.headline(two[:1]) == "1 thing is wrong."
 
 
 def test_a_round_writes_metrics_and_status(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"run": str(tmp_path / "out"), "textfiles": str(tmp_path / "text"), "interval": 15}
-    settings |= {"expected_jobs": ["backup"], "nginx": True, "serving": True}
+    settings |= {"expected_jobs": ["backup"], "services": ["nginx", "serving"]}
     for folder in ("out", "text", "run/trackbox-serving", "var/log/nginx", "var/lib/trackbox"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "var/log/nginx/access.log").touch()

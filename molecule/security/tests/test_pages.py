@@ -66,6 +66,22 @@ def test_a_viewer_downloads_an_artifact(browser: Browser, pages: dict[str, Any],
     assert (status, bytes(data[: len(start)])) == (200, start)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_viewer_sees_the_charts_of_the_status(machine: Machine, browser: Browser, width: int) -> None:
+    browser.ask("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
+    try:
+        browser.open(f"{machine.url}/status/#1h", ["CPU", "Memory", "Disk used", "Queries to the database", "Until "])
+        assert browser.complaints() == []
+        urls = {
+            each["params"]["request"]["url"] for each in browser.events if each["method"] == "Network.requestWillBeSent"
+        }
+        assert [url for url in urls if not url.startswith((f"{machine.url}/status/", "about:"))] == []
+        assert browser.run("document.querySelectorAll('.plot canvas').length") >= 10
+        assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        browser.ask("Emulation.clearDeviceMetricsOverride")
+
+
 def test_an_admin_finds_the_objects_in_the_console_of_minio(
     machine: Machine, browser: Browser, pages: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ from tools import loosely_confined, output, too_exposed
 
 # The maximum age of the status in seconds. It is written every 5 s.
 OLD = 60
+# That of the charts of the last hour, which are written each minute.
+CHARTS_OLD = 300
 
 
 @promise("monitoring")
@@ -60,6 +62,16 @@ def monitoring_status_current(its: Facts) -> Iterator[str]:
     age = time.time() - calendar.timegm(time.strptime(known["time"], "%Y-%m-%dT%H:%M:%SZ"))
     if age > OLD:
         yield f"the status is {age:.0f} s old"
+
+
+@promise("monitoring")
+def monitoring_charts_current(its: Facts) -> Iterator[str]:
+    """Monitoring has written the charts of the last hour within the last five minutes."""
+    path = Path(its["charts"])
+    if not path.exists():
+        yield f"{path} does not exist"
+    elif (age := time.time() - path.stat().st_mtime) > CHARTS_OLD:
+        yield f"the charts are {age:.0f} s old"
 
 
 @promise("monitoring")

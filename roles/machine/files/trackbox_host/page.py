@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 from trackbox_host.status import replace
 
-# The Content-Security-Policy of the pages is strict: no script, and no style but this file.
+# The Content-Security-Policy of the pages is strict: no script and no style but files of this machine.
 STYLE = """\
 :root { color-scheme: light dark; --line: #d0d7de; --soft: #57606a; --good: #1a7f37; --bad: #cf222e; --watch: #9a6700;
   --card: #fff; --page: #f6f8fa }
@@ -41,20 +42,26 @@ HEAD = """\
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="{seconds}">
+{refresh}
 <title>{title} · Trackbox</title>
-<link rel="stylesheet" href="{style}">
+{files}
 </head>
 <body>
 """
 
 
-def head(title: str, style: str, seconds: int) -> str:
+def head(title: str, styles: Sequence[str], seconds: int, scripts: Sequence[str] = ()) -> str:
     """Return the beginning of a page, up to the tag body.
 
-    style: the path of style.css. seconds: after which browsers load the page again.
+    styles, scripts: paths of files. seconds: after which browsers load the page again; with scripts, only those
+    browsers that run none.
     """
-    return HEAD.format(title=text(title), style=style, seconds=seconds)
+    refresh = f'<meta http-equiv="refresh" content="{seconds}">'
+    files = [f'<link rel="stylesheet" href="{path}">' for path in styles]
+    files += [f'<script src="{path}" defer></script>' for path in scripts]
+    if scripts:
+        refresh = f"<noscript>{refresh}</noscript>"
+    return HEAD.format(title=text(title), refresh=refresh, files="\n".join(files))
 
 
 def text(value: object) -> str:

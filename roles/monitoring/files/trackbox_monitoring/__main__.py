@@ -19,8 +19,10 @@ from trackbox_host.status import replace, timestamp
 
 from trackbox_monitoring import alerts, page
 from trackbox_monitoring.exposition import rendered
+from trackbox_monitoring.history import Charts
 from trackbox_monitoring.jobs import certificate_metrics, job_metrics
 from trackbox_monitoring.nginx_log import NginxLog
+from trackbox_monitoring.versions import version_metrics
 
 # Seconds between two rounds; and the age from which serving's metrics are those of a follower that has stopped.
 ROUND = 5.0
@@ -30,6 +32,7 @@ JOBS = Path("/var/lib/trackbox")
 CERTIFICATES = Path("/etc/trackbox/certificates")
 NGINX_LOG = Path("/var/log/nginx/access.log")
 SERVING = Path("/run/trackbox-serving/metrics.prom")
+PROGRAMS = Path("/opt/trackbox")
 
 
 class Monitor:
@@ -39,8 +42,9 @@ class Monitor:
         self.settings = settings
         self.root = root
         self.textfiles, self.run = Path(settings["textfiles"]), Path(settings["run"])
-        self.log = NginxLog(self.at(NGINX_LOG)) if settings["nginx"] else None
-        self.printed = ""
+        self.log = NginxLog(self.at(NGINX_LOG)) if "nginx" in settings["services"] else None
+        self.printed: dict[str, str] = {}
+        self.charts = Charts(settings["prometheus"], self.run / "page", settings["services"], settings["interval"])
 
     def at(self, path: Path) -> Path:
         """Return where a path of the machine lies."""
@@ -60,11 +64,11 @@ class Monitor:
     def write_metrics(self) -> None:
         """Write the metrics of jobs, certificates and NGINX."""
         families = job_metrics(self.at(JOBS), self.settings["expected_jobs"])
-        families += certificate_metrics(self.at(CERTIFICATES))
+        families += certificate_metrics(self.at(CERTIFICATES)) + version_metrics(self.at(PROGRAMS))
         if self.log:
             self.log.count()
             families += self.log.metrics()
-            self.say(self.log.problem)
+            self.say("log", self.log.problem)
         replace(self.textfiles / "trackbox.prom", rendered(families))
 
     def write_serving(self) -> None:
@@ -89,11 +93,20 @@ class Monitor:
         replace(self.run / "status.txt", page.lines(problems))
         replace(self.run / "status.json", json.dumps(known, indent=2) + "\n")
 
-    def say(self, problem: str) -> None:
-        """Print a problem once."""
-        if problem and problem != self.printed:
+    def say(self, part: str, problem: str) -> None:
+        """Print a problem of a part of the program once, until it is gone."""
+        if problem and problem != self.printed.get(part):
             print(problem, file=sys.stderr, flush=True)
-        self.printed = problem
+        self.printed[part] = problem
+
+    def write_charts(self, stop: threading.Event) -> None:
+        """Write the files of charts that are due, until the program stops. A query may take seconds."""
+        while not stop.is_set():
+            try:
+                self.say("charts", self.charts.write_due())
+            except Exception:
+                traceback.print_exc()
+            stop.wait(ROUND)
 
 
 def main() -> int:
@@ -107,6 +120,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, end)
     monitor.round()
     notify("READY=1")
+    # A thread of its own, so that the status does not wait for a query over 90 days.
+    threading.Thread(target=monitor.write_charts, args=(stop,), daemon=True).start()
     while not stop.wait(ROUND):
         # Otherwise systemd restarts the program, and the status that is out of date is gone.
         if monitor.round():

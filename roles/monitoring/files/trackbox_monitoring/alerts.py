@@ -36,13 +36,13 @@ def own_problem(summary: str) -> Problem:
     return Problem("MonitoringDown", "critical", f"{summary} No alert can be raised.", action)
 
 
-def ask(address: str, path: str, body: str | None = None) -> str:
+def ask(address: str, path: str, body: str | None = None, seconds: float = SECONDS) -> str:
     """Return the answer of Prometheus or Alertmanager, to a POST if there is a body, which is JSON.
 
-    Raises OSError, HTTPException or ValueError.
+    seconds: how long it may take. Raises OSError, HTTPException or ValueError.
     """
     host, _, port = address.rpartition(":")
-    connection = HTTPConnection(host, int(port), timeout=SECONDS)
+    connection = HTTPConnection(host, int(port), timeout=seconds)
     try:
         headers = {"Content-Type": "application/json"} if body else {}
         connection.request("POST" if body else "GET", path, body, headers)

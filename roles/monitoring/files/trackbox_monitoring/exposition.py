@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+
+class Histogram:
+    """Values counted by their size. bounds: the upper ends of the buckets, in ascending order."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count a value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
 
 @dataclass
 class Family:
-    """A metric: its name, its kind (gauge or counter), what it is, and its samples, each with its labels."""
+    """A metric: its name, its kind, and what it is.
+
+    samples: what each sample adds to the name (nothing, except in a histogram), its labels and its value.
+    """
 
     name: str
     kind: str
     text: str
-    samples: list[tuple[Mapping[str, str], float]] = field(default_factory=list)
+    samples: list[tuple[str, Mapping[str, str], float]] = field(default_factory=list)
 
     def add(self, value: float, **labels: str) -> None:
         """Add a sample."""
-        self.samples.append((labels, value))
+        self.samples.append(("", labels, value))
+
+    def add_histogram(self, histogram: Histogram, **labels: str) -> None:
+        """Add the samples of a histogram."""
+        below = 0
+        for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
+            below += count
+            self.samples.append(("_bucket", labels | {"le": bound}, below))
+        self.samples += [("_sum", labels, histogram.total), ("_count", labels, below)]
 
 
 def escaped(value: str) -> str:
@@ -31,8 +57,8 @@ def rendered(families: Iterable[Family]) -> str:
     for family in families:
         if family.samples:
             lines += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
-        for labels, value in family.samples:
+        for more, labels, value in family.samples:
             shown = ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items())
             # Times need all their digits, which %g would cut off.
-            lines.append(f"{family.name}{{{shown}}} {value!r}")
+            lines.append(f"{family.name}{more}{{{shown}}} {value!r}")
     return "".join(f"{line}\n" for line in lines)

@@ -16,6 +16,7 @@ def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
     """
     success = Family("trackbox_job_last_success_timestamp_seconds", "gauge", "When the job last succeeded, 0 for never")
     failed = Family("trackbox_job_failed", "gauge", "Whether the job's last try failed")
+    size = Family("trackbox_job_bytes", "gauge", "What the job last saved or freed")
     wanted = Family("trackbox_job_expected", "gauge", "The settings plan this job")
     for path in sorted(folder.glob("*/last.json")):
         try:
@@ -25,9 +26,11 @@ def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
             continue
         success.add(ended, name=path.parent.name)
         failed.add(int(error), name=path.parent.name)
+        if isinstance(known.get("bytes"), int):
+            size.add(known["bytes"], name=path.parent.name)
     for name in expected:
         wanted.add(1, name=name)
-    return [success, failed, wanted]
+    return [success, failed, size, wanted]
 
 
 def certificate_metrics(path: Path) -> list[Family]:

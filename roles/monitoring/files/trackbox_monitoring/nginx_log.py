@@ -1,16 +1,20 @@
-"""Requests to NGINX by service and kind of status, counted in NGINX's log while it grows."""
+"""Requests to NGINX by service and kind of status, and their latencies, counted in NGINX's log while it grows."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from trackbox_monitoring.exposition import Family
+from trackbox_monitoring.exposition import Family, Histogram
 
 # Bytes that one round reads at most: some 200,000 requests.
 MOST = 64 << 20
+NAMES = ("mlflow", "s3", "serving", "console", "status")
+# Upper ends of latencies in seconds.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SERVICES = ((b"/serving", "serving"), (b"/minio", "console"), (b"/status", "status"))
 
 
@@ -35,6 +39,7 @@ class NginxLog:
         self.file: BinaryIO | None = None
         self.rest = b""
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.seconds = {name: Histogram(BOUNDS) for name in NAMES}
         self.problem = ""
         self.open(at_end=True)
 
@@ -72,12 +77,20 @@ class NginxLog:
         for line in lines:
             status = between(line, b'"status":', b",")
             if len(status) == 3 and status.isdigit():
-                self.counts[service(line), f"{status[:1].decode()}xx"] += 1
+                name = service(line)
+                self.counts[name, f"{status[:1].decode()}xx"] += 1
+                with suppress(ValueError):
+                    self.seconds[name].observe(float(between(line, b'"seconds":', b",")))
 
     def metrics(self) -> list[Family]:
         """Return the counts since the program's start. 5xx begins at 0, so that the first one is an increase."""
         family = Family("trackbox_nginx_requests_total", "counter", "Requests to NGINX, by service and status")
-        known = {(name, kind) for name in ("mlflow", "s3", "serving", "console", "status") for kind in ("2xx", "5xx")}
+        known = {(name, kind) for name in NAMES for kind in ("2xx", "5xx")}
         for name, kind in sorted(known | set(self.counts)):
             family.add(self.counts[name, kind], service=name, status=kind)
-        return [family]
+        seconds = Family(
+            "trackbox_nginx_request_seconds", "histogram", "From a request's first byte to its last answer"
+        )
+        for name, histogram in self.seconds.items():
+            seconds.add_histogram(histogram, service=name)
+        return [family, seconds]

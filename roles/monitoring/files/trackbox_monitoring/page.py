@@ -1,4 +1,4 @@
-"""What is wrong, as a page and as lines of text: `All is well.`, or each problem with what to do."""
+"""What is wrong, as a page with charts and as lines of text: `All is well.`, or each problem with what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,26 @@ from collections.abc import Sequence
 from trackbox_host.page import head, moment, text
 
 from trackbox_monitoring.alerts import Problem
+from trackbox_monitoring.history import RANGES
+
+SCRIPTS = ("/status/dygraph.js", "/status/charts.js")
+# charts.js shows and fills it.
+CHARTS = """\
+<div id="charts" hidden>
+<nav aria-label="Range of the charts">
+{buttons}
+</nav>
+<p id="told" role="status"></p>
+<div id="drawn"></div>
+<section id="events" hidden>
+<h2>Events</h2>
+<p>Each is a vertical line in every chart.</p>
+<table></table>
+</section>
+</div>
+<noscript><p>The charts need JavaScript.</p></noscript>
+"""
+BUTTON = '<button type="button" value="{name}" aria-pressed="false">{name}</button>'
 
 
 def headline(problems: Sequence[Problem]) -> str:
@@ -46,9 +66,12 @@ def section(problem: Problem) -> str:
 def page(problems: Sequence[Problem], at: str) -> str:
     """Return the page. at: the time that it names, in ISO 8601."""
     title = headline(problems)
+    buttons = "\n".join(BUTTON.format(name=each.name) for each in RANGES)
     return (
-        f"{head(title, '/status/style.css', 15)}<header>\n"
-        f'<h1 class="{"bad" if problems else "good"}" role="status">{text(title)}</h1>\n'
-        f"<p>As of {text(moment(at))}.</p>\n</header>\n<main>\n{''.join(map(section, problems))}</main>\n"
+        f"{head(title, ['/status/style.css', '/status/charts.css'], 15, SCRIPTS)}<header>\n"
+        f'<div role="status"><h1 class="{"bad" if problems else "good"}">{text(title)}</h1></div>\n'
+        f"<p>As of {text(moment(at))}.</p>\n</header>\n<main>\n"
+        f'<div id="problems">\n{"".join(map(section, problems))}</div>\n'
+        f"{CHARTS.format(buttons=buttons)}</main>\n"
         "</body>\n</html>\n"
     )

@@ -97,7 +97,7 @@ def page(
     waiting = f"{log.waiting_files} files of the request log wait for the object store." if log.waiting_files else ""
     problem = f'<p class="bad">{text(log.problem)}</p>\n' if log.problem else ""
     return (
-        f"{head('Served models', '/serving/style.css', 10)}<header><h1>Served models</h1>\n"
+        f"{head('Served models', ['/serving/style.css'], 10)}<header><h1>Served models</h1>\n"
         f"<p>As of {text(moment(at or now()))}. Move an alias in "
         f'<a href="/#/models">MLflow’s registry</a>, and its version is served here.</p></header>\n'
         f"{''.join(parts) or '<p>serving_models names no model.</p>'}{problem}<footer>{text(waiting)}</footer>\n"

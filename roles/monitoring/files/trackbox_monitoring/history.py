@@ -1,0 +1,264 @@
+"""The values of the charts: a JSON file for each range, written from what Prometheus answers."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from trackbox_host.status import replace
+
+from trackbox_monitoring.alerts import ask
+from trackbox_monitoring.charts import CHARTS, MARKS, Chart, Line, Mark
+
+ERRORS = (OSError, HTTPException, ValueError, KeyError, TypeError)
+# Prometheus itself gives up after 10 s.
+PATIENCE = 12.0
+# Seconds until the next try after an error.
+RETRY = 10.0
+# The most series of a chart, and the most marks of a kind: more would hide one another.
+SERIES = 8
+MOST_MARKS = 40
+# The time in seconds over which a forecast looks back at least, and the furthest one that is worth a sentence.
+LEAST = 6 * 3600
+YEAR = 365 * 86400.0
+
+
+@dataclass(frozen=True)
+class Range:
+    """A range of time that the page shows, in seconds, with the seconds between two values and between two writings."""
+
+    name: str
+    seconds: int
+    step: int
+    refresh: int
+
+    @property
+    def file(self) -> str:
+        """Return the name of the range's file."""
+        return f"charts-{self.name}.json"
+
+
+# At most 300 values a series.
+RANGES = (
+    Range("1h", 3600, 15, 60),
+    Range("24h", 86400, 300, 300),
+    Range("7d", 7 * 86400, 2400, 1800),
+    Range("90d", 90 * 86400, 8 * 3600, 6 * 3600),
+)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series of Prometheus': its labels, and its values by the index of their time."""
+
+    labels: Mapping[str, str]
+    values: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event: its time in seconds, and what happened."""
+
+    time: float
+    text: str
+
+
+def short(value: float) -> float:
+    """Return a value with four digits, which is what a chart can show."""
+    rounded = float(f"{value:.4g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    number, unit = (seconds / 3600, "hours") if seconds < 2 * 86400 else (seconds / 86400, "days")
+    return f"{number:.0f} {unit}"
+
+
+def forecast(name: str, values: Mapping[int, float], step: int) -> str:
+    """Return when values that rise to 100 reach it: by the straight line through them; nothing for a short history."""
+    if len(values) < 3 or (span := (max(values) - min(values)) * step) < LEAST:
+        return ""
+    at, level = sum(values) / len(values), sum(values.values()) / len(values)
+    slope = sum((i - at) * (v - level) for i, v in values.items()) / sum((i - at) ** 2 for i in values) / step
+    left = (100 - values[max(values)]) / slope if slope > 0 else math.inf
+    past = f"At the pace of the last {duration(span)}"
+    if left > YEAR:
+        return f"{past}, {name} does not become full within a year."
+    return f"{past}, {name} is full in {duration(left)}."
+
+
+def changes(found: Iterable[Series], mark: Mark) -> Iterable[Event]:
+    """Yield the changes of a label, with the index as time. Series differ in this label, or are of different things."""
+    known: dict[tuple[tuple[str, str], ...], dict[int, set[str]]] = {}
+    for series in found:
+        thing = tuple(sorted((key, value) for key, value in series.labels.items() if key != mark.change))
+        for index in series.values:
+            known.setdefault(thing, {}).setdefault(index, set()).add(series.labels[mark.change])
+    for thing, present in known.items():
+        last = ""
+        for index in sorted(present):
+            # The old one may be there beside the new one for a moment.
+            if last in present[index]:
+                continue
+            new = min(present[index])
+            if last:
+                yield Event(index, mark.text.format(**dict(thing), **{mark.change: new}))
+            last = new
+
+
+def merged(events: Iterable[Event], near: float) -> list[Event]:
+    """Return events in their order, those within `near` seconds of the first of them as one."""
+    groups: list[tuple[float, list[str]]] = []
+    for event in sorted(events, key=lambda each: (each.time, each.text)):
+        if groups and event.time - groups[-1][0] <= near:
+            groups[-1][1].append(event.text)
+        else:
+            groups.append((event.time, [event.text]))
+    return [Event(moment, "; ".join(dict.fromkeys(texts))) for moment, texts in groups]
+
+
+class Prometheus:
+    """Questions to Prometheus about a range that ends at a time in seconds. interval: seconds between two readings."""
+
+    def __init__(self, address: str, over: Range, end: float, interval: float) -> None:
+        self.address, self.over, self.end = address, over, end
+        self.begin = end - over.seconds
+        # A rate needs two readings, and one of four may be missing.
+        self.window = f"{max(over.step, 4 * interval):.0f}s"
+
+    def ask(self, query: str) -> list[Series]:
+        """Return the series of a query. Raises one of ERRORS."""
+        asked = {"query": query.replace("$window", self.window), "step": self.over.step}
+        given = urlencode(asked | {"start": f"{self.begin:.3f}", "end": f"{self.end:.3f}"})
+        answer = json.loads(ask(self.address, f"/api/v1/query_range?{given}", seconds=PATIENCE))
+        return [
+            Series(
+                series["metric"],
+                {
+                    round((float(moment) - self.begin) / self.over.step): float(value)
+                    for moment, value in series["values"]
+                    if math.isfinite(float(value))
+                },
+            )
+            for series in answer["data"]["result"]
+        ]
+
+    def line(self, line: Line) -> dict[str, dict[int, float]]:
+        """Return the values of the series of a line, by their names. Those of the same name are one."""
+        named: dict[str, dict[int, float]] = {}
+        for series in self.ask(line.query):
+            values = dict(series.values)
+            if line.number:
+                number = float(series.labels[line.number])
+                values = dict.fromkeys(values, number)
+            if values:
+                named.setdefault(line.name.format(**series.labels), {}).update(values)
+        return named
+
+    def chart(self, chart: Chart) -> dict[str, Any] | None:
+        """Return a chart for the page; None if nothing was measured. That a query is refused is said in its place."""
+        told = {
+            "key": chart.key,
+            "title": chart.title,
+            "unit": chart.unit,
+            "most": chart.most,
+            "text": "",
+            "series": [],
+        }
+        try:
+            named = {name: values for line in chart.lines for name, values in self.line(line).items()}
+        except (ValueError, TimeoutError) as error:
+            return told | {"text": f"Prometheus cannot compute this chart: {error}."}
+        if not named:
+            return None
+        # The largest at the end of the range, in the order of the lines.
+        largest = sorted(named, key=lambda name: named[name][max(named[name])], reverse=True)[:SERIES]
+        texts = [forecast(name, values, self.over.step) for name, values in named.items() if chart.fills]
+        if len(named) > SERIES:
+            texts.append(f"{len(named) - SERIES} smaller ones are not shown.")
+        count = self.over.seconds // self.over.step + 1
+        series = [
+            {"name": name, "values": [None if i not in values else short(values[i]) for i in range(count)]}
+            for name, values in named.items()
+            if name in largest
+        ]
+        return told | {"text": " ".join(filter(None, texts)), "series": series}
+
+    def events(self, mark: Mark) -> list[Event]:
+        """Return the events of a mark within the range."""
+        found = self.ask(mark.query)
+        if mark.change:
+            return [Event(self.begin + event.time * self.over.step, event.text) for event in changes(found, mark)]
+        times = {(value, mark.text.format(**series.labels)) for series in found for value in series.values.values()}
+        return [Event(*each) for each in times if self.begin <= each[0] <= self.end]
+
+
+def installed(what: Sequence[Any], services: Collection[str]) -> list[Any]:
+    """Return the charts or marks of services that this machine has."""
+    return [each for each in what if not each.service or each.service in services]
+
+
+def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any]:
+    """Return the content of a range's file. Raises one of ERRORS."""
+    over = prometheus.over
+    charts = [chart for each in installed(CHARTS, services) if (chart := prometheus.chart(each))]
+    events: dict[str, list[Event]] = {}
+    for mark in installed(MARKS, services):
+        events.setdefault(mark.kind, []).extend(prometheus.events(mark))
+    marks = {kind: merged(each, over.seconds / 150) for kind, each in events.items()}
+    first = [
+        next(i for i, value in enumerate(series["values"]) if value is not None)
+        for chart in charts
+        for series in chart["series"]
+    ]
+    # While the history is short, a range has few values, and a new one soon matters.
+    age = over.seconds - min(first) * over.step if first else 0
+    refresh = min(over.refresh, max(60, age / 10)) if first else RETRY
+    return {
+        "range": over.name,
+        "begin": round(prometheus.begin),
+        "end": round(prometheus.end),
+        "step": over.step,
+        "refresh": round(refresh),
+        "charts": charts,
+        "marks": [
+            {"time": round(event.time), "kind": kind, "text": event.text}
+            for kind, each in marks.items()
+            if len(each) <= MOST_MARKS
+            for event in each
+        ],
+        "unmarked": [kind for kind, each in marks.items() if len(each) > MOST_MARKS],
+    }
+
+
+class Charts:
+    """The files of all ranges in the page's folder."""
+
+    def __init__(self, address: str, folder: Path, services: Collection[str], interval: float) -> None:
+        self.address, self.folder, self.services, self.interval = address, folder, services, interval
+        self.due = dict.fromkeys(RANGES, 0.0)
+
+    def write_due(self) -> str:
+        """Write the files that are due; return why one could not be written, or an empty string."""
+        problem = ""
+        for over, due in self.due.items():
+            if time.monotonic() < due:
+                continue
+            try:
+                found = document(Prometheus(self.address, over, time.time(), self.interval), self.services)
+                self.folder.mkdir(exist_ok=True)
+                replace(self.folder / over.file, json.dumps(found, separators=(",", ":")) + "\n")
+                wait = float(found["refresh"])
+            except ERRORS as error:
+                problem = f"{over.file} cannot be written: {error or type(error).__name__}"
+                wait = RETRY
+            self.due[over] = time.monotonic() + wait
+        return problem
