@@ -11,6 +11,8 @@
   const drawn = document.getElementById("drawn");
   const events = document.getElementById("events");
   const buttons = [...page.querySelectorAll("nav button")];
+  // Without the name and the password that the address of the page may have: a browser refuses to fetch such an address.
+  const folder = new URL(".", location.origin + location.pathname).href;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let data = null;
   let charts = [];
@@ -216,7 +218,7 @@
     for (const button of buttons) button.setAttribute("aria-pressed", `${button.value === wanted}`);
     let wait = RETRY_SECONDS;
     try {
-      const answer = await fetch(`charts-${wanted}.json`, { cache: "no-cache" });
+      const answer = await fetch(`${folder}charts-${wanted}.json`, { cache: "no-cache" });
       if (wanted !== range()) return;
       if (answer.ok) {
         data = await answer.json();
@@ -237,7 +239,7 @@
   async function renewStatus() {
     if (document.hidden) return;
     try {
-      const answer = await fetch("./", { cache: "no-cache" });
+      const answer = await fetch(folder, { cache: "no-cache" });
       if (!answer.ok) throw new Error(`the answer has the status ${answer.status}`);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       // The elements stay, so that a change of the first line is read aloud.
