@@ -7,9 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timezone
 
+import pandas as pd
+
 from fraud.data.dataset import resolve
+from fraud.data.schema import FEATURES
 from fraud.data.split import split
 from fraud.data.store import Store
+from fraud.evaluation.reference_profile import describe_columns
 from fraud.models.fitting import fit
 from fraud.models.recipes import choose
 from fraud.screen import Screen
@@ -32,7 +36,9 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     probe(settings)
     dataset = resolve(options.data, Store(settings))
     screen.dataset(dataset)
-    context = Context(options, dataset, split(dataset.frame, options.split, options.seed))
+    parts = split(dataset.frame, options.split, options.seed)
+    known = pd.concat([parts.train, parts.valid], ignore_index=True)[FEATURES]
+    context = Context(options, dataset, parts, describe_columns(known))
     experiment = options.experiment or settings.experiment
     tracker = Tracker(settings, experiment, run_tags(dataset, options))
     jobs = min(options.jobs or os.cpu_count() or 1, len(recipes))

@@ -96,11 +96,18 @@ class Split:
 
 @dataclass(frozen=True)
 class Context:
-    """The input of a comparison, which all its steps share."""
+    """The input of a comparison, which all its steps share.
+
+    Attributes:
+        columns: distribution of each feature in the training and validation parts, for the
+            reference profiles of the models.
+
+    """
 
     options: Options
     dataset: Dataset
     parts: Split
+    columns: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +149,7 @@ class Fitted:
     Attributes:
         estimator: fitted estimator with scikit-learn's interface.
         scores: (n_test,) scores of the test part, which is scored once.
+        valid_scores: (n_valid,) scores of the validation part.
         threshold: the threshold with the least cost on the validation part.
         metrics: metrics on the test part, except `valid_average_precision`, which is measured on
             the validation part and ranks the models.
@@ -153,6 +161,7 @@ class Fitted:
     recipe: Recipe
     estimator: Any
     scores: np.ndarray
+    valid_scores: np.ndarray
     threshold: float
     metrics: dict[str, float]
     interval: Interval

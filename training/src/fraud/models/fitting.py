@@ -55,4 +55,4 @@ def fit(recipe: Recipe, parts: Split, seed: int, threads: int, cost: Cost) -> Fi
         "fit_seconds": fit_end - fit_begin,
         "score_seconds": score_end - score_begin,
     }
-    return Fitted(recipe, estimator, scores, threshold, metrics, band, importance)
+    return Fitted(recipe, estimator, scores, valid_scores, threshold, metrics, band, importance)

@@ -42,6 +42,8 @@ TRUSTED = [
 #: The file in a model's folder with the output for its input example, in the form of MLflow's
 #: responses. Trackbox serves a version only if it gives the same again.
 EXAMPLE_SCORES = "example_scores.json"
+#: The file in a model's folder with the text of `fraud.evaluation.reference_profile`.
+REFERENCE_PROFILE = "reference_profile.json"
 
 SKLEARN_NEEDS = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
 XGBOOST_NEEDS = ("mlflow-skinny", "numpy", "pandas", "xgboost-cpu")
@@ -90,16 +92,19 @@ def signature(output: np.ndarray) -> ModelSignature:
     return ModelSignature(inputs=inputs, outputs=outputs)
 
 
-def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> None:
+def save(
+    estimator: Any, path: Path, model: Model, example: pd.DataFrame, profile: str = ""
+) -> None:
     """Save a fitted estimator with its signature, example and pinned requirements.
 
-    The example's scores are saved, too.
+    The example's scores are saved, too, and the reference profile if there is one.
 
     Args:
         estimator: fitted estimator of `fraud.models.recipes`.
         path: a directory that does not exist yet.
         model: MLflow's model description with identifier and metadata; this function adds the rest.
         example: a few rows with at least the columns `FEATURES`.
+        profile: reference profile as JSON; empty if there is none.
 
     """
     rows = example[FEATURES]
@@ -129,6 +134,8 @@ def save(estimator: Any, path: Path, model: Model, example: pd.DataFrame) -> Non
             **common,
         )
     Path(path, EXAMPLE_SCORES).write_text(json.dumps({"predictions": output.tolist()}))
+    if profile:
+        Path(path, REFERENCE_PROFILE).write_text(profile)
 
 
 def _save_isolation(forest: IsolationForest, path: Path, common: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from fraud import __version__
 from fraud.data.schema import FEATURES, LABEL
 from fraud.data.store import PREFIX
 from fraud.evaluation import comparison_pictures, pictures
+from fraud.evaluation.reference_profile import reference_profile
 from fraud.evaluation.report import report
 from fraud.tracking.tracker import Tracker
 from fraud.types import Context, Dataset, Fitted, Options, Outcome, Split
@@ -123,7 +124,8 @@ def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> R
     }
     drawn = draw_model(fitted, context.parts)
     example = context.parts.valid.head(5)
-    model, size = tracker.log_model(run, name, fitted.estimator, metadata, example)
+    profile = reference_profile(context.columns, fitted.valid_scores, fitted.threshold)
+    model, size = tracker.log_model(run, name, fitted.estimator, metadata, example, profile)
     metrics = {**fitted.metrics, "model_bytes": float(size)}
     tracker.log(run, run_params(fitted, options), metrics)
     tracker.log_files(run, drawn)

@@ -136,7 +136,7 @@ class Tracker:
 
     def log_model(
         self, run: str, name: str, estimator: Any, metadata: Mapping[str, Any],
-        example: pd.DataFrame,
+        example: pd.DataFrame, profile: str,
     ) -> tuple[str, int]:  # fmt: skip
         """Save a fitted model, upload it and make it an output of the run.
 
@@ -157,7 +157,7 @@ class Tracker:
         )
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")
-            flavours.save(estimator, path, description, example)
+            flavours.save(estimator, path, description, example, profile)
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             self.client.log_model_artifacts(logged.model_id, str(path))
         self.client.finalize_logged_model(logged.model_id, "READY")
