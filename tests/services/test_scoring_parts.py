@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY
 from trackbox_serving import settings
 from trackbox_serving.bodies.json_rows import Reader
 from trackbox_serving.bodies.reading import read_body
-from trackbox_serving.log import writer
+from trackbox_serving.log import batches
 from trackbox_serving.log.labels import PAUSE, Labels, LabelWriter
 from trackbox_serving.log.rows import Entry, Rows
 from trackbox_serving.log.writer import Writer, prepare
@@ -151,8 +151,8 @@ def test_rows_that_the_disk_does_not_take_are_counted(tmp_path: Path) -> None:
 
 
 def test_files_are_closed_in_time_by_rows_and_by_the_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "CLOSE_SECONDS", 0.3)
-    monkeypatch.setattr(writer, "CLOSE_ROWS", 20)
+    monkeypatch.setattr(batches, "CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr(batches, "CLOSE_ROWS", 20)
     taken = Writer(tmp_path, Rows(COLUMNS, "7", 0.5), most=1000)
     hour = 1_795_982_400.0  # the beginning of an hour, in seconds since 1970
     taken.start()

@@ -77,6 +77,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
 def load_service(name: str, version: str, writes_log: bool = True) -> Any:
     """Load a version, and return its service. Raise ModelError, OSError or ValueError if it cannot be served."""
     from trackbox_serving import settings as reading
+    from trackbox_serving.drift import counting
     from trackbox_serving.log.writer import prepare
     from trackbox_serving.models.scorer import load
     from trackbox_serving.version import Version
@@ -95,6 +96,9 @@ def load_service(name: str, version: str, writes_log: bool = True) -> Any:
         prepare(place.log)
     service = Service(settings, about, load(place.model, about.allow_code))
     service.warm_up()
+    if not about.challenger:
+        columns = service.scorer.columns
+        service.counts = counting.load(place.model, columns, about.threshold, settings.processes)
     metrics.describe(about.name, about.version, about.alias, about.run_id)
     return service
 

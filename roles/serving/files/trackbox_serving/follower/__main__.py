@@ -16,6 +16,7 @@ from trackbox_host.status import replace
 
 from trackbox_serving.follower import page
 from trackbox_serving.follower.delivery import Delivery
+from trackbox_serving.follower.drift import Watch
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.metrics import Traffic, follower_metrics, read, scrape, version_metrics
 from trackbox_serving.follower.model import ModelFollower
@@ -42,6 +43,7 @@ class Follower:
         self.wanted, registry = Wanted(shared), Registry(settings)
         self.models = [ModelFollower(settings, model, self.status, self.wanted, registry) for model in shared.models]
         self.delivery = Delivery(settings, self.status, [model.shadow.offer for model in self.models])
+        self.drift = Watch()
         self.stop = threading.Event()
 
     def run(self) -> None:
@@ -79,18 +81,22 @@ class Follower:
         """Write the overview, and the metrics of all live versions for monitoring."""
         shown: list[tuple[ModelStatus, Traffic, Path | None]] = []
         scraped: list[tuple[str, str]] = []
+        served: dict[str, str] = {}
         for model in self.models:
             live = model.mine.live
             if live:
                 version = Version(self.settings.shared, model.given.name, live.version)
                 said = scrape(version.socket)
                 scraped.append((model.given.name, said))
+                served[model.given.name] = live.version
+                self.drift.look(version, live.made)
                 shown.append((model.mine, read(said), version.model))
             else:
                 shown.append((model.mine, Traffic(), None))
         run = self.settings.shared.run
         publish(run / "page", page.page(self.settings, shown, self.status.log))
-        replace(run / "metrics.prom", version_metrics(scraped) + follower_metrics(self.status))
+        drift = self.drift.metrics(served)
+        replace(run / "metrics.prom", version_metrics(scraped) + follower_metrics(self.status) + drift)
 
 
 def main() -> int:

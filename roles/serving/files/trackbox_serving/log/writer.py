@@ -1,12 +1,11 @@
-"""The queues and the threads that write the request log of one process, and the labels that clients send."""
+"""The files of the request log of one process, and of the labels that clients send."""
 
 from __future__ import annotations
 
 import os
-import queue
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,22 +13,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trackbox_serving.log.batches import Batches, Entry, hour
 from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.web import metrics
 
-CLOSE_SECONDS = 60.0
-CLOSE_ROWS = 10_000
 OPEN = ".open-"
-
-
-class Entry(Protocol):
-    """An entry that waits to be written. `count` is its number of rows, `time` is in nanoseconds since 1970."""
-
-    @property
-    def count(self) -> int: ...  # noqa: D102 - described in the docstring of the class
-
-    @property
-    def time(self) -> int: ...  # noqa: D102
 
 
 class Tables(Protocol):
@@ -40,8 +28,8 @@ class Tables(Protocol):
     def sample(self, entries: list[Any], most: int) -> dict[str, Any] | None: ...  # noqa: D102
 
 
-class Writer:
-    """Takes entries from requests, and writes them in a thread.
+class Writer(Batches):
+    """Writes each batch of entries into a file. Rows that find no room in the queue are counted.
 
     Attributes:
         prefix: prefix of the files' names.
@@ -49,79 +37,33 @@ class Writer:
     Args:
         folder: folder of the closed files.
         rows: object that builds tables from entries.
-        most: maximum number of rows that wait. Further rows are dropped and counted. An empty queue accepts a request
-            with more rows.
+        most, watch: see `Batches`.
         sampled: number of rows of each file that the follower gets as JSON.
 
     """
 
     prefix = ""
 
-    def __init__(self, folder: Path, rows: Tables, most: int, sampled: int = 0) -> None:
-        self.folder, self.rows, self.most, self.sampled = folder, rows, most, sampled
-        self.waiting = 0
-        self.lock = threading.Lock()
-        self.entries: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=self.run, name="request log")
-
-    def start(self) -> None:
-        """Start the thread. Call this method after the fork, because threads do not survive a fork."""
-        self.thread.start()
+    def __init__(
+        self,
+        folder: Path,
+        rows: Tables,
+        most: int,
+        sampled: int = 0,
+        watch: Callable[[list[Any]], None] | None = None,
+    ) -> None:
+        super().__init__(most, watch)
+        self.folder, self.rows, self.sampled = folder, rows, sampled
 
     def add(self, entry: Entry) -> None:
         """Queue an entry, or count its rows as dropped if there is no room. This method never blocks."""
         if not self.offer(entry):
             metrics.DROPPED.labels("queue").inc(entry.count)
 
-    def offer(self, entry: Entry) -> bool:
-        """Queue an entry, and return whether there was room for it. This method never blocks."""
-        with self.lock:
-            if self.waiting and self.waiting + entry.count > self.most:
-                return False
-            self.waiting += entry.count
-        self.entries.put(entry)
-        return True
-
-    def stop(self) -> None:
-        """Write the waiting entries, and end the thread."""
-        self.entries.put(None)
-        self.thread.join()
-
-    def due(self) -> float:
-        """Return the time.monotonic() at which a file that begins now must be closed."""
-        return time.monotonic() + CLOSE_SECONDS
-
     def written(self, entries: list[Any], on_disk: bool) -> None:
         """Count the rows of a file."""
         counter = metrics.LOGGED if on_disk else metrics.DROPPED.labels("disk")
         counter.inc(sum(entry.count for entry in entries))
-
-    def run(self) -> None:
-        """Collect entries, and write a file as soon as it is due."""
-        pending: list[Entry] = []
-        count, due, ended = 0, 0.0, False
-        while not ended:
-            try:
-                entry = self.entries.get(timeout=max(0.0, due - time.monotonic()) if pending else None)
-            except queue.Empty:
-                entry = None
-            else:
-                ended = entry is None
-            # Begin a new file with each hour, because a file's name contains its hour.
-            if pending and (entry is None or hour(entry) != hour(pending[0])):
-                self.write(pending, count)
-                pending, count = [], 0
-            if entry is None:
-                continue
-            if not pending:
-                due = self.due()
-            pending.append(entry)
-            count += entry.count
-            with self.lock:
-                self.waiting -= entry.count
-            if count >= CLOSE_ROWS or time.monotonic() >= due:
-                self.write(pending, count)
-                pending, count = [], 0
 
     def write(self, entries: list[Entry], count: int) -> None:
         """Write a file, and rename it after fsync."""
@@ -153,11 +95,6 @@ class Writer:
                 part.rename(self.folder / f"{name}{SAMPLE}")
         except (OSError, pa.ArrowException, ValueError, TypeError):
             part.unlink(missing_ok=True)
-
-
-def hour(entry: Entry) -> str:
-    """Return the hour of an entry in UTC, like `2026112920`."""
-    return time.strftime("%Y%m%d%H", time.gmtime(entry.time // 1_000_000_000))
 
 
 def sync(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trackbox_serving.web import metrics
-from trackbox_serving.web.answers import Answer
+from trackbox_serving.web.answers import Answer, RefusedError, json_answer
 from trackbox_serving.web.draining import Draining
 from trackbox_serving.web.envelope import Call, Envelope, Handler
 from trackbox_serving.web.feedback import Feedback
@@ -30,6 +30,18 @@ async def show_metrics(_: Call) -> Answer:
     return Answer(200, metrics.render(), metrics.KIND)
 
 
+def counts_of(service: Service) -> Handler:
+    """Return the handler of /drift, which only the follower can reach."""
+
+    async def show_counts(_: Call) -> Answer:
+        """The counts of rows in the bins of the reference profile, of all processes."""
+        if service.counts is None:
+            raise RefusedError(404, "Drift is not measured: the model has no reference profile that can be used.")
+        return json_answer(service.counts.snapshot())
+
+    return show_counts
+
+
 def create(service: Service) -> Envelope:
     """Return the application of one version."""
     pages, protocol = Pages(service), InferenceProtocol(service)
@@ -42,6 +54,7 @@ def create(service: Service) -> Envelope:
         "/docs": ({"GET": pages.docs}, "docs"),
         "/openapi.json": ({"GET": pages.openapi}, "docs"),
         "/metrics": ({"GET": show_metrics}, "metrics"),
+        "/drift": ({"GET": counts_of(service)}, "drift"),
     }
 
     def route(path: str) -> tuple[dict[str, Handler], str] | None:

@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trackbox_serving.bodies.json_rows import Reader
+from trackbox_serving.drift.counting import Counts
+from trackbox_serving.log.batches import Batches
 from trackbox_serving.log.labels import LabelWriter
 from trackbox_serving.log.rows import Entry, Rows
 from trackbox_serving.log.writer import Writer
@@ -70,8 +72,9 @@ class Service:
         about: description of the version.
         scorer: loaded model of the version.
         quick: whether the model scores one row fast enough for the event loop.
-        writer: writer of the request log. None before `start`, and if there is no log.
-        labels: writer of the labels that clients send. None in the same cases as `writer`.
+        counts: counts of rows in the bins of the model's reference profile. None if there is no profile.
+        writer: thread that writes the request log, and that counts. None before `start`, and if there is nothing to do.
+        labels: writer of the labels that clients send. None before `start`, and if there is no log.
         waiting: number of requests that have begun and are not answered.
 
     """
@@ -80,7 +83,8 @@ class Service:
     about: About
     scorer: Scorer
     quick: bool = False
-    writer: Writer | None = None
+    counts: Counts | None = None
+    writer: Batches | None = None
     labels: LabelWriter | None = None
     waiting: int = 0
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "compute"))
@@ -104,14 +108,21 @@ class Service:
 
     def start(self) -> None:
         """Start the threads of this process. Call this method after the fork."""
+        watch = None
+        if self.counts:
+            self.counts.claim()
+            watch = self.counts.count
         if self.settings.log != "off":
             version = Version(self.settings, self.about.name, self.about.version)
             columns = self.scorer.columns if self.settings.log == "all" else []
             rows = Rows(columns, self.about.version, self.about.threshold)
-            self.writer = Writer(version.log, rows, self.settings.log_queue, self.settings.replay_rows)
-            self.writer.start()
+            self.writer = Writer(version.log, rows, self.settings.log_queue, self.settings.replay_rows, watch)
             self.labels = LabelWriter(version.log, self.settings.log_queue)
             self.labels.start()
+        elif watch:
+            self.writer = Batches(self.settings.log_queue, watch)
+        if self.writer:
+            self.writer.start()
 
     def stop(self) -> None:
         """End the threads. Afterwards all scored rows are in closed files of the log."""
