@@ -22,11 +22,16 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promto
 
 
 def wanted(alert: str) -> list[dict[str, Any]]:
-    """Return the alert that the series of its case must raise, in promtool's format."""
-    labels, rule = CASES[alert].get("labels", {}), ALERTS[alert]
-    action = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: str(labels[found[1]]), rule["annotations"]["action"])
-    annotations = {"summary": CASES[alert]["says"], "action": action}
-    return [{"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": annotations}]
+    """Return the alerts that the series of its case must raise, in promtool's format: one, or those in `raised`."""
+    rule = ALERTS[alert]
+
+    def one(case: dict[str, Any]) -> dict[str, Any]:
+        labels = case.get("labels", {})
+        action = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: str(labels[found[1]]), rule["annotations"]["action"])
+        annotations = {"summary": case["says"], "action": action}
+        return {"exp_labels": {**labels, **rule["labels"]}, "exp_annotations": annotations}
+
+    return [one(case) for case in CASES[alert].get("raised", [CASES[alert]])]
 
 
 def promtool(folder: Path, series: str, expected: Callable[[str], list[dict[str, Any]]]) -> str:
