@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from drift_rows import later_hours, make_model
 from prometheus_client.parser import text_string_to_metric_families
 from scoring import VERSION, Server, serving, wait_until
@@ -29,6 +32,13 @@ from trackbox_serving.version import Version
 
 ROWS = 10_000
 LIMIT = 0.25
+RULES = Path(__file__).parents[2] / "roles/monitoring/files/rules.yml"
+[ACTION] = [
+    rule["annotations"]["action"]
+    for group in yaml.safe_load(RULES.read_text())["groups"]
+    for rule in group["rules"]
+    if rule["alert"] == "Drift"
+]
 
 
 @dataclass
@@ -159,6 +169,38 @@ def test_a_change_is_named_within_two_windows(
     [(part, reference, share)] = [(key[1], key[2], value) for key, value in parts.items() if key[0] == column]
     assert says in part
     assert abs(share - float(reference.rstrip("%")) / 100) > 0.04
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed: make tools")
+def test_prometheus_raises_the_alert_with_a_sentence(server: Server, rows: Rows, tmp_path: Path) -> None:
+    frames = [frame.assign(Amount=frame["Amount"] * 100) for frame in (rows.draw(100), rows.draw(101))]
+    drift = windows(server, rows, frames)
+    text = drift_metrics([Model("fraud", VERSION, drift)])
+    series = [line.rpartition(" ")[::2] for line in text.splitlines() if not line.startswith("#")]
+    shares = values(text, "share", "feature", "part", "reference")
+    raised = [
+        {
+            "exp_labels": {"model": "fraud", "version": VERSION, "feature": feature, "severity": "warning"},
+            "exp_annotations": {
+                "summary": f"Version {VERSION} of fraud scores rows whose {feature} differs from its training: "
+                f"{share * 100:.4g}% {part} now, {reference} were in training.",
+                "action": ACTION.replace("{{ $labels.feature }}", feature),
+            },
+        }
+        for (feature, part, reference), share in shares.items()
+        if feature in named(drift)
+    ]
+    assert "Amount" in str(raised)
+    tests = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{value}x3"} for name, value in series],
+        "alert_rule_test": [{"eval_time": "1m", "alertname": "Drift", "exp_alerts": raised}],
+    }
+    path = tmp_path / "test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [tests]}))
+    command = ["promtool", "test", "rules", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_half_a_standard_deviation_is_high_in_most_features(rows: Rows) -> None:
