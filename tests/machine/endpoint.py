@@ -83,16 +83,22 @@ def tag(machine: Machine, version: str, model: str = "fraud") -> str:
     return next((each["value"] for each in found["model_version"].get("tags", []) if each["key"] == "serving"), "")
 
 
-# A program that prints the metrics of a served version, which it requests at the version's socket.
-METRICS = "import pathlib, sys; from trackbox_serving.follower.unix import ask; "
-METRICS += "print(ask(pathlib.Path(sys.argv[1]), '/metrics').body.decode())"
+# A program that prints what a served version answers at its socket to a path.
+ASK = "import pathlib, sys; from trackbox_serving.follower.unix import ask; "
+ASK += "print(ask(pathlib.Path(sys.argv[1]), sys.argv[2]).body.decode())"
+
+
+def at_socket(host: Host, version: str, path: str) -> str:
+    """Return what a version of `fraud` answers to a path at its socket, past NGINX."""
+    socket = f"/run/trackbox-serving/fraud/{version}.sock"
+    command = "cd /opt/trackbox/serving/program-*/ && python3 -B -c %s %s %s"
+    return str(host.check_output(command, ASK, socket, path))
 
 
 def metric(host: Host, version: str, name: str) -> float:
     """Return the sum of the values in all lines that begin with `name` in the metrics of a version of `fraud`."""
-    socket = f"/run/trackbox-serving/fraud/{version}.sock"
-    text = host.check_output("cd /opt/trackbox/serving/program-*/ && python3 -B -c %s %s", METRICS, socket)
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+    lines = at_socket(host, version, "/metrics").splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
 @pytest.fixture(scope="session")

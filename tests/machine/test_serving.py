@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from endpoint import Endpoint, alias, fraud, tag
+from endpoint import Endpoint, alias, at_socket, fraud, tag
 from machine import VIEWER, Machine
 from scoring_clients import Clients
 from testinfra.host import Host
@@ -37,6 +37,16 @@ def test_the_champion_scores_by_curl_and_by_mlflows_own_client(
     assert machine.ask("/serving/fraud/ping").status == 401
     said = json.loads(machine.run_client("client_serving.py", json.dumps(endpoint.body)).splitlines()[-1])
     assert said["predictions"] == pytest.approx(scores)
+
+
+def test_rows_are_counted_in_the_bins_of_the_training_for_the_follower_alone(
+    host: Host, endpoint: Endpoint, versions: list[str]
+) -> None:
+    for version in versions:
+        counts = json.loads(at_socket(host, version, "/drift"))["counts"]
+        # 29 features and the score, each with bins below, above and missing.
+        assert [len(each) for each in counts] == [13] * 30
+    assert endpoint.ask("fraud/drift").status == 404
 
 
 def test_the_overview_has_a_command_that_works(host: Host, machine: Machine, endpoint: Endpoint) -> None:
