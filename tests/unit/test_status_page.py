@@ -57,7 +57,7 @@ def values(query: str, times: list[float]) -> list[tuple[Mapping[str, str], Mapp
         return [({"unit": "mlflow"}, dict.fromkeys(times[len(times) // 2 :], middle))]
     found: list[tuple[Mapping[str, str], Mapping[float, float]]] = []
     for number, name in enumerate(("mlflow", "s3", "a-name-that-is-quite-long-for-a-phone")):
-        labels = dict.fromkeys(("service", "name", "model", "mountpoint", "bucket", "reason"), name)
+        labels = dict.fromkeys(("service", "name", "model", "mountpoint", "bucket", "reason", "feature"), name)
         labels["version"] = str(7 + number)
         # The first one has a gap.
         series = {

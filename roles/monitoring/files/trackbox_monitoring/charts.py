@@ -194,6 +194,13 @@ CHARTS = (
         (Line("max by (model, version) (trackbox_serving_version)", "{model}", number="version"),),
         service="serving",
     ),
+    Chart(
+        "drift",
+        "Features that differ from the training",
+        "population stability index, if it is above 0.1",
+        (Line('max by (model, feature) (trackbox_serving_drift_psi{window="last"}) > 0.1', "{model}: {feature}"),),
+        service="serving",
+    ),
 )
 
 MARKS = (
