@@ -285,12 +285,18 @@ def test_what_has_changed_most_is_said_in_words(values: Any, words: str, before:
     assert said[1:] == pytest.approx((before, now), abs=0.01)
 
 
+def test_large_numbers_are_written_out() -> None:
+    where = reference(np.linspace(1_790_000_000, 1_790_864_000, 1000))
+    words, *_ = stability.change(where, bins_of(where, np.full(100, 1_790_700_000.0)))
+    assert words == "are above 1790691459"
+
+
 def test_values_where_all_were_missing_are_said() -> None:
     where = reference([np.nan] * 100)
     counts = bins_of(where, [1.0] * 90 + [np.nan] * 10)
     assert stability.index(where, counts) > 0.25
     words, before, now = stability.change(where, counts)
-    assert (words, before, round(now, 6)) == ("have a value", 0.0, 0.9)
+    assert (words, before, round(now, 6)) == ("are not missing", 0.0, 0.9)
 
 
 FOUND = parse(profile())
@@ -308,12 +314,13 @@ def test_a_window_has_enough_rows_and_time() -> None:
         assert not drift.windows
     drift.add(counted(1050), 310)
     assert [window.rows for window in drift.windows] == [50]
-    # The next window begins now: many rows do not make it shorter.
-    drift.add(counted(9000), 409)
-    assert len(drift.windows) == 1
-    drift.add(counted(9000), 410)
-    drift.add(counted(9100), 600)
-    assert [window.rows for window in drift.windows] == [100, 7950]
+    # The next window begins with the next rows, after a quiet time, and many rows do not make it shorter.
+    drift.add(counted(1050), 400)
+    for at in (420, 519):
+        drift.add(counted(9000), at)
+        assert len(drift.windows) == 1
+    drift.add(counted(9100), 520)
+    assert [window.rows for window in drift.windows] == [8050, 50]
 
 
 def test_a_version_that_starts_again_loses_no_rows_of_the_window() -> None:

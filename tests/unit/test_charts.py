@@ -234,7 +234,8 @@ def test_without_prometheus_the_old_files_stay_and_the_reason_is_said(tmp_path: 
     with prometheus(rising) as address:
         pass
     charts = Charts(address, tmp_path, [], 15)
-    assert charts.write_due() == "charts-90d.json cannot be written: [Errno 111] Connection refused"
+    problem = "charts-1h.json cannot be written: [Errno 111] Connection refused"
+    assert charts.write_due() == problem
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("charts-1h.json", "old")]
-    # It is tried again after some seconds only.
-    assert charts.write_due() == ""
+    # It is tried again after some seconds only, and stays the reason until then.
+    assert charts.write_due() == problem

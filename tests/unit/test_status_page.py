@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -158,9 +157,7 @@ def test_a_range_is_chosen_with_the_keyboard_and_values_are_read_with_arrows(bro
     assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     press(browser, "Enter")
     browser.wait("document.querySelector('nav [aria-pressed=true]').value === '1h' && location.hash === '#1h'")
-    # The charts are drawn again when the file has arrived, and then show the last values.
-    browser.wait("performance.getEntriesByType('resource').some(entry => entry.name.endsWith('charts-1h.json'))")
-    time.sleep(0.5)
+    browser.wait("document.querySelector('#charts').dataset.range === '1h'")
     for _ in range(4):
         press(browser, "Tab")
     assert browser.run("document.activeElement.className") == "plot"
@@ -212,10 +209,15 @@ def test_the_sentences_are_renewed_without_loading_the_page(browser: Browser, ad
         publish(folder, page.page(PROBLEMS, "2026-11-30T05:00:00Z"))
 
 
-def test_a_range_that_is_not_written_yet_says_so(browser: Browser, address: str, folder: Path) -> None:
+def test_a_range_that_is_not_written_yet_says_so_and_shows_no_other_one(
+    browser: Browser, address: str, folder: Path
+) -> None:
     (folder / "charts-7d.json").rename(folder / "away")
     try:
-        browser.open(f"{address}#7d", ["The charts of this range are being computed."])
+        show(browser, f"{address}#1h")
+        browser.run("document.querySelector('nav [value=\"7d\"]').click()")
+        browser.wait("document.body.innerText.includes('The charts of this range are being computed.')")
+        assert browser.run("document.querySelectorAll('.plot').length") == 0
     finally:
         (folder / "away").rename(folder / "charts-7d.json")
 
@@ -223,3 +225,15 @@ def test_a_range_that_is_not_written_yet_says_so(browser: Browser, address: str,
 def test_the_charts_are_drawn_if_the_address_has_a_name_and_a_password(browser: Browser, address: str) -> None:
     show(browser, address.replace("//", "//ada:secret@"))
     assert browser.complaints() == []
+
+
+def test_without_dygraphs_the_sentences_are_still_renewed(browser: Browser, address: str, folder: Path) -> None:
+    (folder / "dygraph.js").rename(folder / "away")
+    try:
+        browser.open(address, ["The charts cannot be drawn, because dygraph.js was not loaded."])
+        publish(folder, page.page([], "2026-11-30T06:00:00Z"))
+        browser.run("document.dispatchEvent(new Event('visibilitychange'))")
+        browser.wait("document.querySelector('h1').innerText === 'All is well.'")
+    finally:
+        (folder / "away").rename(folder / "dygraph.js")
+        publish(folder, page.page(PROBLEMS, "2026-11-30T05:00:00Z"))

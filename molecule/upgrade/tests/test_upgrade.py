@@ -365,8 +365,8 @@ def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: 
 
 
 def test_after_the_upgrade_site_yml_changes_the_databases_settings_only(machine: Machine) -> None:
-    # MySQL's settings contain the collation of new schemas. The variables of the old version set another collation. The role
-    # lifecycle restarts the services if a run of site.yml in an earlier test was interrupted after it had taken the lock.
+    # MySQL's settings contain the collation of new schemas. The variables of the old version set another collation.
+    # lifecycle restarts the services if site.yml was interrupted in an earlier test after it had taken the lock.
     assert {task.partition(" : ")[0] for task in changes(machine.play())} <= {"mysql", "lifecycle"}
     assert changes(machine.play()) == []
 

@@ -4,6 +4,7 @@
 (() => {
   const STATUS_SECONDS = 15;
   const RETRY_SECONDS = 10;
+  const RELOAD_SECONDS = 60;
   // The classes line-0 to line-7 and kind-… of charts.css have the colours.
   const DASHES = [null, [7, 3], [2, 2], [9, 3, 2, 3], null, [7, 3], [2, 2], [9, 3, 2, 3]];
   const page = document.getElementById("charts");
@@ -19,8 +20,11 @@
   let timer = 0;
 
   // dygraphs' own legend sets style attributes, which the page's policy forbids. The tables below the charts are their legends.
-  Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
+  const drawable = typeof Dygraph !== "undefined";
+  if (drawable) Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
 
+  // A connection that is dead without an end must not look like one on which nothing changes.
+  const ask = (name) => fetch(folder + name, { cache: "no-cache", signal: AbortSignal.timeout(10000) });
   const create = (tag, text = "", more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const digits = (value) => Math.abs(value) < 100 ? value.toLocaleString("en", { maximumSignificantDigits: 3 }) : Math.round(value).toLocaleString("en");
@@ -99,7 +103,7 @@
       });
       this.plot.setAttribute("aria-label", `${chart.title}. Last, lowest and highest value: ${told.join("; ")}.`);
       this.draw();
-      this.values(null);
+      this.values(this.row ?? null);
     }
 
     draw() {
@@ -166,7 +170,7 @@
     }
 
     pressed(event) {
-      const last = data.charts[0].series[0].values.length - 1;
+      const last = Math.round((data.end - data.begin) / data.step);
       const now = this.row ?? last;
       const row = { ArrowLeft: Math.max(now - 1, 0), ArrowRight: Math.min(now + 1, last), Home: 0, End: last, Escape: null }[event.key];
       if (row === undefined) return;
@@ -208,29 +212,51 @@
     const left = data.unmarked.map((kind) => ` Events of the kind ${kind} are not marked here: there are too many.`);
     told.textContent = data.charts.length ? `Until ${moment(data.end)}.${left.join("")}` : "Nothing was measured in this range yet.";
     showEvents();
+    page.dataset.range = data.range;
+  }
+
+  function clear() {
+    drawn.replaceChildren();
+    events.hidden = true;
+    charts = [];
+    data = null;
+    delete page.dataset.range;
   }
 
   const range = () => buttons.find((button) => `#${button.value}` === location.hash)?.value ?? "24h";
 
   async function load() {
     clearTimeout(timer);
+    if (!drawable) {
+      told.textContent = "The charts cannot be drawn, because dygraph.js was not loaded. The page is loaded again in a minute.";
+      timer = setTimeout(() => location.reload(), RELOAD_SECONDS * 1000);
+      return;
+    }
     const wanted = range();
     for (const button of buttons) button.setAttribute("aria-pressed", `${button.value === wanted}`);
     let wait = RETRY_SECONDS;
+    let problem = "";
     try {
-      const answer = await fetch(`${folder}charts-${wanted}.json`, { cache: "no-cache" });
+      const answer = await ask(`charts-${wanted}.json`);
+      const found = answer.ok ? await answer.json() : null;
+      // Another button was pressed meanwhile.
       if (wanted !== range()) return;
-      if (answer.ok) {
-        data = await answer.json();
+      if (found) {
+        data = found;
         show();
         wait = Math.max(data.end + data.refresh - Date.now() / 1000, RETRY_SECONDS) + 1;
-      } else if (answer.status === 404) {
-        told.textContent = "The charts of this range are being computed.";
       } else {
-        told.textContent = `The charts cannot be loaded: the answer has the status ${answer.status}.`;
+        problem = answer.status === 404 ? "The charts of this range are being computed."
+          : `The charts cannot be loaded: the answer has the status ${answer.status}.`;
       }
     } catch (error) {
-      told.textContent = `The charts cannot be loaded: ${error.message}.`;
+      if (wanted !== range()) return;
+      problem = `The charts cannot be loaded: ${error.message}.`;
+    }
+    if (problem) {
+      // Charts of another range must not stay below this range's button.
+      if (data?.range !== wanted) clear();
+      told.textContent = problem;
     }
     clearTimeout(timer);
     timer = setTimeout(load, Math.min(wait, 300) * 1000);
@@ -239,7 +265,7 @@
   async function renewStatus() {
     if (document.hidden) return;
     try {
-      const answer = await fetch(folder, { cache: "no-cache" });
+      const answer = await ask("");
       if (!answer.ok) throw new Error(`the answer has the status ${answer.status}`);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       // The elements stay, so that a change of the first line is read aloud.

@@ -18,6 +18,8 @@ from tools import loosely_confined, output, too_exposed
 OLD = 60
 # That of the charts of the last hour, which are written each minute.
 CHARTS_OLD = 300
+# Seconds from a start to the first charts, while Prometheus reads its history.
+CHARTS_START = 30
 
 
 @promise("monitoring")
@@ -68,6 +70,9 @@ def monitoring_status_current(its: Facts) -> Iterator[str]:
 def monitoring_charts_current(its: Facts) -> Iterator[str]:
     """Monitoring has written the charts of the last hour within the last five minutes."""
     path = Path(its["charts"])
+    deadline = time.monotonic() + CHARTS_START
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(1)
     if not path.exists():
         yield f"{path} does not exist"
     elif (age := time.time() - path.stat().st_mtime) > CHARTS_OLD:

@@ -37,8 +37,8 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     dataset = resolve(options.data, Store(settings))
     screen.dataset(dataset)
     parts = split(dataset.frame, options.split, options.seed)
-    known = pd.concat([parts.train, parts.valid], ignore_index=True)[FEATURES]
-    context = Context(options, dataset, parts, describe_columns(known))
+    described = describe_columns(pd.concat([part[FEATURES] for part in (parts.train, parts.valid)], ignore_index=True))
+    context = Context(options, dataset, parts, described)
     experiment = options.experiment or settings.experiment
     tracker = Tracker(settings, experiment, run_tags(dataset, options))
     jobs = min(options.jobs or os.cpu_count() or 1, len(recipes))

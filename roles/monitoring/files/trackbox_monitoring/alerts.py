@@ -10,6 +10,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 SECONDS = 5.0
+# The largest answer that is read: this program may use 96 MB.
+MOST_BYTES = 4 << 20
 # How an alert's severity sorts.
 ORDER = {"critical": 0, "warning": 1}
 
@@ -47,10 +49,12 @@ def ask(address: str, path: str, body: str | None = None, seconds: float = SECON
         headers = {"Content-Type": "application/json"} if body else {}
         connection.request("POST" if body else "GET", path, body, headers)
         response = connection.getresponse()
-        text = response.read().decode()
+        text = response.read(MOST_BYTES + 1)
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")
-        return text
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"its answer has more than {MOST_BYTES >> 20} MB")
+        return text.decode()
     finally:
         connection.close()
 

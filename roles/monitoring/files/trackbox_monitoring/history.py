@@ -20,14 +20,20 @@ from trackbox_monitoring.charts import CHARTS, MARKS, Chart, Line, Mark
 ERRORS = (OSError, HTTPException, ValueError, KeyError, TypeError)
 # Prometheus itself gives up after 10 s.
 PATIENCE = 12.0
-# Seconds until the next try after an error.
+# Seconds until the next try after an error. Each further one waits twice as long.
 RETRY = 10.0
+# Seconds that the charts of a range may take together.
+MOST_SECONDS = 60.0
+# Seconds after which a range is written again if Prometheus could not compute one of its charts.
+AGAIN = 600
 # The most series of a chart, and the most marks of a kind: more would hide one another.
 SERIES = 8
 MOST_MARKS = 40
 # The time in seconds over which a forecast looks back at least, and the furthest one that is worth a sentence.
 LEAST = 6 * 3600
 YEAR = 365 * 86400.0
+# The percentage at which something is full.
+FULL = 99.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ def forecast(name: str, values: Mapping[int, float], step: int) -> str:
         return ""
     at, level = sum(values) / len(values), sum(values.values()) / len(values)
     slope = sum((i - at) * (v - level) for i, v in values.items()) / sum((i - at) ** 2 for i in values) / step
+    if values[max(values)] > FULL:
+        return f"{name} is full."
     left = (100 - values[max(values)]) / slope if slope > 0 else math.inf
     past = f"At the pace of the last {duration(span)}"
     if left > YEAR:
@@ -208,8 +216,12 @@ def installed(what: Sequence[Any], services: Collection[str]) -> list[Any]:
 
 def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any]:
     """Return the content of a range's file. Raises one of ERRORS."""
-    over = prometheus.over
-    charts = [chart for each in installed(CHARTS, services) if (chart := prometheus.chart(each))]
+    over, began, charts = prometheus.over, time.monotonic(), []
+    for each in installed(CHARTS, services):
+        if time.monotonic() - began > MOST_SECONDS:
+            raise TimeoutError("Prometheus is too slow")
+        if chart := prometheus.chart(each):
+            charts.append(chart)
     events: dict[str, list[Event]] = {}
     for mark in installed(MARKS, services):
         events.setdefault(mark.kind, []).extend(prometheus.events(mark))
@@ -222,6 +234,8 @@ def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any
     # While the history is short, a range has few values, and a new one soon matters.
     age = over.seconds - min(first) * over.step if first else 0
     refresh = min(over.refresh, max(60, age / 10)) if first else RETRY
+    if any(chart["text"] and not chart["series"] for chart in charts):
+        refresh = min(refresh, AGAIN)
     return {
         "range": over.name,
         "begin": round(prometheus.begin),
@@ -245,10 +259,11 @@ class Charts:
     def __init__(self, address: str, folder: Path, services: Collection[str], interval: float) -> None:
         self.address, self.folder, self.services, self.interval = address, folder, services, interval
         self.due = dict.fromkeys(RANGES, 0.0)
+        self.problems: dict[Range, str] = {}
+        self.waits: dict[Range, float] = {}
 
     def write_due(self) -> str:
-        """Write the files that are due; return why one could not be written, or an empty string."""
-        problem = ""
+        """Write the files that are due; return why one could not be written at its last try, or an empty string."""
         for over, due in self.due.items():
             if time.monotonic() < due:
                 continue
@@ -257,8 +272,10 @@ class Charts:
                 self.folder.mkdir(exist_ok=True)
                 replace(self.folder / over.file, json.dumps(found, separators=(",", ":")) + "\n")
                 wait = float(found["refresh"])
+                self.problems.pop(over, None)
+                self.waits.pop(over, None)
             except ERRORS as error:
-                problem = f"{over.file} cannot be written: {error or type(error).__name__}"
-                wait = RETRY
+                self.problems[over] = f"{over.file} cannot be written: {str(error) or type(error).__name__}"
+                wait = self.waits[over] = min(2 * self.waits.get(over, RETRY / 2), over.refresh)
             self.due[over] = time.monotonic() + wait
-        return problem
+        return next(iter(self.problems.values()), "")

@@ -16,7 +16,7 @@ CHARTS = """\
 <nav aria-label="Range of the charts">
 {buttons}
 </nav>
-<p id="told" role="status"></p>
+<p id="told"></p>
 <div id="drawn"></div>
 <section id="events" hidden>
 <h2>Events</h2>

@@ -50,13 +50,14 @@ def change(reference: Reference, counts: Sequence[int]) -> tuple[str, float, flo
     """
     now = [count / max(sum(counts), 1) for count in counts]
     if reference.shares[-1] == 1:
-        return "have a value", 0.0, 1 - now[-1]
+        return "are not missing", 0.0, 1 - now[-1]
     added = parts(reference, counts)
     if added[-1] == max(added):
         return "are missing", reference.shares[-1], now[-1]
     below, then = list(accumulate(now[:-2])), list(accumulate(reference.shares[:-2]))
     place = max(range(len(below)), key=lambda i: abs(below[i] - then[i]))
-    edge = f"{reference.edges[place]:.6g}"
+    found = reference.edges[place]
+    edge = f"{found:.6g}" if abs(found) < 1e6 else f"{found:.0f}"
     if place == 0 and below[0] > then[0]:
         return f"are below {edge} (the smallest in training)", then[0], below[0]
     missing = reference.shares[-1], now[-1]

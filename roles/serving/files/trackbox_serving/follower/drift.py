@@ -25,6 +25,8 @@ from trackbox_serving.version import Version
 WINDOW_ROWS, WINDOW_SECONDS = 10_000, 6 * 3600.0
 # Seconds between two questions to a version, and the PSI from which the metrics say what has changed.
 ASKED, SAID = 60.0, 0.1
+# The largest answer of a version that is read. The widest profile needs 0.3 MB.
+ANSWER_BYTES = 1 << 20
 # The names of the last two windows, the later one first.
 WINDOWS = ("last", "before")
 
@@ -94,13 +96,16 @@ class Drift:
         """Take what the version has counted so far. at: time.monotonic(). The first call only begins a window."""
         fresh = counted.since(self.last)
         if self.last is None or not fresh.possible:
-            self.window, self.opened = None, at
+            self.window = None
+        elif self.window is None or not self.window.rows:
+            # The time begins with the first rows. After a quiet night, the first minutes of a morning are no window.
+            self.window, self.opened = fresh, at
         else:
-            self.window = fresh if self.window is None else self.window.plus(fresh)
+            self.window = self.window.plus(fresh)
         self.last = counted
         if self.window and self.window.rows >= self.rows and at - self.opened >= self.seconds:
             self.windows.appendleft(self.window)
-            self.window, self.opened = None, at
+            self.window = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,8 @@ class Watch:
             return
         with contextlib.suppress(OSError, HTTPException, ValueError):
             answer = ask(version.socket, "/drift", timeout=2)
-            counted = parse(answer.body, drift.profile) if answer.status == 200 else None
+            usable = answer.status == 200 and len(answer.body) <= ANSWER_BYTES
+            counted = parse(answer.body, drift.profile) if usable else None
             if counted:
                 drift.add(counted, time.monotonic())
 

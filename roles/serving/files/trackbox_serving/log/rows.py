@@ -152,7 +152,7 @@ def numbers(values: Any) -> NDArray[np.float64]:
     """Return values as numbers. If they cannot be converted, return NaN for each, so that the rows are still logged."""
     try:
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.full(len(values), np.nan)
 
 
