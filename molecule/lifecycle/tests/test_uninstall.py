@@ -22,7 +22,7 @@ EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
     "what packages' scripts make": r"/etc/(alternatives|rc.\.d)/.*|/usr/bin/(un)?lz\w+|/usr/share/man/man1/(un)?lz.*"
-    r"|/etc/mysql/(debian|my)\.cnf|/etc/apparmor\.d/local(/.*)?|/etc/apt/apt\.conf\.d/(20auto|50unattended)-upgrades"
+    r"|/etc/lighttpd/conf-enabled(/.*)?|/etc/mysql/(debian|my)\.cnf|/etc/apparmor\.d/local(/.*)?|/etc/apt/apt\.conf\.d/(20auto|50unattended)-upgrades"
     r"|/etc/nginx/(sites-enabled/default|modules-enabled/[\w-]+\.conf)|/var/lib/nginx/\w+|/var/www(/.*)?|/usr/lib/python3.*/__pycache__(/.*)?",
     "packages' own services, but the database's and NGINX's": r"/etc/systemd/system/[\w-]+\.target\.wants/"
     r"(unattended-upgrades\.service|logrotate\.timer)|enabled (unattended-upgrades\.service|logrotate\.timer) .*",
