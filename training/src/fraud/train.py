@@ -37,7 +37,9 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     dataset = resolve(options.data, Store(settings))
     screen.dataset(dataset)
     parts = split(dataset.frame, options.split, options.seed)
-    described = describe_columns(pd.concat([part[FEATURES] for part in (parts.train, parts.valid)], ignore_index=True))
+    described = describe_columns(
+        pd.concat([part[FEATURES] for part in (parts.train, parts.valid)], ignore_index=True)
+    )
     context = Context(options, dataset, parts, described)
     experiment = options.experiment or settings.experiment
     tracker = Tracker(settings, experiment, run_tags(dataset, options))
