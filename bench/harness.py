@@ -123,6 +123,15 @@ class Bench:
         return {"url": m.url, "user": m.settings["MLFLOW_TRACKING_USERNAME"], "password": password, "ca": authority}
 
     @contextmanager
+    def unit(self, name: str, command: str, *options: str) -> Iterator[None]:
+        """Run a command in a transient unit; stop it, and its socket if it has one, afterwards."""
+        try:
+            self.ssh(f"systemd-run --quiet --collect --unit={name} {' '.join(options)} {command}")
+            yield
+        finally:
+            self.ssh(f"systemctl stop {name}.socket 2>/dev/null; systemctl stop {name} 2>/dev/null; true")
+
+    @contextmanager
     def bare(self, loop: str = "--uvicorn-opts '--loop asyncio --http h11'") -> Iterator[dict[str, str]]:
         """Start a bare `mlflow server` with default settings: on loopback, with the same MySQL, without a password.
 
@@ -133,15 +142,12 @@ class Bench:
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"
         options = f"--backend-store-uri '{uri}' --artifacts-destination /run/bench --port 5099"
         environment = "--setenv=HOME=/run/bench --property=RuntimeDirectory=bench --working-directory=/run/bench"
+        path = f"--setenv=PATH={SERVER}:/usr/bin:/bin"
         try:
-            self.ssh(
-                f"systemd-run --quiet --collect --unit=bench-mlflow {environment} --setenv=PATH={SERVER}:/usr/bin:/bin "
-                f"{SERVER}/mlflow server {options} {loop}"
-            )
-            self.ssh("timeout 180 python3 - http://127.0.0.1:5099/health", ANSWERS)
-            yield {"url": "http://127.0.0.1:5099"}
+            with self.unit("bench-mlflow", f"{SERVER}/mlflow server {options} {loop}", environment, path):
+                self.ssh("timeout 180 python3 - http://127.0.0.1:5099/health", ANSWERS)
+                yield {"url": "http://127.0.0.1:5099"}
         finally:
-            self.ssh("systemctl stop bench-mlflow || true")
             self.sql("DROP DATABASE bench")
 
     @contextmanager

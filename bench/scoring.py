@@ -41,16 +41,6 @@ def folder(bench: Bench) -> Iterator[None]:
 
 
 @contextmanager
-def unit(bench: Bench, name: str, command: str, *options: str) -> Iterator[None]:
-    """Run a command in a transient unit; stop it, and its socket if it has one, afterwards."""
-    try:
-        bench.ssh(f"systemd-run --quiet --collect --unit={name} {' '.join(options)} {command}")
-        yield
-    finally:
-        bench.ssh(f"systemctl stop {name}.socket 2>/dev/null; systemctl stop {name} 2>/dev/null; true")
-
-
-@contextmanager
 def ours(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any]]:
     """Serve a model by our server with its log on, as the unit of a version does; yield it as a peer."""
     settings = {"models": [{"name": recipe}], "state": FOLDER, "run": FOLDER, "processes": processes, "log": "all"}
@@ -66,7 +56,7 @@ def ours(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any]]:
         "--setenv=MALLOC_ARENA_MAX=2",
         f"--working-directory={found[1]}",
     ]
-    with unit(bench, "bench-ours", f"{found[0]} -B -m trackbox_serving.worker {recipe} 1", *options):
+    with bench.unit("bench-ours", f"{found[0]} -B -m trackbox_serving.worker {recipe} 1", *options):
         peer = {"url": f"unix:{socket}", "ask": ["GET", "/ping", None]}
         # The socket is open before the server is ready, so this first request waits.
         bench.client({"peers": {OURS: peer}, "clients": 1, "calls": 1, "batch": 0, "rounds": 1, "warm_up": 1})
@@ -79,7 +69,7 @@ def mlflows(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any
     model = f"{FOLDER}/models/{recipe}/1/model"
     command = f"{CLIENT.replace('/python', '/mlflow')} models serve --model-uri {model} --env-manager local"
     options = [f"--setenv=HOME={FOLDER}", f"--setenv=PATH={CLIENT.rpartition('/')[0]}:/usr/bin:/bin"]
-    with unit(bench, "bench-mlflow", f"{command} --host 127.0.0.1 --port {PORT} --workers {processes}", *options):
+    with bench.unit("bench-mlflow", f"{command} --host 127.0.0.1 --port {PORT} --workers {processes}", *options):
         bench.ssh(f"timeout 180 python3 - http://127.0.0.1:{PORT}/health", ANSWERS)
         yield {"url": f"http://127.0.0.1:{PORT}"}
 
@@ -107,7 +97,7 @@ def door(bench: Bench, name: str, address: str, shift: int) -> Iterator[dict[str
     """Run a second NGINX with the installation's settings in front of a server; yield it as a peer."""
     settings = elsewhere(bench.ssh("cat /etc/nginx/nginx.conf"), address, shift, name)
     bench.ssh(f"cat > {FOLDER}/{name}.conf", settings)
-    with unit(bench, f"bench-{name}", f"nginx -c {FOLDER}/{name}.conf -g {shlex.quote('daemon off;')}"):
+    with bench.unit(f"bench-{name}", f"nginx -c {FOLDER}/{name}.conf -g {shlex.quote('daemon off;')}"):
         connect = shlex.quote(f"until (exec 3<>/dev/tcp/127.0.0.1/{443 + shift}) 2>/dev/null; do sleep 0.1; done")
         bench.ssh(f"timeout 20 bash -c {connect}")
         peer = bench.door()
