@@ -125,6 +125,11 @@ class Browser:
         """Return the text of the page, with the HTML of its iframe elements."""
         return str(self.run(f"document.body ? {WORDS} : ''"))
 
+    def requested(self) -> set[str]:
+        """Return the URLs that the page has requested."""
+        sent = (event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent")
+        return {params["request"]["url"] for params in sent}
+
     def complaints(self) -> list[str]:
         """Return the page's errors, violations of the content policy, and responses with a status of 400 or more."""
         found = []

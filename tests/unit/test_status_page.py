@@ -132,10 +132,7 @@ def test_the_charts_are_drawn_and_nothing_complains(
 ) -> None:
     show(browser, f"{address}#90d", width, scheme)
     assert browser.complaints() == []
-    asked = {
-        event["params"]["request"]["url"] for event in browser.events if event["method"] == "Network.requestWillBeSent"
-    }
-    assert {url.split("#")[0] for url in asked if not url.startswith("about:")} == {
+    assert {url.split("#")[0] for url in browser.requested() if not url.startswith("about:")} == {
         address,
         *(f"{address}{name}" for name in ("style.css", "charts.css", "dygraph.js", "charts.js", "charts-90d.json")),
     }
