@@ -21,7 +21,7 @@ from trackbox_serving.follower.drift import Counted, Drift, Model, drift_metrics
 from trackbox_serving.follower.drift import parse as parse_counts
 from trackbox_serving.log import batches
 from trackbox_serving.log.batches import Batches
-from trackbox_serving.log.rows import Entry
+from trackbox_serving.log.rows import Entry, numbers
 from trackbox_serving.models.scorer import Column
 from trackbox_serving.names import FOLLOWER
 
@@ -248,7 +248,7 @@ def test_the_index_of_equal_distributions_is_within_the_noise() -> None:
                 where = reference(draw(m))
                 counts = bins_of(where, draw(n))
                 assert stability.index(where, counts) < stability.noise(where, n), (m, n)
-    # It grows as the sample gets smaller, but is no excuse for a large shift.
+    # The noise grows as the sample gets smaller, but hides no large shift.
     assert stability.noise(reference(RNG.standard_normal(40)), 10_000) > 0.25
     assert stability.noise(reference(RNG.standard_normal(1000)), 10_000) < 0.06
 
@@ -424,3 +424,7 @@ def test_the_metrics_of_a_profile_are_bounded_and_unique() -> None:
     assert len(lines) == len({line.rpartition(" ")[0] for line in lines}) == 5 * 201 + 5
     assert any('feature="feature.score"' in line for line in lines)
     assert isinstance(wide, Profile)
+
+
+def test_a_number_that_no_float_can_hold_does_not_end_a_batch() -> None:
+    assert np.isnan(numbers([10**400, 1])).tolist() == [True, True]

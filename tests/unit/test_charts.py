@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from chart_server import prometheus
-from trackbox_monitoring import history
+from trackbox_monitoring import alerts, history
 from trackbox_monitoring.charts import CHARTS, MARKS, Chart, Line, Mark
 from trackbox_monitoring.history import RANGES, Charts, Event, Prometheus, Range, Series
 
@@ -149,6 +149,7 @@ def test_a_version_is_its_number() -> None:
         (60.0, 96, "At the pace of the last 4 days, / is full in 16 days."),
         (50.0, 24, "At the pace of the last 24 hours, / does not become full within a year."),
         (40.0, 24, "At the pace of the last 24 hours, / does not become full within a year."),
+        (99.8, 24, "/ is full."),
     ],
 )
 def test_a_disk_that_fills_says_when(last: float, hours: int, said: str) -> None:
@@ -237,5 +238,52 @@ def test_without_prometheus_the_old_files_stay_and_the_reason_is_said(tmp_path: 
     problem = "charts-1h.json cannot be written: [Errno 111] Connection refused"
     assert charts.write_due() == problem
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("charts-1h.json", "old")]
-    # It is tried again after some seconds only, and stays the reason until then.
+    # The file is tried again after some seconds, and the problem stays until then.
     assert charts.write_due() == problem
+
+
+def test_a_problem_is_tried_again_ever_later_and_ends_with_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with prometheus(rising) as address:
+        pass
+    charts = Charts(address, tmp_path, [], 15)
+    for wait in (10, 20, 40):
+        assert charts.write_due()
+        assert [due - now[0] for due in charts.due.values()] == [wait] * len(RANGES)
+        now[0] += wait
+    with prometheus(rising) as charts.address:
+        assert charts.write_due() == ""
+
+
+def test_a_range_with_a_chart_that_failed_is_written_again_soon(tmp_path: Path) -> None:
+    def refuse(query: str, times: list[float]) -> Found:
+        if "MemTotal" in query:
+            raise ValueError
+        return rising(query, times)
+
+    with prometheus(refuse) as address:
+        assert Charts(address, tmp_path, [], 15).write_due() == ""
+    refresh = {each.name: json.loads((tmp_path / each.file).read_text())["refresh"] for each in RANGES}
+    assert refresh == {"1h": 60, "24h": 300, "7d": 600, "90d": 600}
+
+
+def test_a_slow_prometheus_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    seconds = iter(range(0, 10**6, 40))
+    monkeypatch.setattr(time, "monotonic", lambda: now + next(seconds))
+    with prometheus(rising) as address:
+        assert (
+            Charts(address, tmp_path, [], 15).write_due() == "charts-1h.json cannot be written: Prometheus is too slow"
+        )
+
+
+def test_an_answer_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "MOST_BYTES", 1 << 10)
+    chart = Chart("k", "t", "%", (Line("a", "b"),))
+    with prometheus(rising) as address:
+        told = Prometheus(address, HOUR, END, 15).chart(chart)
+    assert told is not None
+    assert told["text"].startswith("Prometheus cannot compute this chart: its answer has more than")

@@ -16,7 +16,7 @@ from tools import loosely_confined, output, too_exposed
 
 # The maximum age of the status in seconds. It is written every 5 s.
 OLD = 60
-# That of the charts of the last hour, which are written each minute.
+# The maximum age in seconds of the charts of the last hour, which are written each minute.
 CHARTS_OLD = 300
 # Seconds from a start to the first charts, while Prometheus reads its history.
 CHARTS_START = 30

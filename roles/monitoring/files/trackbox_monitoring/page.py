@@ -1,4 +1,4 @@
-"""What is wrong, as a page with charts and as lines of text: `All is well.`, or each problem with what to do."""
+"""The status page and the status as text: `All is well.`, or each problem with what to do. The page has charts, too."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ WINDOWS = ("last", "before")
 
 @dataclass(frozen=True)
 class Counted:
-    """What a version has counted since it started; see `drift.counting`. `counts` are its counts by bin, joined."""
+    """The counts of a version since it started: rows, flagged rows, and for each column the rows in each bin."""
 
     began: int
     rows: int
