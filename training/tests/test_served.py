@@ -101,6 +101,25 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     assert "Version 2 was refused: no example. Version 1 is still served." in said
 
 
+def test_packages_that_are_prepared_take_as_long_as_they_do(
+    endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
+) -> None:
+    client.create_registered_model(model)
+    run = client.create_run("0")
+    client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id)
+    client.set_model_version_tag(model, "1", "serving", "prepares its packages since 2026-11-30")
+    serve_later(endpoint, "1", 8)
+    asked = type(settings)(
+        **{**vars(settings), "serving_url": f"http://127.0.0.1:{endpoint.server_port}/serving"}
+    )
+    with pytest.raises(NotServedError, match="No version is served"):
+        served.wait(asked, "1", limit=1, preparing=0)
+    said: list[str] = []
+    # The limit is longer than the pause between two looks at the tag.
+    assert 4 < served.wait(asked, "1", limit=3, say=said.append) < 60
+    assert said == ["Version 1 prepares its packages since 2026-11-30. No version is served."]
+
+
 def test_an_endpoint_that_does_not_exist_or_does_not_follow_is_said(
     endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
 ) -> None:

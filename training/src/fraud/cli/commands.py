@@ -207,7 +207,7 @@ def wait_until_served(settings: Settings, version: str, quiet: bool = False) -> 
     """Wait until the endpoint serves a version; print a message unless `quiet`."""
     from fraud.tracking.served import wait
 
-    seconds = wait(settings, version)
+    seconds = wait(settings, version, say=None if quiet else click.echo)
     if not quiet:
         click.echo(f"The endpoint serves version {version} after {seconds:.1f} s.")
 

@@ -14,6 +14,8 @@ NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
 #: The version tag that the scoring server sets, and the beginning of its value for a version that
 #: was refused.
 SERVING, REFUSED = "serving", "refused: "
+#: The beginning of its value while packages that the version needs are installed.
+PREPARES = "prepares its packages"
 #: MLflow's error codes for a model or an alias that does not exist.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 import requests
@@ -12,10 +13,11 @@ from requests.auth import HTTPBasicAuth
 
 from fraud.errors import NotServedError
 from fraud.settings import Settings
-from fraud.tracking.registry import NAME, REFUSED, SERVING
+from fraud.tracking.registry import NAME, PREPARES, REFUSED, SERVING
 
-#: Seconds: the time limit, the pause between requests, and the interval between reads of the tag.
-LIMIT, PAUSE, LOOK = 180.0, 0.3, 2.0
+#: Seconds: the time limit, the time limit while packages of the version are installed, the pause
+#: between requests, and the interval between reads of the tag.
+LIMIT, PREPARING, PAUSE, LOOK = 180.0, 1800.0, 0.3, 2.0
 REMEDIES = {
     401: "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",
     403: "The user may not score: ask an admin.",
@@ -48,13 +50,21 @@ def version_served(settings: Settings) -> str | None:
     return answer.headers.get("X-Model-Version") if answer.status_code == 200 else None
 
 
-def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
+def wait(
+    settings: Settings,
+    version: str,
+    limit: float = LIMIT,
+    preparing: float = PREPARING,
+    say: Callable[[str], object] | None = None,
+) -> float:
     """Wait until the endpoint serves a version.
 
     Args:
         settings: settings with the addresses of the servers.
         version: version of the model `NAME`.
-        limit: time limit in seconds.
+        limit: time limit in seconds. It begins anew when the version has got its packages.
+        preparing: time limit in seconds for the installation of packages that the version needs.
+        say: function that gets a sentence when such an installation begins, if not None.
 
     Returns:
         The time that it took, in seconds.
@@ -64,6 +74,7 @@ def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
 
     """
     client, start, looked = MlflowClient(settings.tracking_uri), time.monotonic(), 0.0
+    end = start + limit
     while True:
         found = version_served(settings)
         if found == version:
@@ -74,9 +85,14 @@ def wait(settings: Settings, version: str, limit: float = LIMIT) -> float:
             said = client.get_model_version(NAME, version).tags.get(SERVING, "")
             if said.startswith(REFUSED):
                 raise NotServedError(f"Version {version} was {said}", on)
-        if time.monotonic() > start + limit:
+            if said.startswith(PREPARES) and looked < start + preparing:
+                end = looked + limit
+                if say:
+                    say(f"Version {version} {said}. {on}")
+                    say = None
+        if time.monotonic() > end:
             raise NotServedError(
-                f"Version {version} is not served after {limit:.0f} s",
+                f"Version {version} is not served after {time.monotonic() - start:.0f} s",
                 f"{on} The page {settings.serving_url}/ gives the reason.",
             )
         time.sleep(PAUSE)
