@@ -10,6 +10,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 OPT = Path("/opt/trackbox")
+# Environments of served versions whose packages differ.
+SERVED = Path("/var/lib/trackbox-serving-environments")
 
 
 def system_packages() -> list[list[str]]:
@@ -20,11 +22,14 @@ def system_packages() -> list[list[str]]:
 
 
 def environments() -> dict[str, list[list[str]]]:
-    """Return name and version of each Python package, by the path of its environment in /opt/trackbox."""
+    """Return name and version of each Python package, by the path of its environment in /opt/trackbox or /var/lib."""
     found = {}
-    for site in sorted(OPT.glob("**/lib/python3*/site-packages")):
+    sites = [*OPT.glob("**/lib/python3*/site-packages"), *SERVED.glob("[!.]*/lib/python3*/site-packages")]
+    for site in sorted(sites):
         packages = {(one.metadata["Name"], one.version) for one in distributions(path=[str(site)])}
-        found[str(site.parents[2].relative_to(OPT))] = sorted(map(list, packages))
+        folder = site.parents[2]
+        place = folder.relative_to(OPT if folder.is_relative_to(OPT) else SERVED.parent)
+        found[str(place)] = sorted(map(list, packages))
     return found
 
 

@@ -17,6 +17,8 @@ LONGEST = 60
 # The minimum of each setting. A process takes 250 MB before it has loaded a model.
 LEAST = {
     "serving_drain_seconds": 1,
+    "serving_environment_seconds": 1,
+    "serving_environments_disk_mb": 256,
     "serving_load_seconds": 1,
     "serving_log_disk_mb": 1,
     "serving_log_queue": 1,

@@ -3,8 +3,8 @@
 client_versions.py MODEL PYTHON KIND...
 
 PYTHON  the version of Python in the models' metadata, because this program's Python differs from the machine's
-KIND    `good:WEIGHT` or `nan`, a working model; a key of BROKEN, a broken model; or an action of hostile_model.py, a
-        pickle that runs this action when it is loaded
+KIND    `good:WEIGHT` or `nan`, a working model; a key of CHANGED, a changed model, and most of these are broken; or an
+        action of hostile_model.py, a pickle that runs this action when it is loaded
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def pickled(action: str, argument: str = "") -> Change:
     return change
 
 
-BROKEN: dict[str, Change] = {
+CHANGED: dict[str, Change] = {
     "signature": wrong_signature,
     "flavour": unknown_flavour,
     "bit": flip_a_bit,
@@ -114,6 +114,7 @@ BROKEN: dict[str, Change] = {
     "no-mlmodel": lambda folder: (folder / "MLmodel").unlink(),
     "no-package": require("no-such-package-of-trackbox==1.0"),
     "other-version": require("scikit-learn==0.24.1"),
+    "older-library": require("scikit-learn==1.8.0"),
     "url": require("scikit-learn @ https://packages.example.org/scikit_learn-1.9.1.whl"),
     "pickle": pickled("nothing"),
 }
@@ -126,7 +127,7 @@ def main() -> None:
     for kind in kinds:
         word, _, argument = kind.partition(":")
         weight = float(argument) if word == "good" else float("nan") if word == "nan" else 1.0
-        change = BROKEN.get(word) or (None if word in ("good", "nan") else pickled(word, argument))
+        change = CHANGED.get(word) or (None if word in ("good", "nan") else pickled(word, argument))
 
         def changed(folder: Path, change: Change | None = change, word: str = word) -> None:
             if word != "no-mlmodel":

@@ -1,4 +1,7 @@
-"""A replacement for systemd: run the real process of each model version, and pass its socket like a socket unit."""
+"""A replacement for systemd: run the real process of each model version, and pass its socket like a socket unit.
+
+It also runs the real program that prepares environments, when the follower asks for some.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,8 @@ from trackbox_serving.names import Unit
 from trackbox_serving.settings import Settings
 from trackbox_serving.version import Version
 
+UV = Path(__file__).parents[2] / ".venv/bin/uv"
+
 
 @dataclass
 class Process:
@@ -32,11 +37,16 @@ class Process:
 
 @dataclass
 class Units:
-    """Runs the units that wanted.json lists, and restarts a process that ends. command: starts a version's process."""
+    """Runs the units that wanted.json lists, and restarts a process that ends. command: starts a version's process.
+
+    builder: the process that prepares environments, and the time of the request that it was started for.
+    """
 
     settings: Settings
     command: Sequence[str]
     environment: dict[str, str]
+    packages: bool = True
+    builder: tuple[subprocess.Popen[bytes] | None, int] = (None, 0)
     processes: dict[str, Process] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -73,6 +83,20 @@ class Units:
                 (version.log / "ended").write_text(f"its process ended: exit-code, exited {code}\n")
                 each.process, each.starts = self.start(version, each.listening), each.starts + 1
 
+    def prepare(self) -> None:
+        """Run the program that prepares environments, if the follower's requests have changed."""
+        folder = self.settings.state / "environments"
+        process, seen = self.builder
+        if not self.packages:
+            return
+        if (process is not None and process.poll() is None) or not (folder / "wanted.json").exists():
+            return
+        if (asked := (folder / "wanted.json").stat().st_mtime_ns) != seen:
+            self.settings.environments.mkdir(exist_ok=True)
+            command = [sys.executable, "-m", "trackbox_serving.environments.build", str(UV), str(folder)]
+            command += [str(self.settings.environments), "4096", "300"]
+            self.builder = (subprocess.Popen(command, env={**os.environ, **self.environment}), asked)
+
     def end(self, each: Process) -> None:
         """Stop a process and its socket."""
         each.version.socket.unlink(missing_ok=True)
@@ -88,17 +112,20 @@ class Units:
         """Call `look` every 0.05 s until `stop` is set."""
         while not self.stop.wait(0.05):
             self.look()
+            self.prepare()
 
 
 @contextmanager
-def watching(settings: Settings, command: Sequence[str] = (), **environment: str) -> Iterator[Units]:
-    """Run the units, and stop them at the end."""
+def watching(
+    settings: Settings, command: Sequence[str] = (), packages: bool = True, **environment: str
+) -> Iterator[Units]:
+    """Run the units, and stop them at the end. packages: whether environments are prepared."""
     path = settings.state / "serving.json"
-    path.write_text(json.dumps({**asdict(settings), "state": str(settings.state), "run": str(settings.run)}))
+    path.write_text(json.dumps(asdict(settings), default=str))
     worker = (sys.executable, "-m", "trackbox_serving.run_unit")
     program = str(Path(trackbox_serving.__file__).parents[1])
     variables = {"TRACKBOX_SERVING_SETTINGS": str(path), "PYTHONPATH": program, **environment}
-    units = Units(settings, command or worker, variables)
+    units = Units(settings, command or worker, variables, packages)
     thread = threading.Thread(target=units.run)
     thread.start()
     try:
@@ -108,3 +135,6 @@ def watching(settings: Settings, command: Sequence[str] = (), **environment: str
         thread.join()
         for each in units.processes.values():
             units.end(each)
+        if units.builder[0]:
+            units.builder[0].terminate()
+            units.builder[0].wait()

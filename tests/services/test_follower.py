@@ -55,7 +55,8 @@ def settings(tracking_uri: str, registry: Registry, tmp_path_factory: pytest.Tem
         path.mkdir(exist_ok=True)
     STATES[:] = [folder / "status.json"]
     models = (ModelSetting(registry.name),)
-    shared = Shared(models=models, state=folder, run=run, processes=1, tracking_uri=tracking_uri)
+    # Each of these tests has environments of its own, so that each prepares them.
+    shared = Shared(models, folder, run, folder / "packages", processes=1, tracking_uri=tracking_uri)
     return Settings(shared, poll_seconds=0.1, load_seconds=120, drain_seconds=0.2, url="https://ml.example.org")
 
 
@@ -210,7 +211,8 @@ def rewrite(name: str, old: str, new: str) -> Callable[[Path], None]:
 REFUSED = {
     "pickle": ({"serialization_format": "cloudpickle"}, None, "Only skops is safe to load"),
     "flavour": ({}, rewrite("MLmodel", "loader_module: mlflow.sklearn", "loader_module: os"), "runs code of its own"),
-    "pins": ({"pip_requirements": ["scikit-learn==0.1"]}, None, "lacks what the model needs: scikit-learn==0.1"),
+    "pins": ({"pip_requirements": ["scikit-learn==0.1"]}, None, "Its packages cannot be installed: Because "),
+    "package": ({"pip_requirements": ["lightgbm==4.6.0"]}, None, "a package that could run code"),
     "missing file": ({}, lambda folder: (folder / "model.skops").unlink(), "not one file in its folder"),
     "damaged file": ({}, lambda folder: (folder / "model.skops").write_bytes(b"PK"), "cannot be read"),
     "no example": ({"input_example": None}, None, "no input example"),
@@ -238,7 +240,7 @@ def test_a_bad_version_is_refused_with_its_reason(
     bad = registry.add(change, **options)  # type: ignore[arg-type]
     registry.point(bad)
     with following(settings) as follower:
-        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
+        until(lambda: registry.tag(bad).startswith("refused: ") and status(settings, registry)["refused"]["tagged"])
         assert registry.tag(bad).startswith("refused: ")
         assert reason in registry.tag(bad)
         assert status(settings, registry)["refused"]["version"] == bad
@@ -265,7 +267,7 @@ def test_the_old_version_serves_on_when_a_candidate_is_refused_and_the_candidate
     with following(settings) as follower:
         until(lambda: answering(follower) == good)
         registry.point(bad)
-        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
+        until(lambda: registry.tag(bad).startswith("refused: ") and status(settings, registry)["refused"]["tagged"])
         found = status(settings, registry)
         assert (found["live"]["version"], found["wanted"], found["refused"]["version"]) == (good, bad, bad)
         assert answering(follower) == good
@@ -280,7 +282,7 @@ def test_a_refused_version_is_tried_again_when_the_alias_comes_back(
     good, bad = registry.add(), registry.add(pip_requirements=["scikit-learn==0.1"])
     registry.point(bad)
     with following(settings) as follower:
-        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
+        until(lambda: registry.tag(bad).startswith("refused: ") and status(settings, registry)["refused"]["tagged"])
         first = status(settings, registry)["refused"]["time"]
         registry.point(good)
         until(lambda: answering(follower) == good)
@@ -295,7 +297,7 @@ def test_a_version_that_answers_no_finite_number_is_refused(
     bad = registry.add(weight=float("nan"))
     registry.point(bad)
     with following(settings):
-        until(lambda: registry.tag(bad) and status(settings, registry)["refused"]["tagged"])
+        until(lambda: registry.tag(bad).startswith("refused: ") and status(settings, registry)["refused"]["tagged"])
         assert "no finite number" in registry.tag(bad)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("yaml")
+from trackbox_serving.environments import requirements
+from trackbox_serving.environments.place import Needs
 from trackbox_serving.follower import guard
 from trackbox_serving.follower.errors import Refused
 
@@ -18,6 +20,7 @@ INSTALLED = {
     "mlflow-skinny": "3.17.2",
     "xgboost-cpu": "3.4.1",
     "onnxruntime": "1.32.0",
+    "skops": "0.14.0",
 }
 
 
@@ -53,7 +56,7 @@ def needs(folder: Path, *lines: str) -> Path:
     ],
 )
 def test_what_the_environment_has_is_not_named(tmp_path: Path, flavour: str, line: str) -> None:
-    assert guard.check_pins(needs(tmp_path, line), flavour) == []
+    assert guard.check_pins(needs(tmp_path, line), flavour, own_environments=True) == ([], Needs())
 
 
 @pytest.mark.parametrize(
@@ -71,7 +74,8 @@ def test_what_the_environment_has_is_not_named(tmp_path: Path, flavour: str, lin
     ],
 )
 def test_another_version_is_named_and_served(tmp_path: Path, flavour: str, line: str) -> None:
-    [said] = guard.check_pins(needs(tmp_path, line), flavour)
+    [said], own = guard.check_pins(needs(tmp_path, line), flavour, own_environments=True)
+    assert not own
     assert said.startswith(f"{line} (installed: ")
 
 
@@ -91,15 +95,94 @@ def test_another_version_is_named_and_served(tmp_path: Path, flavour: str, line:
 )
 def test_a_version_that_matters_is_a_reason_to_refuse(tmp_path: Path, flavour: str, line: str) -> None:
     with pytest.raises(Refused) as refused:
-        guard.check_pins(needs(tmp_path, line), flavour)
+        guard.check_pins(needs(tmp_path, line), flavour, own_environments=False)
     assert f"lacks what the model needs: {line[:59]}" in str(refused.value)
     assert "(installed: " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("flavour", "lines", "needed", "preferred"),
+    [
+        # The pins of other packages than the model's library are satisfied where they can be.
+        (
+            "sklearn",
+            ["mlflow==2.22.0", "scikit-learn==1.8.0", "numpy==2.4.6"],
+            ["scikit-learn", "scikit-learn==1.8.0", "skops==0.14.0"],
+            ["mlflow-skinny==2.22.0", "numpy==2.4.6"],
+        ),
+        # A range is no pin. An extra would add packages.
+        ("sklearn", ["NumPy[all] <2, >=1.26"], ["numpy<2,>=1.26", "scikit-learn", "skops==0.14.0"], []),
+        (
+            "xgboost",
+            ["numpy<2", "xgboost==2.1.4"],
+            ["numpy<2", "scikit-learn", "xgboost-cpu", "xgboost-cpu>=2.1.4"],
+            ["xgboost-cpu==2.1.4"],
+        ),
+        ("onnx", ["onnxruntime<1.20"], ["onnxruntime", "onnxruntime<1.20"], []),
+        # A model that may run code has all packages that it pins, but MLflow's version is the server's.
+        (
+            "",
+            ["lightgbm[pandas]==4.6.0", "numpy==2.5.1", "mlflow==3.17.0", "gone==1; python_version < '3'"],
+            ["lightgbm[pandas]==4.6.0", "numpy==2.5.1"],
+            ["mlflow-skinny==3.17.0"],
+        ),
+        ("", ["numpy==2.4.6", "mlflow==2.22.0"], ["mlflow-skinny==2.22.0", "numpy==2.4.6"], []),
+    ],
+)
+def test_what_the_default_environment_lacks_is_asked_for(
+    tmp_path: Path, flavour: str, lines: list[str], needed: list[str], preferred: list[str]
+) -> None:
+    wanted = Needs(tuple(needed), tuple(preferred))
+    assert guard.check_pins(needs(tmp_path, *lines), flavour, own_environments=True) == ([], wanted)
+    assert requirements.checked(wanted.requirements) == needed
+
+
+def test_a_model_that_may_not_run_code_adds_no_package(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"needs lightgbm==4\.6\.0 \(installed: none\), a package that could run code"):
+        guard.check_pins(needs(tmp_path, "lightgbm==4.6.0"), "sklearn", own_environments=True)
+
+
+@pytest.mark.parametrize("flavour", ["sklearn", ""])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "scikit-learn @ https://example.org/scikit_learn.whl",
+        "scikit-learn @ git+https://example.org/scikit-learn",
+        "scikit-learn @ file:///etc",
+        "--index-url https://example.org",
+        "--extra-index-url=https://example.org",
+        "-e .",
+        "./scikit_learn-1.9.1.whl",
+        "scikit-learn==1.8.0 --hash=sha256:00",
+        "scikit-learn===1.8.0",
+        "scikit-learn==${HOME}",
+        "scikit-learn==1.8.0 \\",
+    ],
+)
+def test_a_line_that_is_more_than_names_and_versions_is_refused(tmp_path: Path, flavour: str, line: str) -> None:
+    with pytest.raises(Refused, match=r"cannot be checked|names an address"):
+        guard.check_pins(needs(tmp_path, line, "numpy<2"), flavour, own_environments=True)
+
+
+@pytest.mark.parametrize(
+    "line", ["-e .", "x @ https://example.org/x.whl", "x==1 --hash=y", "x\n-e .", "", "X", "x==$Y"]
+)
+def test_the_installer_checks_each_line_again(line: str) -> None:
+    with pytest.raises(Refused, match="is not a name with versions"):
+        requirements.checked(("x==1", line))
+
+
+def test_an_environment_has_the_packages_of_the_default_one() -> None:
+    text = (Path(__file__).parents[2] / "roles/serving/files/requirements.in").read_text()
+    names = {line.partition("==")[0] for line in text.splitlines() if line and not line.startswith("#")}
+    ours = {*requirements.PINNED, *requirements.FREE}.union(*requirements.LOADING.values())
+    assert ours == names
 
 
 @pytest.mark.parametrize("line", ["-r other.txt", "numpy = 1", "https://example.org/x.whl"])
 def test_a_line_that_cannot_be_checked_is_a_reason_to_refuse(tmp_path: Path, line: str) -> None:
     with pytest.raises(Refused, match="cannot be checked"):
-        guard.check_pins(needs(tmp_path, line), "sklearn")
+        guard.check_pins(needs(tmp_path, line), "sklearn", own_environments=True)
 
 
 def test_python_matters_for_code_alone(tmp_path: Path) -> None:

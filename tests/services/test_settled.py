@@ -56,6 +56,7 @@ def test_it_ends_at_once_where_the_follower_has_decided(
     [
         {**LIVE, "wanted": "4"},
         {**LIVE, "candidate": "Version 4 is starting."},
+        {**LIVE, "candidate": "The packages of version 3 are prepared.", "preparing": "3"},
         {**LIVE, "problem": "MLflow does not answer."},
     ],
 )
@@ -63,6 +64,14 @@ def test_it_waits_where_the_follower_has_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any]
 ) -> None:
     assert asked(tmp_path, monkeypatch, 1.5, **values)[1] > 1.5
+
+
+def test_a_version_whose_packages_are_missing_is_not_served_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preparing = {"candidate": "The packages of version 3 are prepared.", "preparing": "3"}
+    assert asked(tmp_path, monkeypatch, 0, **LIVE, **preparing)[0] == 1
+    assert "version 3 is not served yet. The packages of version 3 are prepared." in capsys.readouterr().err
 
 
 def test_a_follower_that_starts_takes_the_status_of_before_for_undecided(

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from trackbox_serving import switch
+from trackbox_serving.environments.place import Needs, Result
+from trackbox_serving.names import Unit
+from trackbox_serving.settings import Settings
+from trackbox_serving.version import About, Version
 
 TEMPLATE = Path(__file__).parents[2] / "roles/serving/templates/trackbox-serving@.service.j2"
 
@@ -66,3 +70,52 @@ def test_an_interrupted_switch_keeps_the_files_and_versions_of_before(root: Path
     (root / "wanted.json").write_text(json.dumps({"units": []}))
     assert [str(unit) for unit in switch.keep(staged, old, root)] == ["fraud/2"]
     assert (old / "etc/unit").read_text() == "old"
+
+
+def test_environments_of_versions_are_prepared_for_the_new_packages_before_the_versions_are_tried(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "UNITS", root)
+    state, packages, staged = (root / name for name in ("state", "packages", "staged"))
+    (staged / "etc/trackbox").mkdir()
+    (staged / "etc/trackbox/serving.json").write_text(json.dumps({"state": str(state), "environments": str(packages)}))
+    folder = staged / "etc/systemd/system"
+    folder.mkdir(parents=True)
+    command = "/opt/environment-new/bin/python -B"
+    (folder / "trackbox-serving@.service").write_text(
+        f"[Service]\nExecStart={command} -m trackbox_serving.run_unit %I\n"
+    )
+    (folder / switch.ENVIRONMENTS).write_text(f"[Service]\nBindReadOnlyPaths={state}/environments\n")
+    needs, units = Needs(("numpy<2",)), [Unit("fraud", "1"), Unit("fraud", "2")]
+    for unit, own in zip(units, (needs, Needs()), strict=True):
+        version = Version(Settings(state=state), unit.name, unit.version)
+        version.folder.mkdir(parents=True)
+        version.write_about(About(unit.name, unit.version, needs=own))
+    key = needs.key("environment-new")
+    assert switch.new_needs(staged, units) == {units[0]: (key, needs)}
+    # This systemctl keeps the unit and the requests that it is called with.
+    script = root / "systemctl"
+    script.write_text(
+        f"#!/bin/sh\ncp {root}/{switch.ENVIRONMENTS_TRIAL} {staged}-environments/wanted.json {root}/seen/\n"
+    )
+    script.chmod(0o755)
+    (root / "seen").mkdir()
+    monkeypatch.setattr(switch, "SYSTEMCTL", (str(script),))
+    with pytest.raises(
+        switch.FailedError, match="version 1 of fraud does not get its own packages with them: the unit"
+    ):
+        switch.prepare_environments(staged, units)
+    unit_text = (root / "seen" / switch.ENVIRONMENTS_TRIAL).read_text()
+    assert f"BindReadOnlyPaths={staged}-environments:{state}/environments\n" in unit_text
+    asked = json.loads((root / "seen/wanted.json").read_text())
+    assert (list(asked["environments"]), asked["keep_others"]) == ([key], True)
+    packages.mkdir()
+    Result(refused="no wheel fits").write(packages, key)
+    with pytest.raises(switch.FailedError, match="no wheel fits"):
+        switch.prepare_environments(staged, units)
+    (packages / ("0" * 16)).mkdir()
+    Result(environment="0" * 16).write(packages, key)
+    switch.prepare_environments(staged, units)
+    # What it needed meanwhile is gone.
+    assert not (root / switch.ENVIRONMENTS_TRIAL).exists()
+    assert not staged.with_name("staged-environments").exists()

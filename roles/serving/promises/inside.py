@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -112,6 +114,24 @@ def serving_versions_without_network(its: Facts) -> Iterator[str]:
             for path in ("/run/mysqld", "/run/dbus", "/run/credentials", "/run/trackbox-serving")
             if (root / path.lstrip("/")).exists()
         )
+
+
+@promise("serving")
+def serving_environments_kept(its: Facts) -> Iterator[str]:
+    """Serving's versions have the packages that they need, and only the unit that installs them can change them."""
+    yield from too_exposed("trackbox-serving-environments.service", its["exposure"])
+    root = Path(its["environments_of_versions"])
+    owner = int(output("id", "--user", its["environments_user"]))
+    for folder, folders, files in os.walk(root):
+        for name in (".", *folders, *files):
+            found = Path(folder, name).lstat()
+            if found.st_uid != owner or (found.st_mode & 0o022 and not stat.S_ISLNK(found.st_mode)):
+                yield f"{folder}/{name} has owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}"
+    for unit in units():
+        process = next(iter(family(unit)), None)
+        program = Path(f"/proc/{process}/cmdline").read_text().split("\0")[0] if process else ""
+        if program.startswith(f"{root}/") and not Path(program).exists():
+            yield f"{unit} runs with {program}, which is not there"
 
 
 @promise("serving")

@@ -43,10 +43,12 @@ def read_regular(path: Path, limit: int) -> bytes:
         return file.read(limit)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file atomically: readers see either the old or the new content."""
+def write_json(path: Path, value: Any, mode: int | None = None) -> None:
+    """Replace a JSON file atomically: readers see either the old or the new content. mode: by default the umask's."""
     new = path.with_name(f".{path.name}")
     with new.open("w") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         json.dump(value, file, indent=1, sort_keys=True)
         file.flush()
         os.fsync(file.fileno())

@@ -7,11 +7,17 @@ folder, because the follower has no access to the journal. The follower copies t
 from __future__ import annotations
 
 import contextlib
+import os
 import runpy
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trackbox_serving.names import Unit
+
+if TYPE_CHECKING:
+    from trackbox_serving.version import Version
 
 # Files in a version's log folder with the reason why it ended. Its process writes the first, systemd the second.
 FAILED, ENDED = "failed", "ended"
@@ -23,13 +29,36 @@ def leave(folder: Path, reason: str) -> None:
         (folder / FAILED).write_text(f"{reason[:1000]}\n")
 
 
+def enter_environment(version: Version) -> None:
+    """If a version has packages of its own, run this program again with the Python of their environment.
+
+    While the environment is not there, wait: the follower asks for it.
+    """
+    from trackbox_serving.environments.place import environment
+
+    root = version.settings.environments
+    try:
+        needs = version.read_about().needs
+    except (OSError, ValueError, TypeError):
+        # The worker reports the error.
+        return
+    if not needs or Path(sys.prefix).parent == root:
+        return
+    while (folder := environment(root, needs, Path(sys.prefix).name)) is None:
+        time.sleep(0.5)
+    python = str(folder / "bin/python")
+    os.execv(python, [python, *sys.orig_argv[1:]])
+
+
 def main() -> None:
     """Run the worker."""
     from trackbox_serving.settings import load
     from trackbox_serving.version import Version
 
     unit = Unit.parse(sys.argv[1])
-    folder = Version(load(), unit.name, unit.version).log
+    version = Version(load(), unit.name, unit.version)
+    enter_environment(version)
+    folder = version.log
     sys.argv = ["worker", unit.name, unit.version]
     try:
         runpy.run_module("trackbox_serving.worker", run_name="__main__", alter_sys=True)

@@ -41,6 +41,7 @@ class Settings:
         models: registered models that are served.
         state: folder of models and logs.
         run: folder of the Unix sockets.
+        environments: folder of the environments of versions whose packages are not those of the default one.
         max_rows: maximum number of rows in a request.
         max_body_mb: maximum size of a request's body in MiB, after decompression.
         processes: number of worker processes of each version.
@@ -55,6 +56,7 @@ class Settings:
     models: tuple[ModelSetting, ...] = ()
     state: Path = Path("/var/lib/trackbox-serving")
     run: Path = Path("/run/trackbox-serving")
+    environments: Path = Path("/var/lib/trackbox-serving-environments")
     max_rows: int = 100_000
     max_body_mb: int = 64
     processes: int = 2

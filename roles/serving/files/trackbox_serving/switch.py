@@ -3,7 +3,8 @@
     python3 -m trackbox_serving.switch try STAGED STATE
     python3 -m trackbox_serving.switch change STAGED OLD STATE
 
-STAGED contains the new units and settings, by their paths below /. `change` keeps the present ones in OLD until it has
+STAGED contains the new units and settings, by their paths below /. `try` also prepares environments of versions anew,
+because they contain the packages of the server, too. `change` keeps the present ones in OLD until it has
 ended, so it can be repeated after an interruption. Sockets stay open: requests wait while a version loads.
 """
 
@@ -15,9 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from http.client import HTTPException
 from pathlib import Path
 
+from trackbox_serving.environments.place import WANTED, Needs, Result
 from trackbox_serving.files import write_json
 from trackbox_serving.follower.unix import ask
 from trackbox_serving.names import Unit
@@ -37,14 +40,17 @@ Type=oneshot
 ExecStart={command} trackbox_serving.try_version %I
 BindReadOnlyPaths={settings}:{path}
 """
+# The unit that prepares environments, and one like it that gets its requests from another folder.
+ENVIRONMENTS, ENVIRONMENTS_TRIAL = f"{TEMPLATE}-environments.service", f"{TEMPLATE}-trial-environments.service"
 # Seconds that a version has for its first response, after systemd has reported its start.
 ANSWERS = 30
 # The file in OLD that lists the versions that were served before the switch.
 SERVED = "versions.json"
 
 
-# Timeout of a command in seconds. During a restart, a version may answer requests for 90 s, and then has to load.
-LONGEST = 900
+# Timeout of a command in seconds. Environments of versions are prepared one after the other, each for up to
+# serving_environment_seconds.
+LONGEST = 7200
 
 
 class FailedError(Exception):
@@ -161,16 +167,58 @@ def trial_unit(text: str, settings: Path) -> str:
     return kept.replace("[Service]\n", OWN_LINES.format(command=found[1], settings=settings, path=PATH), 1)
 
 
+def new_needs(staged: Path, units: Sequence[Unit]) -> dict[Unit, tuple[str, Needs]]:
+    """Return the packages of each version that has its own environment, and their key with the new packages."""
+    settings = load(staged / PATH[1:])
+    command = re.search(r"^ExecStart=(\S+)", (staged / SERVICE).read_text(), re.MULTILINE)
+    # ExecStart is BASE/bin/python.
+    base = Path(command[1]).parents[1].name if command else ""
+    found = {unit: Version(settings, unit.name, unit.version).read_about().needs for unit in units}
+    return {unit: (needs.key(base), needs) for unit, needs in found.items() if needs}
+
+
+def prepare_environments(staged: Path, units: Sequence[Unit]) -> None:
+    """Prepare the versions' own environments for the new packages. Raise FailedError if that fails for one of them."""
+    needed, root = new_needs(staged, units), load(staged / PATH[1:]).environments
+    if not needed:
+        return
+    wanted = {key: {**asdict(needs), "asked": "the upgrade"} for key, needs in needed.values()}
+    # STAGED itself contains only files that belong below /.
+    folder, path = staged.with_name(f"{staged.name}-environments"), UNITS / ENVIRONMENTS_TRIAL
+    try:
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+        write_json(folder / WANTED, {"environments": wanted, "keep_others": True}, mode=0o644)
+        text = (staged / "etc/systemd/system" / ENVIRONMENTS).read_text()
+        path.write_text(re.sub(r"(?m)^BindReadOnlyPaths=(.*)", rf"BindReadOnlyPaths={folder}:\1", text))
+        systemctl("daemon-reload")
+        systemctl("start", ENVIRONMENTS_TRIAL)
+    finally:
+        path.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    for unit, (key, _) in needed.items():
+        result = Result.read(root, key) or Result(unavailable="the unit that prepares them failed")
+        if not result.environment:
+            words = result.refused or result.unavailable
+            raise FailedError(f"version {unit.version} of {unit.name} does not get its own packages with them: {words}")
+
+
 def try_all(staged: Path, state: Path) -> None:
     """Load each served version once with the new packages and program. Raise FailedError if one does not load."""
     path = UNITS / f"{TRIAL}@.service"
     try:
+        units = served(state)
+        prepare_environments(staged, units)
         path.write_text(trial_unit((staged / SERVICE).read_text(), staged / PATH[1:]))
         systemctl("daemon-reload")
-        for unit in served(state):
+        for unit in units:
             if not systemctl("start", service(unit, TRIAL)):
                 words = last_words(service(unit, TRIAL))
                 raise FailedError(f"version {unit.version} of {unit.name} does not load with them: {words}")
+    except BaseException:
+        # It removes the environments that the follower does not ask for.
+        systemctl("start", "--no-block", ENVIRONMENTS)
+        raise
     finally:
         path.unlink(missing_ok=True)
         systemctl("reset-failed", f"{TRIAL}@*.service")

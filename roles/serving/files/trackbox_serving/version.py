@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from urllib.parse import quote
 
+from trackbox_serving.environments.place import Needs
 from trackbox_serving.files import write_json
 from trackbox_serving.settings import Settings
 
@@ -26,6 +27,7 @@ class About:
         allow_code: whether Python code that was logged with the model may run.
         challenger: whether the version scores logged rows in the background, and serves no clients.
         made: when the version was registered, in ms since 1970, or empty if this is unknown.
+        needs: packages of the version's own environment. Empty if the default environment satisfies the version.
 
     """
 
@@ -39,6 +41,7 @@ class About:
     allow_code: bool = False
     challenger: bool = False
     made: str = ""
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ class Version:
     def read_about(self) -> About:
         """Read about.json, without fields unknown to this release. Raise OSError or ValueError if it is broken."""
         given = json.loads((self.folder / "about.json").read_text())
-        known = {field.name for field in fields(About)}
-        return About(**{name: value for name, value in given.items() if name in known})
+        known = {each.name for each in fields(About)}
+        values = {name: value for name, value in given.items() if name in known}
+        if "needs" in values:
+            values["needs"] = Needs.read(values["needs"])
+        return About(**values)
 
     def write_about(self, about: About) -> None:
         """Replace about.json atomically."""

@@ -17,6 +17,7 @@ from trackbox_host.status import replace
 from trackbox_serving.follower import page
 from trackbox_serving.follower.delivery import Delivery
 from trackbox_serving.follower.drift import Watch
+from trackbox_serving.follower.environments import Environments
 from trackbox_serving.follower.errors import sentence
 from trackbox_serving.follower.metrics import Traffic, follower_metrics, read, scrape, version_metrics
 from trackbox_serving.follower.model import ModelFollower
@@ -40,8 +41,11 @@ class Follower:
         self.status = Status.read(shared.state / "status.json")
         for name in set(self.status.models) - {model.name for model in shared.models}:
             del self.status.models[name]
-        self.wanted, registry = Wanted(shared), Registry(settings)
-        self.models = [ModelFollower(settings, model, self.status, self.wanted, registry) for model in shared.models]
+        self.wanted, registry, self.environments = Wanted(shared), Registry(settings), Environments(settings)
+        self.models = [
+            ModelFollower(settings, model, self.status, self.wanted, registry, self.environments)
+            for model in shared.models
+        ]
         self.delivery = Delivery(settings, self.status, [model.shadow.offer for model in self.models])
         self.drift = Watch()
         self.stop = threading.Event()
@@ -71,7 +75,7 @@ class Follower:
 
     def round(self) -> None:
         """Write the page and upload logs. Unexpected errors are printed, and the follower continues."""
-        for action in (self.publish, self.delivery.round):
+        for action in (self.publish, self.delivery.round, self.environments.write):
             try:
                 action()
             except Exception:

@@ -12,21 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
 
 import trackbox_serving
+from trackbox_serving.environments import requirements
+from trackbox_serving.environments.place import Needs
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 
 PROGRAM = Path(trackbox_serving.__file__).parents[1]
 ENVIRONMENT = Path(sys.prefix).name
-# Packages that a model may require, and the package in the serving environment that contains the same modules.
-SAME = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu"}
-# The library whose version matters, for each flavour. With another minor version of scikit-learn a model may fail to
-# load or give other scores. XGBoost reads models of older versions. ONNX has no entry, because an ONNX file lists the
-# operators that it needs.
-LIBRARY = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
-READS_OLDER = "xgboost-cpu"
 # This check runs in its own process, because it reads an untrusted file, and because importing skops takes 1 s and
 # 150 MB. trackbox_serving.models.allowed contains the list of allowed types.
 CHECK = """
@@ -52,16 +45,18 @@ print(json.dumps([problem, flavour]))
 """
 
 
-def check(folder: Path, allow_code: bool) -> str:
-    """Refuse a model that the workers must not load, or whose requirements their environment does not satisfy.
+def check(folder: Path, allow_code: bool, own_environments: bool = False) -> tuple[str, Needs]:
+    """Refuse a model that the workers must not load, or whose requirements cannot be satisfied.
 
-    Return the unsatisfied requirements that are no reason to refuse the model, or an empty string.
+    Return the unsatisfied requirements that are no reason to refuse the model, or an empty string, and the packages
+    that the model needs in an environment of its own. own_environments: whether it may have one.
     """
     flavour = check_loading(folder, allow_code)
-    differences = [*check_python(folder, flavour), *check_pins(folder, flavour)]
+    python = check_python(folder, flavour)
+    differing, needs = check_pins(folder, flavour, own_environments)
     if not (folder / "serving_input_example.json").is_file():
         raise Refused("The model has no input example to check it with: log it with input_example.")
-    return sentence(", ".join(differences))
+    return sentence(", ".join([*python, *differing])), needs
 
 
 def check_loading(folder: Path, allow_code: bool) -> str:
@@ -126,56 +121,32 @@ def check_python(folder: Path, flavour: str) -> list[str]:
     return [f"Python {sentence(stated, 20)} (installed: {ours})"]
 
 
-def check_pins(folder: Path, flavour: str) -> list[str]:
-    """Return the model's requirements that the environment does not satisfy. Raise Refused if one of them matters."""
+def check_pins(folder: Path, flavour: str, own_environments: bool = False) -> tuple[list[str], Needs]:
+    """Compare the model's requirements with the default environment.
+
+    Return those that it does not satisfy, and that are no reason to refuse the model, or the packages of an environment
+    of the model's own. Raise Refused if the default environment does not do, and the model may not have its own.
+    """
     path = folder / "requirements.txt"
-    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    wanted = requirements.parse(path.read_text(errors="replace")) if path.is_file() else {}
     lacking: list[str] = []
     differing: list[str] = []
-    for line in lines:
-        text = line.partition(" #")[0].strip()
-        if not text or text.startswith("#"):
+    for text, each in wanted.items():
+        found = installed(requirements.package(each))
+        if not each.url and found and each.specifier.contains(found, prereleases=True):
             continue
-        try:
-            wanted = Requirement(text)
-        except InvalidRequirement as error:
-            raise Refused(f"The requirement {sentence(text, 80)} cannot be checked.") from error
-        if wanted.marker and not wanted.marker.evaluate({"extra": ""}):
-            continue
-        found = installed(wanted.name)
-        if not wanted.url and found and wanted.specifier.contains(found, prereleases=True):
-            continue
-        kept = lacking if not found or wanted.url or matters(wanted, found, flavour) else differing
+        kept = lacking if not found or each.url or requirements.matters(each, found, flavour) else differing
         kept.append(f"{sentence(text, 60)} (installed: {found or 'none'})")
+    if lacking and own_environments:
+        needed, preferred = requirements.own_lines(wanted, flavour, installed)
+        return [], Needs(tuple(needed), tuple(preferred))
     if lacking:
         raise Refused(f"The serving environment lacks what the model needs: {sentence(', '.join(lacking), 220)}.")
-    return differing
-
-
-def matters(wanted: Requirement, found: str, flavour: str) -> bool:
-    """Return whether to refuse a model because the installed version `found` does not satisfy a requirement.
-
-    MLflow pins each package's version when a model is logged, and only warns if a model is loaded with another version.
-    So a pin (==) matters only for the library of the model's flavour, and only in its first two numbers. A range was
-    written by a person, so it matters. Models with code or pickles depend on every package, so each pin matters.
-    """
-    name = wanted.name.lower().replace("_", "-")
-    [only, *others] = wanted.specifier
-    if others or only.operator not in ("==", "===") or only.version.endswith(".*"):
-        return True
-    library = SAME.get(name, name)
-    if flavour and library != LIBRARY.get(flavour):
-        return False
-    try:
-        pinned, ours = Version(only.version).release[:2], Version(found).release[:2]
-    except InvalidVersion:
-        return True
-    return ours < pinned if flavour and library == READS_OLDER else ours != pinned
+    return differing, Needs()
 
 
 def installed(name: str) -> str | None:
-    """Return the version of a package in this environment, which the workers share, or None if it is not installed."""
-    for candidate in (name, SAME.get(name.lower().replace("_", "-"), name)):
-        with contextlib.suppress(PackageNotFoundError):
-            return version(candidate)
+    """Return the version of a package in this environment, the default one, or None if it is not installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        return version(name)
     return None

@@ -14,8 +14,10 @@ from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
+from trackbox_serving.environments.place import Needs
 from trackbox_serving.files import read_regular
 from trackbox_serving.follower import download, guard, prove, replay
+from trackbox_serving.follower.environments import Environments
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.log_folder import excess
 from trackbox_serving.follower.registry import Registry
@@ -28,8 +30,10 @@ from trackbox_serving.run_unit import ENDED, FAILED
 from trackbox_serving.settings import ModelSetting
 from trackbox_serving.version import About, Version
 
-# The tag of a version that says whether it is served or was refused.
+# The tag of a version that says whether it is served or was refused, and its text while the packages are prepared.
+# `fraud promote --wait` reads it.
 TAG = "serving"
+PREPARES = "prepares its packages"
 # In seconds: the pause between two checks of a version that is starting, the time after which the units are requested
 # again, and the longest pause after errors.
 LOOK, ASK_AGAIN, LONGEST_PAUSE = 0.2, 5, 60
@@ -45,13 +49,21 @@ class ModelFollower:
     """
 
     def __init__(
-        self, settings: Settings, given: ModelSetting, status: Status, wanted: Wanted, registry: Registry
+        self,
+        settings: Settings,
+        given: ModelSetting,
+        status: Status,
+        wanted: Wanted,
+        registry: Registry,
+        environments: Environments,
     ) -> None:
         self.settings, self.given, self.status = settings, given, status
-        self.wanted, self.registry = wanted, registry
+        self.wanted, self.registry, self.environments = wanted, registry, environments
         self.links = Links(settings.shared, given.name)
         self.mine = status.models.setdefault(given.name, ModelStatus(given.name, given.alias))
-        self.mine.alias, self.mine.candidate = given.alias, ""
+        self.mine.alias, self.mine.candidate, self.mine.preparing = given.alias, "", ""
+        # A checked version whose packages are being prepared.
+        self.waiting: Served | None = None
         # Versions that answer their last requests. The value is the time.monotonic() at which a version is stopped.
         self.retiring: dict[str, float] = {}
         self.stop = threading.Event()
@@ -90,6 +102,12 @@ class ModelFollower:
         """The live version, the previous one, and those that drain."""
         return {served.version for served in (self.mine.live, self.mine.previous) if served} | set(self.retiring)
 
+    @property
+    def stored(self) -> set[str]:
+        """The versions whose files stay on the disk: those that run, and those that wait for their packages."""
+        waiting = filter(None, (self.waiting, self.shadow.waiting))
+        return self.kept | {served.version for served in waiting}
+
     def version(self, number: str) -> Version:
         """Return the paths of a version: its folders and its socket."""
         return Version(self.settings.shared, self.given.name, number)
@@ -119,7 +137,7 @@ class ModelFollower:
         # Link the sockets at once, because requests can wait at a socket while the version loads.
         self.link()
         try:
-            if live:
+            if live and self.packaged(live.version):
                 self.wait_until_it_answers(live.version)
         except Unavailable:
             return
@@ -175,21 +193,32 @@ class ModelFollower:
         if (refused := self.mine.refused) and refused.version != number:
             # The alias has left the refused version. If the alias returns to it, check the version again.
             self.status.change(lambda: setattr(refused, "under", ""))
+        if self.waiting and self.waiting.version != number:
+            self.waiting = None
         if number is None:
-            self.note(wanted=None, problem=self.missing(), candidate="")
+            self.note(wanted=None, problem=self.missing(), candidate="", preparing="")
             return
         self.note(wanted=number)
         self.tag_refusal()
         self.forget_namesake(number, made)
         if self.mine.live and self.mine.live.version == number:
-            self.note(problem="", candidate="")
+            self.note_live(number)
         elif self.mine.previous and self.mine.previous.version == number and self.answers(number):
             self.switch(self.mine.previous)
         elif self.is_refused(number):
-            self.note(problem="", candidate="")
+            self.note(problem="", candidate="", preparing="")
         else:
             self.shadow.release(number)
             self.take(number, made)
+
+    def note_live(self, number: str) -> None:
+        """Note whether the live version has its packages. A backup does not contain them."""
+        try:
+            there, problem = self.packaged(number), ""
+        except Refused as refusal:
+            there, problem = True, f"Version {number}: {refusal}"
+        candidate = "" if there else f"The packages of version {number} are prepared."
+        self.note(problem=problem, candidate=candidate, preparing="" if there else number)
 
     def forget_namesake(self, number: str, made: str) -> None:
         """Stop and remove an older version with the same number: its model was deleted and registered again."""
@@ -200,6 +229,7 @@ class ModelFollower:
         if not made or not known - {made, ""}:
             return
         self.note(candidate=f"Another version {number} stops.")
+        self.waiting = None
         self.drop(number)
         end = time.monotonic() + self.settings.drain_seconds
         while self.answers(number) and time.monotonic() < end and not self.stop.wait(LOOK):
@@ -212,17 +242,58 @@ class ModelFollower:
         return f"{text} Version {self.mine.live.version} is served on." if self.mine.live else text
 
     def take(self, number: str, made: str = "") -> None:
-        """Download, check, start and test a version, and switch clients to it."""
+        """Download, check, start and test a version, and switch clients to it.
+
+        While its packages are prepared, return. The next step continues.
+        """
         try:
-            served = self.prepare(number, made=made)
+            served = self.waiting or self.prepare(number, made=made)
+            if self.needs(number):
+                self.waiting = served
+                self.ask_for_environments()
+                if not self.packaged(number):
+                    self.note_packages(number)
+                    return
+                served = replace(served, differs=self.differing(served))
+            self.note(preparing="")
             with self.candidate(number):
                 self.note(candidate=f"Version {number} is starting.")
                 self.wait_until_it_answers(number)
                 self.note(candidate=f"Version {number} proves itself.")
                 self.prove(served)
                 self.switch(served)
+            self.waiting = None
         except Refused as refusal:
+            self.waiting = None
             self.refuse(number, str(refusal))
+
+    def note_packages(self, number: str) -> None:
+        """Say in the status and in a tag that a version's packages are prepared."""
+        first = self.mine.preparing != number
+        self.note(candidate=f"The packages of version {number} are prepared.", preparing=number, problem="")
+        if first:
+            with contextlib.suppress(Unavailable):
+                self.registry.tag(self.given.name, number, TAG, f"{PREPARES} since {now()}")
+
+    def needs(self, number: str) -> Needs:
+        """Return the packages of a version's own environment. Empty if it uses the default one."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return self.version(number).read_about().needs
+        return Needs()
+
+    def packaged(self, number: str) -> bool:
+        """Return whether a version's packages are installed. Raise Refused or Unavailable if they cannot be."""
+        needs = self.needs(number)
+        return not needs or self.environments.ready(needs)
+
+    def ask_for_environments(self) -> None:
+        """Request the environments of all versions on the disk that have their own packages."""
+        self.environments.need(self.given.name, [self.needs(number) for number in self.stored])
+
+    def differing(self, served: Served) -> str:
+        """Return which packages of a version differ from its requirements."""
+        pins = self.environments.differing(self.needs(served.version))
+        return sentence(", ".join(filter(None, [served.differs, *pins])))
 
     def prepare(self, number: str, role: str = "candidate", made: str = "") -> Served:
         """Download a version if necessary, check it, and return its entry for the status.
@@ -233,24 +304,23 @@ class ModelFollower:
         version = self.version(number)
         if not download.damage(version):
             about = version.read_about()
-            differs = guard.check(version.model, self.given.allow_code)
+            differs, needs = guard.check(version.model, self.given.allow_code, self.settings.own_environments)
         else:
             self.note(**{role: f"Version {number} is downloaded."})
             found = self.registry.describe(self.given.name, number)
             part = download.fetch(self.registry, version, self.settings.max_model_mb)
             try:
                 self.note(**{role: f"Version {number} is checked."})
-                differs = guard.check(part / "model", self.given.allow_code)
+                differs, needs = guard.check(part / "model", self.given.allow_code, self.settings.own_environments)
                 about = About(
                     found.name, number, found.run_id, self.given.alias, now(), found.promoted_by,
-                    guard.threshold(part / "model"), self.given.allow_code, made=made,
+                    guard.threshold(part / "model"), self.given.allow_code, made=made, needs=needs,
                 )  # fmt: skip
                 download.keep(part, version, about)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
-        wanted = replace(
-            about, allow_code=self.given.allow_code, challenger=role == "challenger", made=about.made or made
-        )
+        challenger, made = role == "challenger", about.made or made
+        wanted = replace(about, allow_code=self.given.allow_code, challenger=challenger, made=made, needs=needs)
         if about != wanted:
             version.write_about(wanted)
         return Served(number, about.run_id, "", about.promoted_by, about.threshold, differs, wanted.made)
@@ -329,7 +399,7 @@ class ModelFollower:
         refused = self.mine.refused
         if refused and refused.version == served.version:
             refused = None
-        self.note(live=served, previous=before, refused=refused, candidate="", problem="")
+        self.note(live=served, previous=before, refused=refused, candidate="", preparing="", problem="")
         self.link()
         self.retiring.pop(served.version, None)
         if last and last.version != served.version:
@@ -350,7 +420,7 @@ class ModelFollower:
         """Write to the status and the registry why a version is refused. The live version stays."""
         text = sentence(reason)
         refused = Refusal(number, text, now(), self.judge(), False)
-        self.note(refused=refused, candidate="", problem="")
+        self.note(refused=refused, candidate="", preparing="", problem="")
         self.tag_refusal()
 
     def excess(self, number: str) -> str:
@@ -388,7 +458,8 @@ class ModelFollower:
     def judge(self) -> str:
         """Return a hash of what a refusal depends on: the model's settings, the program and the environment."""
         program = Path(guard.PROGRAM).name
-        return hashlib.sha256(f"{self.given}{program}{guard.ENVIRONMENT}".encode()).hexdigest()[:12]
+        words = f"{self.given}{program}{guard.ENVIRONMENT}{self.settings.own_environments}"
+        return hashlib.sha256(words.encode()).hexdigest()[:12]
 
     def is_refused(self, number: str) -> bool:
         """Return whether this version was refused under the current settings, program and environment."""
@@ -403,6 +474,7 @@ class ModelFollower:
             folder = self.version(number).log
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o770)
+        self.ask_for_environments()
         self.wanted.set(self.given.name, numbers, again)
 
     def ask_again(self) -> None:
@@ -419,7 +491,8 @@ class ModelFollower:
             del self.retiring[number]
         if over:
             self.ask_for_units()
-        kept = self.kept
+        self.ask_for_environments()
+        kept = self.stored
         folder = self.version("1").folder.parent
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name not in kept and not path.name.startswith("."):

@@ -30,6 +30,8 @@ class Settings:
         max_model_mb: maximum size of a version on the disk, in MB.
         challenger: alias of versions that score logged rows in the background. Empty if there are none.
         log_disk_mb: maximum size of logs that wait for the store, in MB. Beyond it the oldest are deleted.
+        own_environments: whether versions get packages of their own that the default environment does not have.
+        environment_seconds: time limit for the installation of such packages.
 
     """
 
@@ -49,6 +51,8 @@ class Settings:
     max_model_mb: int = 2048
     challenger: str = ""
     log_disk_mb: int = 1024
+    own_environments: bool = True
+    environment_seconds: float = 900
 
 
 def credential(name: str) -> str:

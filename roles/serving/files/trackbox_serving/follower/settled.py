@@ -12,9 +12,14 @@ from pathlib import Path
 from trackbox_serving.follower.status import ModelStatus, Status
 
 
+def is_served(model: ModelStatus) -> bool:
+    """Return whether the version that the alias names is live, and has its packages."""
+    return model.live is not None and model.live.version == model.wanted != model.preparing
+
+
 def word(model: ModelStatus) -> str:
     """Return what is wrong with a model; empty where its alias names what is served, or names nothing."""
-    if model.wanted is None or (model.live and model.live.version == model.wanted):
+    if model.wanted is None or is_served(model):
         return ""
     if model.refused and model.refused.version == model.wanted:
         return f"{model.name}: version {model.wanted} was refused: {model.refused.reason}"
@@ -34,7 +39,7 @@ def main() -> int:
             break
         time.sleep(1)
     for model in models:
-        if model.live and model.live.version == model.wanted:
+        if model.live and is_served(model):
             print(f"{model.name}@{model.alias} (version {model.live.version}) is served")
     print("\n".join(problems), file=sys.stderr)
     return int(bool(problems))

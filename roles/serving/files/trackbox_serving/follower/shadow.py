@@ -68,6 +68,8 @@ class Shadow:
     def __init__(self, model: ModelFollower) -> None:
         self.model, self.alias = model, model.settings.challenger
         self.running: Running | None = None
+        # A checked version whose packages are being prepared.
+        self.waiting: Served | None = None
         # The number of the refused version, and the hash of the settings under which it was refused.
         self.refused = ("", "")
         self.samples: deque[replay.Sample] = deque(maxlen=MOST_SAMPLES)
@@ -92,7 +94,10 @@ class Shadow:
         if not self.alias:
             return
         number = self.model.registry.version_of(self.model.given.name, self.alias)
-        if number is None or number in self.model.reachable:
+        served = self.model.reachable | ({self.model.waiting.version} if self.model.waiting else set())
+        if self.waiting and (self.waiting.version != number or number in served):
+            self.waiting = None
+        if number is None or number in served:
             self.end()
             self.say(f"Version {number}, the {self.alias}, is served itself." if number else "")
             return
@@ -111,6 +116,7 @@ class Shadow:
             else:
                 self.score(self.running)
         except Refused as refusal:
+            self.waiting = None
             self.refuse(number, str(refusal))
         except Unavailable as error:
             # A problem of the challenger must not stop the follower from serving the live alias, so do not raise.
@@ -119,10 +125,17 @@ class Shadow:
     def begin(self, number: str) -> None:
         """Download and check a version, and request its unit."""
         model = self.model
-        served = model.prepare(number, "challenger")
+        served = self.waiting or model.prepare(number, "challenger")
+        if model.needs(number):
+            self.waiting = served
+            model.ask_for_environments()
+            if not model.packaged(number):
+                self.say(f"The packages of version {number}, the {self.alias}, are prepared.")
+                return
         model.forget_ends(number)
         kinds = guard.column_types(model.version(number).model)
         self.running = Running(served, kinds, time.monotonic() + model.settings.load_seconds)
+        self.waiting = None
         self.samples.clear()
         model.ask_for_units()
         self.say(f"Version {number}, the {self.alias}, is starting.")
@@ -228,6 +241,8 @@ class Shadow:
 
     def release(self, number: str) -> None:
         """If this version is the challenger, stop it and wait for its end, so that it can start again for clients."""
+        if self.waiting and self.waiting.version == number:
+            self.waiting = None
         if self.versions != {number}:
             return
         self.end()

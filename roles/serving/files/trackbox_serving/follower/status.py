@@ -65,6 +65,7 @@ class ModelStatus:
         comparison: result of the last candidate with logged rows.
         challenger: state of the version that scores logged rows in the background. Empty if there is none.
         problem: reason why the follower cannot continue. Empty if there is none.
+        preparing: number of the version whose packages are prepared. Empty if there is none.
 
     """
 
@@ -78,6 +79,7 @@ class ModelStatus:
     comparison: str = ""
     challenger: str = ""
     problem: str = ""
+    preparing: str = ""
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> ModelStatus:
