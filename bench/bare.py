@@ -61,7 +61,7 @@ class Bare:
         self.play("playbooks/local-vm.yml", "--extra-vars=local_vm_state=absent", *options)
 
     def boot(self) -> None:
-        """Replace the VM by a new, bare one; keep the secrets in the inventory."""
+        """Replace the VM with a new bare VM; keep the secrets in the inventory."""
         self.remove(f"--extra-vars=local_vm_secrets={self.folder}/none")
         self.play("playbooks/local-vm.yml")
 

@@ -11,7 +11,7 @@ clients     number of clients
 rounds      number of rounds
 calls       requests of each client in a round
 warm_up     requests of each client before the first round
-batch       metrics in a request; 0 means one metric by log-metric
+batch       number of metrics in each log-batch request; 0 means log-metric requests, with one metric each
 
 The output maps each name to a list with one entry for each round: the seconds of the round, then the milliseconds of
 each request.
@@ -94,7 +94,7 @@ class Client:
         if self.asked:
             body = self.asked[2]
             self.body = Path(body).read_bytes() if isinstance(body, str) else json.dumps(body).encode() if body else b""
-        # A run that already exists may contain metrics, so the new steps start above theirs.
+        # A run that already exists may contain metrics, so the new steps start above the existing steps.
         self.step = 10**8 if self.run else 0
         if not self.asked and not self.run:
             self.run = self.door.post("create", experiment_id=peer["experiment"])["run"]["info"]["run_id"]

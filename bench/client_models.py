@@ -1,13 +1,13 @@
-"""Fit models of `fraud`, and save them in the layout of the scoring server; write the bodies of requests beside them.
+"""Fit models of `fraud`, save them in the folders that the scoring server reads, and write bodies of scoring requests.
 
 Standard input is a JSON object with these keys:
 
 folder      an existing folder
 recipes     names of recipes of the profile `default`
-rows        numbers of rows
+rows        row counts of the scoring requests
 
-The folder gets models/NAME/1 for each recipe, log/NAME/1, and rows-N.json and rows-N.parquet for each number of rows.
-The program prints an empty JSON object.
+In the folder, the program creates models/NAME/1 and log/NAME/1 for each recipe, and rows-N.json and rows-N.parquet for
+each row count. It prints an empty JSON object.
 """
 
 import json
@@ -22,7 +22,7 @@ from mlflow.models import Model
 
 
 def main():
-    """Write the models and the bodies."""
+    """Write the models and the request bodies."""
     given = json.load(sys.stdin)
     folder, largest = Path(given["folder"]), max(given["rows"])
     data = generate(3000, 150, seed=3)
@@ -35,7 +35,7 @@ def main():
             save(estimator, place / "model", Model(metadata={"threshold": 0.3}), data.iloc[:5])
             about = {"name": recipe.name, "version": "1", "run_id": "r1", "threshold": 0.3}
             (place / "about.json").write_text(json.dumps(about))
-    # As many rows as the largest request needs, each of them once or more.
+    # Sample with replacement, because the largest request needs more rows than there are.
     rows = data[FEATURES].sample(largest, replace=True, random_state=1)
     for number in given["rows"]:
         frame = rows.head(number)

@@ -33,7 +33,7 @@ def peer(env: Path) -> dict[str, str]:
 
 
 def table(found: dict[str, list[list[float]]]) -> str:
-    """Return a Markdown table. p50 is the median of the rounds' medians; its ratio is to the first installation."""
+    """Return a Markdown table. p50 is the median of the rounds' medians. Ratios are to the first installation."""
     lines = ["| installation | p50, ms | rounds, ms | p99, ms | ratio of p50 |", "| --- | ---: | --- | ---: | ---: |"]
     first = 0.0
     for name, rounds in found.items():

@@ -32,7 +32,7 @@ INSERT INTO trace_tags (request_id, `key`, value)
 INSERT INTO trace_request_metadata (request_id, `key`, value)
   SELECT CONCAT('tr-', {uuid}), 'mlflow.trace.user', n DIV 20 FROM numbers;
 """
-# An installation has one list of models and one of experiments. To reach the next size, add the rows from {first} on.
+# The lists of models and of experiments grow in steps. Each step adds the rows from {first} on.
 MODELS = """
 INSERT INTO registered_models (name, creation_time, last_updated_time)
   SELECT CONCAT('bench-', LPAD(n, 6, 0)), 1700000000000 + n, 1700000000000 + n FROM numbers WHERE n >= {first};

@@ -23,7 +23,7 @@ from machine import Machine, find  # noqa: E402
 # Paths on the machine: Python of the training package's environment, which runs the clients, and MLflow's programs.
 CLIENT = "/opt/trackbox/training/fraud/environment/bin/python"
 SERVER = "/opt/trackbox/mlflow/current/bin"
-# A program that waits until a URL responds with success. The port opens earlier, so waiting for it is not enough.
+# A program that waits until a URL responds with success. The port of a server opens before the server can respond.
 ANSWERS = """import sys, time, urllib.request
 while True:
     try:
@@ -101,7 +101,7 @@ class Bench:
         return self.ssh("systemctl is-active --quiet mariadb && echo mariadb || echo mysql").strip()
 
     def state(self) -> dict[str, str]:
-        """Return what a measurement must not change: row counts, databases, number of objects, files and units."""
+        """Return the state that must not change: row counts, databases, number of objects, files and units."""
         tables = self.sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'mlflow'").split()
         counts = " UNION ALL ".join(f"SELECT '{table}', COUNT(*) FROM `{table}`" for table in tables)
         found = dict(line.split("\t") for line in self.sql(counts + ";", "mlflow").splitlines())
@@ -124,7 +124,7 @@ class Bench:
 
     @contextmanager
     def unit(self, name: str, command: str, *options: str) -> Iterator[None]:
-        """Run a command in a transient unit; stop it, and its socket if it has one, afterwards."""
+        """Run a command in a transient unit; afterwards, stop the unit and, if it has one, its socket."""
         try:
             self.ssh(f"systemd-run --quiet --collect --unit={name} {' '.join(options)} {command}")
             yield
@@ -133,10 +133,10 @@ class Bench:
 
     @contextmanager
     def bare(self, loop: str = "--uvicorn-opts '--loop asyncio --http h11'") -> Iterator[dict[str, str]]:
-        """Start a bare `mlflow server` with default settings: on loopback, with the same MySQL, without a password.
+        """Start a bare `mlflow server` with default settings, on loopback, without a password.
 
-        It uses asyncio's event loop and h11, as after `pip install mlflow`. If `loop` is empty, it uses uvloop and
-        httptools, because Trackbox installs them.
+        It uses the installation's MySQL server, asyncio's event loop and h11, as after `pip install mlflow`. If `loop`
+        is empty, it uses uvloop and httptools, because Trackbox installs these packages.
         """
         self.sql("DROP DATABASE IF EXISTS bench; CREATE DATABASE bench COLLATE utf8mb4_0900_bin")
         uri = "mysql+pymysql://root@localhost/bench?unix_socket=/run/mysqld/mysqld.sock"

@@ -1,4 +1,4 @@
-"""Measure requests to runs with 1,000 to 1,000,000 metric values: history, chart, the run itself, and log_metric."""
+"""Measure four requests to runs with 1,000 to 1,000,000 metric values: history, chart, run, and log_metric."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def runs(bench: Bench) -> Iterator[dict[int, str]]:
         try:
             yield made
         finally:
-            # Use one DELETE for each run, because a DELETE with a subquery first sorts the rows in /tmp, 1 KB each.
+            # Use one DELETE for each run, because a DELETE with a subquery sorts all rows in /tmp, at 1 KB a row.
             bench.sql("".join(f"DELETE FROM metrics WHERE run_uuid = '{run}';" for run in made.values()), "mlflow")
 
 

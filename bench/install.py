@@ -1,4 +1,4 @@
-"""Measure the time of site.yml on a bare VM and again on the installed VM, and of a shell script of the same steps."""
+"""Measure the time of site.yml on a bare VM, of a second run, and of a shell script with the same steps."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from report import Result, Target, spread
 sys.path.insert(0, str(ROOT / "plugins/modules"))
 from minio_content import policy
 
-# Files that the shell script copies from an installation by site.yml. The script's own commands create
-# everything else, such as packages, environments and the certificate.
+# Files that site.yml wrote and the shell script contains as copies. The script's own commands create everything else,
+# such as packages, environments and the certificate.
 WRITTEN = """/etc/trackbox/minio/* /etc/trackbox/mlflow/* /etc/trackbox/training/* /etc/trackbox/firewall.nft
 /etc/trackbox/nginx/htpasswd /etc/trackbox/nginx/make-certificate /etc/mysql/mysql.conf.d/trackbox.cnf
 /etc/systemd/journald.conf.d/* /etc/systemd/system/*/trackbox.conf /etc/systemd/system/mlflow*.*
@@ -56,7 +56,7 @@ def tasks(said: dict[str, Any]) -> list[tuple[float, str, str]]:
 
 
 def script(bench: Bench) -> dict[str, str]:
-    """Return the shell script and its input files, by name. The script contains the files of this installation."""
+    """Return the shell script and its input files as texts, by name. The script contains the files of WRITTEN."""
     files = json.loads(bench.ssh(f"python3 -c {shlex.quote(READ)}", WRITTEN))
     texts = []
     for path, (mode, owner, group, content) in files.items():

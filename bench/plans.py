@@ -8,13 +8,13 @@ from harness import Bench
 
 ON = "SET GLOBAL log_output = 'TABLE'; TRUNCATE mysql.general_log; SET GLOBAL general_log = ON;"
 OFF = "SET GLOBAL general_log = OFF; SET GLOBAL log_output = DEFAULT;"
-# HEX keeps each statement on one line, because a statement contains line breaks.
+# Statements contain line breaks, so HEX encodes each statement as one line.
 READ = (
     "SELECT HEX(CONVERT(argument USING utf8mb4)) FROM mysql.general_log "
     "WHERE command_type = 'Query' AND user_host LIKE 'mlflow%' ORDER BY event_time;"
 )
 NOTED = ("Using filesort", "Using temporary", "Backward index scan")
-WORTH = 300  # plans that read fewer rows in total are left out
+WORTH = 300  # rows; plans that read fewer rows in total are left out
 
 
 def explain(bench: Bench, asked: dict[str, list[Any]]) -> dict[str, list[str]]:

@@ -43,7 +43,7 @@ def look(bench: Bench, units: Sequence[str] = UNITS) -> list[tuple[str, int, flo
 
 @contextmanager
 def most(bench: Bench) -> Iterator[dict[str, float]]:
-    """Sample the PSS about three times per second. After the block, the dictionary has the peak of each unit in MB."""
+    """Sample the PSS about three times per second. After the block, the dictionary contains each unit's peak in MB."""
     found: dict[str, float] = {}
     watching = f"bash -c {shlex.quote(WATCH)}"
     command = ["ssh", "-F", str(ROOT / ".trackbox/ssh_config"), bench.machine.name, watching]
@@ -58,7 +58,9 @@ def most(bench: Bench) -> Iterator[dict[str, float]]:
 
 
 def growth(bench: Bench, work: dict[float, Callable[[], object]]) -> dict[str, list[tuple[float, float]]]:
-    """Call the functions in order of their keys, the sizes of the work; return (size, peak PSS in MB) for each service.
+    """Call the functions in order of their keys; return points (key, peak PSS in MB) for each service.
+
+    A key is the size of the function's work, such as a number of clients.
 
     The services are restarted only before the first call, so memory that a service keeps after a call also counts in
     the next call.

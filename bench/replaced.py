@@ -1,8 +1,8 @@
 """The training procedure that `fraud` replaces, as its users ran it, including its mistakes.
 
 It trains six models one after the other. The forest uses one core, logistic regression gets unscaled columns, each
-parameter and metric is one request, and MLflow infers the models' requirements. Only the formats of stored models
-differ from the original, because the current MLflow crashes on the old formats.
+parameter and metric is logged by its own request, and MLflow infers the models' requirements. Only the formats of
+stored models differ from the original, because the current MLflow crashes on the old formats.
 
 Usage: replaced.py FILE.csv, with MLflow's environment variables set.
 """

@@ -54,7 +54,7 @@ class Result:
     text: tables in Markdown
     axes: labels of the x and y axes
     lines: curves to plot: a list of (x, y) points for each name
-    memory: PSS in MB for each service, as points with the same x
+    memory: (x, peak PSS in MB) points for each service
     growth_reason: the reason why the curves rise
     miss_reason: reason for a missed target, found with a profiler; printed only if a target is missed
     """

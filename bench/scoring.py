@@ -42,7 +42,7 @@ def folder(bench: Bench) -> Iterator[None]:
 
 @contextmanager
 def ours(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any]]:
-    """Serve a model by our server with its log on, as the unit of a version does; yield it as a peer."""
+    """Serve a model by our server, with the default log of rows and scores; yield it as a peer."""
     settings = {"models": [{"name": recipe}], "state": FOLDER, "run": FOLDER, "processes": processes, "log": "all"}
     bench.ssh(f"cat > {FOLDER}/serving.json", json.dumps(settings))
     found = bench.ssh(f"echo {SERVING}/environment-*/bin/python {SERVING}/program-*").split()
@@ -58,7 +58,7 @@ def ours(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any]]:
     ]
     with bench.unit("bench-ours", f"{found[0]} -B -m trackbox_serving.worker {recipe} 1", *options):
         peer = {"url": f"unix:{socket}", "ask": ["GET", "/ping", None]}
-        # The socket is open before the server is ready, so this first request waits.
+        # systemd opens the socket before the server is ready, so this first request waits until the server is ready.
         bench.client({"peers": {OURS: peer}, "clients": 1, "calls": 1, "batch": 0, "rounds": 1, "warm_up": 1})
         yield {"url": peer["url"]}
 
@@ -75,9 +75,10 @@ def mlflows(bench: Bench, recipe: str, processes: int) -> Iterator[dict[str, Any
 
 
 def elsewhere(settings: str, address: str, shift: int, name: str) -> str:
-    """Return NGINX's settings with other ports and files, and another server for the model `fraud`.
+    """Return NGINX's settings, changed to use other ports, other files and another server for the model `fraud`.
 
-    address: of the model's server, as in NGINX's `server`. shift: added to each port. name: of the files.
+    address: address of that server, as in NGINX's `server`. shift: number that is added to each port. name: prefix of
+    the files' names.
     """
     settings = re.sub(r"(listen (?:\S*:)?)(\d+)\b", lambda found: f"{found[1]}{int(found[2]) + shift}", settings)
     settings = re.sub(r"(listen unix:)\S*/", rf"\g<1>{FOLDER}/{name}-", settings)
@@ -113,7 +114,7 @@ def asked(peer: dict[str, Any], rows: int, kind: str, *, through: bool) -> dict[
 
 
 def rounds(bench: Bench, peers: Peers, clients: int, calls: int) -> dict[str, tuple[list[float], list[float], float]]:
-    """Return for each peer its requests/s and p50 in ms, five values each, and the median of its p99 in ms."""
+    """Return for each peer the requests/s and the p50 in ms of each of five rounds, and the median of its p99 in ms."""
     given = {"peers": peers, "clients": clients, "calls": calls, "batch": 0, "rounds": 5, "warm_up": 3}
     found = {}
     for name, each in bench.client(given, within=1200).items():
@@ -128,7 +129,7 @@ class Tables:
     """The tables, curves and targets of this subject, filled while it is measured."""
 
     def __init__(self) -> None:
-        """Begin with the tables' heads."""
+        """Start the tables with their header lines."""
         head = "requests/s (rounds) | p50, ms (rounds) | p99, ms | requests/s, × MLflow's | p50, × MLflow's |"
         self.one = [f"| model | server | clients | {head}", "| --- | --- | ---: | --- | --- | ---: | ---: | ---: |"]
         self.many = ["| model | rows | format | server | p50, ms (rounds) | rows/s, × MLflow's JSON |"]
@@ -137,7 +138,7 @@ class Tables:
         self.targets: list[Target] = []
 
     def one_row(self, recipe: str, where: str, clients: int, found: dict[str, Any], least: float, most: float) -> None:
-        """Add the figures of one row."""
+        """Add the results of requests with one row."""
         base = statistics.median(found[MLFLOW][0]), statistics.median(found[MLFLOW][1])
         for name, (rates, p50, p99) in found.items():
             ratios = statistics.median(rates) / base[0], statistics.median(p50) / base[1]
@@ -149,7 +150,7 @@ class Tables:
                 self.targets.append(Target(f"{what}p50", ratios[1], most))
 
     def many_rows(self, recipe: str, rows: int, found: dict[str, Any]) -> None:
-        """Add the figures of several rows by one client. found: by (server, format)."""
+        """Add the results of one client's requests with several rows. found: results by (server, format)."""
         base = statistics.median(found[MLFLOW, "json"][1])
         for (name, kind), (_, p50, _) in found.items():
             ratio = base / statistics.median(p50)
@@ -193,7 +194,7 @@ def measure_recipe(bench: Bench, recipe: str, processes: int, tables: Tables) ->
 
 
 def measure(bench: Bench) -> Result:
-    """Measure one row with 1, 8 and 32 clients, and 1 to 100,000 rows with one; results are medians of five rounds."""
+    """Measure 1 row with 1, 8 and 32 clients, and 1 to 100,000 rows with 1 client; results are medians of 5 rounds."""
     processes = int(bench.ssh("nproc"))
     tables = Tables()
     with folder(bench):

@@ -1,7 +1,7 @@
 """Measure `fraud train` against the procedure that it replaces, on synthetic data (284,807 rows, 492 frauds).
 
-Both use the same two servers: a bare server of the installed MLflow, without NGINX and with its own database, and a
-second MinIO for the data. The bench starts both servers and removes them afterwards.
+Both procedures use the same two servers: a bare server of the installed MLflow, without NGINX and with its own
+database, and a second MinIO for the data. The bench starts both servers and removes them afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TRAIN = [CLIENT, "-m", "fraud", "train", "--data", "synthetic", "--quiet"]
 
 
 def measure(bench: Bench) -> Result:
-    """Measure seconds of whole processes; medians of only two rounds, because the replaced procedure takes 90 s."""
+    """Measure seconds of processes; results are medians of two rounds, because the replaced procedure takes 90 s."""
     with bench.bare(loop="") as server, s3.own_tls(bench) as store:
         environment = {
             "MLFLOW_TRACKING_URI": server["url"],
@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Result:
                 SEED: [*TRAIN, "--profile", "seed"],
                 DEFAULT: [*TRAIN, "--profile", "default"],
             },
-            "first": [*TRAIN, "--models", "dummy"],  # stores the data set, so no measured run has to
+            "first": [*TRAIN, "--models", "dummy"],  # stores the data set before the measurement
             "rounds": 2,
             "environment": environment,
             "ca": store["ca"],
