@@ -104,7 +104,7 @@ def check(settings: Settings, model: str, log: Log, counted: Counted) -> None:
 
 
 def changed_decisions(shadow: pd.DataFrame) -> bytes:
-    """The rows that the challenger decides differently, as CSV, largest score difference first."""
+    """The rows whose decision the challenger changes, as CSV, largest score difference first."""
     changed = shadow[decision_changes(shadow)]
     apart = (changed["score"] - changed["live_score"]).abs()
     order = apart.sort_values(ascending=False).index[:MOST_CHANGED]
@@ -112,7 +112,7 @@ def changed_decisions(shadow: pd.DataFrame) -> bytes:
 
 
 def track(tracker: Tracker, its: Evaluation, counted: Counted, log: Log, window: Window) -> None:
-    """Fill the run: parameters, metrics in total and by day, tables, pictures, the report."""
+    """Log parameters, metrics in total and by day, tables, pictures and the report to the run."""
     figures = {"rows_by_day.png": served_pictures.rows_by_day(counted)}
     if counted.days["labelled"].sum():
         for name in ("precision", "recall"):

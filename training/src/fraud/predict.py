@@ -48,7 +48,7 @@ def champion(settings: Settings) -> tuple[str, LoadedModel]:
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:
-    """Yield the same items, but compute the next item in a thread while the caller uses one."""
+    """Yield the items. A thread computes the next item while the caller uses the current item."""
     end: Any = object()
     with ThreadPoolExecutor(1) as pool:
         pending = pool.submit(next, items, end)

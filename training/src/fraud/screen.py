@@ -29,7 +29,7 @@ WIDTH = 120
 
 
 class Screen:
-    """Print tables on stdout, notes and progress on stderr (plain lines without a terminal)."""
+    """Print tables on stdout, and notes and progress on stderr; without a terminal, plain lines."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -149,7 +149,7 @@ class Screen:
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Callable[[int], None]]:
-        """Yield a function that shows the current count on a terminal, and nothing elsewhere."""
+        """Yield a function that shows the current count if stderr is a terminal."""
         if not self.err.is_terminal:
             yield lambda count: None
             return

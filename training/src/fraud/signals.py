@@ -1,4 +1,4 @@
-"""Handle Ctrl-C and SIGTERM: the first signal ends the open runs, a second ends the process."""
+"""Handle Ctrl-C and SIGTERM. The first signal ends the open runs, a second ends the process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def raise_pending() -> None:
     """Raise the error of an earlier signal once more.
 
     Python drops an exception that a handler raises during a `__del__` or the callback of a weak
-    reference, so the command would go on. Long waits therefore call this function every second.
+    reference, so the command would continue. Long waits therefore call this function every second.
     If the handler of a signal is `exit_now`, `raise_error` has set it, so the signal has arrived.
     """
     for number, error in ERRORS.items():

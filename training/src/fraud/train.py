@@ -29,7 +29,7 @@ def train(options: Options, settings: Settings, screen: Screen) -> Comparison:
     """Run a comparison from data to tracked models.
 
     Raises:
-        FraudError: the data are bad, or a server does not answer. No run is left open.
+        FraudError: the data are invalid, or a server does not respond. All runs are ended.
 
     """
     recipes = choose(options.profile, options.models)

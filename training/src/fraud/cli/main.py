@@ -27,7 +27,7 @@ DEFAULTS = {
 
 
 def as_fraud_error(error: Exception) -> FraudError | None:
-    """Turn a full disk or a failed request into an error with a remedy; None for other errors."""
+    """Return an error with a remedy for a full disk or a failed request; None for other errors."""
     if isinstance(error, FraudError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -76,6 +76,6 @@ def main() -> None:
     code = run(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    # Exit without joining threads: a thread that still fits a model would delay the exit after
-    # Ctrl-C by minutes.
+    # Exit without joining threads, because after Ctrl-C a thread that still fits a model would
+    # delay the exit by minutes.
     os._exit(code)

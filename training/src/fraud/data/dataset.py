@@ -15,7 +15,7 @@ from fraud.data.store import Store
 from fraud.errors import DataError
 from fraud.types import Dataset
 
-#: Manifests contain this text, so it does not change although the module is now
+#: Stored manifests contain this text, so it keeps the old name of the module
 #: `fraud.data.synthetic`.
 SYNTHETIC_SOURCE = "made by fraud.synthetic from seed 0"
 
@@ -32,7 +32,7 @@ def sha256_of(path: Path) -> str:
 def _checked(
     frame: pd.DataFrame, name: str, *, kind: str, source: str, source_sha256: str = ""
 ) -> Dataset:
-    """Clean rows and make their manifest.
+    """Clean the rows of a data set, and make its manifest.
 
     Args:
         frame: n rows of numbers.

@@ -25,7 +25,7 @@ from fraud.data.store import Store
 from fraud.errors import DataError
 from fraud.settings import Settings
 
-#: The user of the requests with which serving tests a version. Their rows are not traffic.
+#: The user of requests that serving sends to test a version. Rows of these requests are ignored.
 FOLLOWER = "trackbox-follower"
 ROWS = ("request_id", "row", "time", "user", "version", "score", "decision")
 LABELS = ("request_id", "row", "label", "time")
@@ -55,7 +55,7 @@ class Log:
 
 
 def days(keys: list[str], since: date | None, until: date | None) -> list[str]:
-    """The keys of these days and of the days before and after, because `date` is in UTC."""
+    """The keys of these days, and of the days before and after, because dates in keys are UTC."""
     margin = timedelta(days=1)
     found = []
     for key in keys:
@@ -125,7 +125,8 @@ def read_log(
     logged = days(store.keys(f"{folder}date="), since, until)
     rows, broken = read_all(store, logged, ROWS)
     rows = within(rows[rows["user"] != FOLLOWER], since, until, time_zone)
-    # If a process died, two versions may have scored the same request. Keep the later row.
+    # If a process dies, NGINX repeats the request, so two versions may have scored the same row.
+    # Keep the later row.
     rows = rows.drop_duplicates(KEY, keep="last")
     if rows.empty:
         when = f" from {since or 'the beginning'} to {until or 'now'}" if since or until else ""

@@ -41,7 +41,7 @@ def first_bytes(path: Path) -> bytes:
 
 @contextmanager
 def as_data_errors(path: Path, names: list[str] | None = None) -> Iterator[None]:
-    """Turn pyarrow's errors in the block into DataError.
+    """Turn errors that pyarrow raises in the block into DataError.
 
     Args:
         path: path of the file, for error messages.
@@ -113,7 +113,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     with as_data_errors(path, names):
         try:
             return _parse_csv(path, names, threads=True)
-        except pa.ArrowInvalid:  # retry: pyarrow's message names the row only without threads
+        except pa.ArrowInvalid:  # without threads, the error names the row
             return _parse_csv(path, names, threads=False)
 
 

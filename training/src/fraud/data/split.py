@@ -11,7 +11,7 @@ from fraud.types import Split
 
 #: Shares of the training, validation and test part.
 SHARES = (0.6, 0.2, 0.2)
-#: Minimum number of frauds in each part: with fewer, metrics are too noisy to rank models.
+#: Minimum number of frauds in each part. With fewer frauds, metrics are too noisy to rank models.
 MIN_FRAUDS = 20
 
 

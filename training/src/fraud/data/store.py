@@ -38,7 +38,7 @@ S3_CONFIG = Config(
 
 @contextmanager
 def _as_service_errors(settings: Settings) -> Iterator[None]:
-    """Turn the S3 client's errors in the block into ServiceError."""
+    """Turn errors that the S3 client raises in the block into ServiceError."""
     where = f"The object store at {settings.s3_endpoint or 'AWS'}"
     try:
         yield

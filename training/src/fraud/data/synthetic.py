@@ -3,8 +3,8 @@
 Means and standard deviations are those of the public sample (356 frauds, 11,712 others). In the
 real data, 65 % of the frauds' variance lies on one axis: frauds are shifted along it, some far and
 others hardly at all. This module therefore multiplies the shift of each fraud by a random
-*strength*, from 0 (like an ordinary row) to about 3. With it, models rank in the same order as on
-real rows.
+*strength*, from 0 (like an ordinary row) to about 3. With random strengths, models rank in the same
+order as on real rows.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _times(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, 28) values with heavy tails: an outlier is extreme in most columns of its row."""
+    """(size, 28) values with heavy tails. The columns of a row share one random scale."""
     tail = np.sqrt(3.0 / rng.chisquare(5.0, size=(size, 1)))
     rows: np.ndarray = rng.standard_normal((size, 28)) * tail * SPREAD
     return rows

@@ -109,7 +109,7 @@ def paired(
     joint, sizes = np.unique((a * k_b + b) * 2 + (labels == 1), return_counts=True)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(labels), sizes / len(labels), size=count)
-    drawn = np.vstack([sizes, drawn])  # row 0: the original rows
+    drawn = np.vstack([sizes, drawn])  # resample 0 is the original data
     fraud, pair = joint % 2 == 1, joint // 2
     first = _precision_by(pair // k_b, k_a, drawn, fraud)
     second = _precision_by(pair % k_b, k_b, drawn, fraud)
@@ -121,7 +121,8 @@ def paired(
 def _precision_by(cell: np.ndarray, k: int, drawn: np.ndarray, fraud: np.ndarray) -> np.ndarray:
     """Average precision of one model's ranking in B resamples.
 
-    The rows of a joint cell have the same label, and the same cell in the rankings of both models.
+    The rows of a joint cell have the same label, the same cell in one model's ranking, and the same
+    cell in the other model's ranking.
 
     Args:
         cell: (j,) the cell of each joint cell in this model's ranking.

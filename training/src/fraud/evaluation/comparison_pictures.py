@@ -1,4 +1,4 @@
-"""The pictures of all models of a comparison, on the test part.
+"""The pictures that compare all models of a comparison on the test part.
 
 In every function, `labels` are the (n,) labels 0 and 1 of the rows of `Fitted.scores`.
 """
@@ -69,7 +69,7 @@ def precision_recall(labels: np.ndarray, models: list[Fitted], seed: int) -> Fig
 def calibration(labels: np.ndarray, models: list[Fitted]) -> Figure:
     """Observed against predicted share of frauds, on log scales; the bars are 95 % intervals.
 
-    Models whose scores are no probabilities are left out.
+    Models whose scores are not probabilities are left out.
     """
     figure = new("Calibration", "predicted share of frauds", "observed share", (8.6, 4.8))
     axes = figure.axes[0]

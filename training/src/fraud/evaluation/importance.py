@@ -10,7 +10,8 @@ import pandas as pd
 from fraud.data.schema import FEATURES, LABEL
 from fraud.evaluation.bootstrap import average_precision, cells
 
-#: Size of the sample of ordinary rows: a larger one changes the result little and costs much.
+#: Number of ordinary rows in the sample, and number of shuffles. A larger sample takes much longer
+#: and changes the result little.
 ORDINARY, REPEATS = 1000, 3
 
 
@@ -19,8 +20,9 @@ def permutation_importance(
 ) -> pd.Series:
     """Measure how much average precision falls when one column is shuffled.
 
-    The sample has all frauds of `rows` and at most 1,000 other rows. Their weight makes them count
-    as much as all other rows of `rows`. All shuffled copies are scored in one call.
+    The sample has all frauds of `rows` and at most 1,000 ordinary rows. The ordinary rows are
+    weighted, so that the share of frauds is that of `rows`. All shuffled copies are scored in one
+    call.
 
     Args:
         score: function that returns (n,) scores for n rows with the columns `FEATURES`.

@@ -37,7 +37,8 @@ def cost_curve(labels: np.ndarray, scores: np.ndarray, cost: Cost) -> tuple[np.n
     Returns:
         (m,) thresholds in descending order, and the (m,) costs if all scores at or above the
         threshold are flagged. The first threshold is above all scores, so it flags nothing. Each
-        other one is halfway between two neighbouring scores, so that rounding changes no decision.
+        other threshold is halfway between two neighbouring scores, so that rounding changes no
+        decision.
 
     """
     order = np.argsort(-scores, kind="stable")
@@ -65,7 +66,7 @@ def measure(
 
     Args:
         labels: (n,) of 0 and 1.
-        scores: (n,), higher is more suspect; P(fraud) where `probability` is true.
+        scores: (n,), higher is more suspect; P(fraud) if `probability` is true.
         threshold: rows with at least this score are flagged.
         cost: costs for the metric `expected_cost`, the mean cost per transaction.
         probability: whether the scores are P(fraud). Only then is `brier` computed.

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 ORDINARY_COLOUR, FRAUD_COLOUR, LINE_COLOUR = "#4878a8", "#c8503c", "#303030"
 
-#: Matplotlib is not thread-safe: only one thread draws at a time.
+#: Only one thread draws at a time, because Matplotlib is not thread-safe.
 _DRAWING = Lock()
 
 
@@ -37,7 +37,7 @@ def new(title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 
 
 
 def logarithmic(axes: Axes, x: bool = True, y: bool = True) -> None:
-    """Set log scales with plain numbers, because rendering powers of ten takes most of the time."""
+    """Set log scales with labels such as 0.01, because labels such as 10⁻² are slow to render."""
     for wanted, axis, scale in ((x, axes.xaxis, axes.set_xscale), (y, axes.yaxis, axes.set_yscale)):
         if wanted:
             scale("log")

@@ -1,7 +1,8 @@
-"""The reference profile: how the values were distributed on which a model was made.
+"""The reference profile of a model: the distribution of each feature and of the scores.
 
-It is saved beside the model. Where the model is served, the rows that come are counted in the same
-bins, and compared with it. It contains shares and edges of bins, and no rows.
+The profile is saved with the model. When the model is served, Trackbox counts clients' rows in the
+same bins and compares the shares with the profile. A profile contains edges and shares of bins, but
+no rows.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import pandas as pd
 
 #: The version of the format, and the number of quantile bins of a column.
 SCHEMA, BINS = 1, 10
-#: Maximum size of the file in bytes, and maximum number of columns: larger ones are not read.
+#: Maximum size of the file in bytes, and maximum number of columns. Trackbox does not use
+#: larger profiles.
 MOST_BYTES, MOST_COLUMNS = 256 << 10, 200
-#: Margin around the smallest and the largest value, relative to the larger of them. A value that a
-#: client rounded to float32 stays in its bin.
+#: Margin below the smallest and above the largest value, relative to the larger absolute value.
+#: With the margin, a value that a client rounded to float32 stays in its bin.
 MARGIN = 1e-6
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
-    """The edges of bins of nearly equal share, `BINS` of them if no value is frequent.
+    """The edges of bins with nearly equal shares of values: `BINS` bins if no value is frequent.
 
     An inner edge lies half-way between two different values, so equal values are in one bin, and no
     bin is empty. A value that is more frequent than a bin should be, such as 0 in a column that is
@@ -99,7 +101,7 @@ def reference_profile(
         threshold: rows with at least this score are flagged.
 
     Raises:
-        ValueError: there are more columns or bytes than a reader accepts, or no scores.
+        ValueError: there are more columns or bytes than the maximum, or no scores.
 
     """
     if not len(scores) or len(columns) > MOST_COLUMNS:

@@ -19,9 +19,9 @@ class Counted:
     """Counts by version and day.
 
     Attributes:
-        days: table indexed by `version` and `day`, with the columns `COUNTS`: numbers of all rows,
-            of rows with label and decision, and among these of flagged rows, of frauds, and of
-            flagged frauds.
+        days: table indexed by `version` and `day`, with the columns `COUNTS`. `rows` counts all
+            rows, and `labelled` those with label and decision. Among the labelled rows, `flagged`,
+            `frauds` and `caught` count flagged rows, frauds and flagged frauds.
         challengers: versions that only scored logged rows and served no client.
 
     """
@@ -92,7 +92,7 @@ def served(version: str, counts: dict[str, int], challenger: bool = False) -> Se
 
 
 def decision_changes(shadow: pd.DataFrame) -> pd.Series:
-    """(n,) whether challenger and live version decide differently; false if one did not decide."""
+    """(n,) whether the decisions of challenger and live version differ; false if one is missing."""
     both = shadow["decision"].notna() & shadow["live_decision"].notna()
     return both & (shadow["decision"] != shadow["live_decision"])
 
@@ -101,7 +101,7 @@ def differences(shadow: pd.DataFrame) -> list[Difference]:
     """Compare each challenger with each version that was live while it scored the same rows.
 
     Args:
-        shadow: rows with `version`, `live_version`, and the scores and decisions of both.
+        shadow: rows with `version`, `live_version`, and the scores and decisions of both versions.
 
     """
     found = []

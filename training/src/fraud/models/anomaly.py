@@ -1,6 +1,6 @@
 """The code of a saved isolation forest: MLflow stores this file with the model.
 
-This file imports nothing from `fraud`, so the model also loads where `fraud` is not installed.
+This file imports nothing from `fraud`, so the model also loads in environments without `fraud`.
 """
 
 from typing import Any

@@ -5,8 +5,8 @@ return two columns, of which the second is P(fraud). XGBoost's booster returns o
 isolation forest returns its anomaly score. `fraud_scores` reduces each output to one column. The
 model's metadata contain the threshold that was chosen on the validation part.
 
-A saved model refers to no module of this package. It therefore loads where the package is not
-installed, and after a module of the package was moved or renamed.
+A saved model refers to no module of this package. It therefore loads in environments without this
+package, and after a module of the package was moved or renamed.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ TRUSTED = [
     "sklearn.tree._tree.Tree",
 ]
 
-#: The file in a model's folder with the output for its input example, in the form of MLflow's
-#: responses. Trackbox serves a version only if it gives the same again.
+#: The file in a model's folder that contains the model's output for its input example, in the JSON
+#: format of MLflow's responses. Trackbox serves a version only if it reproduces this output.
 EXAMPLE_SCORES = "example_scores.json"
-#: The file in a model's folder with the text of `fraud.evaluation.reference_profile`.
+#: The file in a model's folder that contains the reference profile.
 REFERENCE_PROFILE = "reference_profile.json"
 
 SKLEARN_NEEDS = ("mlflow-skinny", "numpy", "pandas", "scikit-learn", "skops")
@@ -139,7 +139,7 @@ def save(
 
 
 def _save_isolation(forest: IsolationForest, path: Path, common: dict[str, Any]) -> None:
-    """Save as a Python model with the code of `anomaly.py`, which calls `score_samples`.
+    """Save the forest as a Python model with the code of `anomaly.py`, which calls `score_samples`.
 
     MLflow's flavour for scikit-learn cannot call this method.
     """

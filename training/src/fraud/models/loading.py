@@ -26,10 +26,10 @@ class LoadedModel:
     """A model that scores rows.
 
     Attributes:
-        predict: takes n rows of finite numbers with at least `columns`, and returns (n,) float64;
-            a higher score is more suspect.
+        predict: function of n rows of finite numbers with at least `columns`, which returns (n,)
+            float64; a higher score is more suspect.
         columns: columns of the model's signature, in its order.
-        metadata: what the model stores: threshold, cost, and the data and split of its training.
+        metadata: values stored with the model: threshold, cost, and training data and split.
 
     """
 
@@ -71,8 +71,8 @@ def load_model(uri: str, tracking_uri: str) -> LoadedModel:
 
 def _predict_of(path: str, description: Model, columns: list[str]) -> Predict:
     if "xgboost" in description.flavors:
-        # Call the booster directly: pyfunc first copies the rows into a DMatrix, which takes
-        # twice as long.
+        # Call the booster directly. Scoring by pyfunc takes twice as long, because pyfunc first
+        # copies the rows into a DMatrix.
         booster = mlflow.xgboost.load_model(path)
         return lambda frame: fraud_scores(
             booster.inplace_predict(frame[columns].to_numpy(), validate_features=False)

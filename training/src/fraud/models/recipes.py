@@ -72,12 +72,12 @@ def histogram(seed: int, threads: int) -> Any:
 
 
 def isolation(seed: int, threads: int) -> Any:
-    """An isolation forest of 100 trees. It needs no labels: rare rows are isolated by few cuts."""
+    """An isolation forest of 100 trees. It needs no labels, because few cuts isolate a rare row."""
     return IsolationForest(n_estimators=100, random_state=seed, n_jobs=threads)
 
 
 def dummy(seed: int, threads: int) -> Any:
-    """A baseline for all metrics: predicts the share of frauds for every row."""
+    """A baseline for all metrics, which predicts the share of frauds for every row."""
     return DummyClassifier(strategy="prior")
 
 

@@ -1,4 +1,4 @@
-"""Check that the tracking server answers, and turn errors of its client into ServiceError."""
+"""Check that the tracking server responds, and turn errors of its client into ServiceError."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def probe(settings: Settings, timeout: float = 10.0) -> None:
     try:
         answer = requests.get(
             settings.tracking_uri + PROBE,
-            # Pass bytes: requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
+            # Encode as UTF-8, as NGINX expects. For str, the package requests would use Latin-1.
             auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=timeout,

@@ -11,10 +11,10 @@ from fraud.errors import RegistryError
 from fraud.settings import Settings
 
 NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
-#: The version tag that the scoring server sets, and the beginning of its value for a version that
+#: The version tag that the scoring server sets, and the beginning of the tag's value if the version
 #: was refused.
 SERVING, REFUSED = "serving", "refused: "
-#: The beginning of its value while packages that the version needs are installed.
+#: The beginning of the tag's value while packages that the version needs are installed.
 PREPARES = "prepares its packages"
 #: MLflow's error codes for a model or an alias that does not exist.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -31,7 +31,7 @@ def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
 
 
 def register(client: MlflowClient, run: Run) -> str:
-    """Register the best model of a comparison, unless it is registered; return its version."""
+    """Register a comparison's best model, unless it is already registered; return the version."""
     tags = run.data.tags
     try:
         client.create_registered_model(NAME)
@@ -53,7 +53,8 @@ def register(client: MlflowClient, run: Run) -> str:
 def move_aliases(client: MlflowClient, champion: str, previous: str | None) -> None:
     """Move the alias `champion`, and `previous` unless it is None, to these versions.
 
-    Deletes the tag of an earlier refusal, because the scoring server now checks the version again.
+    If the new champion was refused before, delete the tag, because the scoring server checks the
+    version again.
     """
     if client.get_model_version(NAME, champion).tags.get(SERVING, "").startswith(REFUSED):
         client.delete_model_version_tag(NAME, champion, SERVING)

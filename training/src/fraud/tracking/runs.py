@@ -72,7 +72,7 @@ def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
 
 
 def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
-    """The parameters of a model's run: estimator's own, features, undersampling, seed, costs."""
+    """The parameters of a model's run: the estimator's, features, undersampling, seed and costs."""
     estimator = fitted.estimator
     last = estimator[-1] if hasattr(estimator, "named_steps") else estimator
     own = {key: value for key, value in last.get_params(deep=False).items() if value is not None}

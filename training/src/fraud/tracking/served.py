@@ -38,7 +38,7 @@ def version_served(settings: Settings) -> str | None:
     try:
         answer = requests.get(
             url,
-            # Pass bytes: requests encodes str as Latin-1, but NGINX and MLflow's client use UTF-8.
+            # Encode as UTF-8, as NGINX expects. For str, the package requests would use Latin-1.
             auth=HTTPBasicAuth(user.encode(), password.encode()) if user else None,
             verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True,
             timeout=5,
@@ -62,15 +62,15 @@ def wait(
     Args:
         settings: settings with the addresses of the servers.
         version: version of the model `NAME`.
-        limit: time limit in seconds. It begins anew when the version has got its packages.
+        limit: time limit in seconds. It restarts when the version's packages are installed.
         preparing: time limit in seconds for the installation of packages that the version needs.
-        say: function that gets a sentence when such an installation begins, if not None.
+        say: function that is called with a message when such an installation begins; or None.
 
     Returns:
-        The time that it took, in seconds.
+        The duration of the wait, in seconds.
 
     Raises:
-        NotServedError: the version was refused, the endpoint does not exist, or the limit passed.
+        NotServedError: the version was refused, the endpoint does not exist, or the wait timed out.
 
     """
     client, start, looked = MlflowClient(settings.tracking_uri), time.monotonic(), 0.0

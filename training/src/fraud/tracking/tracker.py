@@ -53,7 +53,7 @@ class Tracker:
         """Start a run, yield its identifier, and end the run after the block.
 
         Its status is then FINISHED, FAILED after an error, or KILLED after Ctrl-C or SIGTERM. If
-        a run without a parent fails, all open runs end with the same status.
+        a run without a parent fails, all open runs get the same status.
 
         Args:
             name: name of the run.
@@ -105,7 +105,10 @@ class Tracker:
                 self._end(run, status)
 
     def log(self, run: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """Log parameters and metrics in one request: 30 to 50 times as fast as one request each."""
+        """Log parameters and metrics in one request.
+
+        With a request for each value, logging would take 30 to 50 times as long.
+        """
         now = time_ns() // 1_000_000
         self.client.log_batch(
             run,
@@ -127,7 +130,7 @@ class Tracker:
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_files(self, run: str, files: Mapping[str, bytes]) -> None:
-        """Upload contents as artifacts; `files` maps each file name to its content."""
+        """Upload files as artifacts; `files` maps each file name to the content."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 path = Path(folder, name)
