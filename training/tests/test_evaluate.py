@@ -143,7 +143,7 @@ def test_what_is_missing_is_said(write: Write, capsys: pytest.CaptureFixture[str
     assert "has no logged rows of my model." in said()
     write("", "2026-11-01", logged(10, 2))
     assert "None of the 10 logged rows of my model has a label yet" in said()
-    # With this option, a missing label counts as 0 if the row is older than so many days.
+    # The option's value is a number of days: a missing label of an older row counts as 0.
     found = evaluate(capsys, "--assume-ordinary-after", "1")
     assert (found["versions"][0]["labelled"], found["versions"][0]["precision"]["value"]) == (10, 0)
     assert "has a label yet" in said("--assume-ordinary-after", "36500")
@@ -183,7 +183,7 @@ def test_a_challenger_is_compared_with_the_live_version(
     assert {"score_differences.png", "changed_decisions.csv", "report.html"} <= files
     assert "precision.png" not in files
     assert client.get_run(found["run"]).data.metrics["changed_decisions.version_3_from_1"] == 3
-    # With labels, precision and recall of the challenger are measured, too.
+    # If logged rows have labels, precision and recall of the challenger are measured, too.
     write("labels/", "2026-11-20", labels({"1-11": 1.0, "1-12": 0.0}))
     live, challenger = evaluate(capsys)["versions"]
     assert (live["precision"], live["recall"]["value"]) == (None, 0)

@@ -35,7 +35,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(tree: ast.AST, known: set[str]) -> set[str]:
-    """The modules of `known` that a module imports, also inside functions or only for types."""
+    """The modules of `known` that a module imports, including imports in functions or for types."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -63,7 +63,7 @@ def layer(module: str) -> int:
 
 
 def upward(edges: dict[str, set[str]]) -> list[str]:
-    """A text for each import of a higher layer by a lower one."""
+    """A message for each import of a module of a higher layer."""
     return [
         f"{module} imports {imported}"
         for module, found in edges.items()

@@ -170,8 +170,8 @@ def test_interruption_has_an_exit_code(
 def test_a_signal_marks_the_open_runs_killed(
     settings: Settings, client: MlflowClient, number: signal.Signals, code: int
 ) -> None:
-    # Handle SIGINT here: a shell starts background jobs with SIGINT ignored, and the child process
-    # would inherit that.
+    # Set SIGINT's handler. If the tests run as a background job, SIGINT is ignored, and the child
+    # process would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "fraud", "train", "--data", "synthetic", "--profile", "seed"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -36,7 +36,7 @@ class FrontDoor(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Settings with a server's address. The environment contains the password that it expects."""
+    """Settings with a server's address; the environment contains the password of this server."""
     with HTTPServer(("127.0.0.1", 0), FrontDoor) as server:
         server.password = request.param  # type: ignore[attr-defined]
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", USER)

@@ -59,7 +59,7 @@ def test_no_permission(small_csv: Path, monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # file modes would not stop root
+    monkeypatch.setattr(Path, "open", refuse)  # root may read files of any mode
     fails(small_csv, "is not readable")
 
 

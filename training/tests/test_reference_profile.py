@@ -1,4 +1,4 @@
-"""The reference profile has a bin for each row, whatever the column is like."""
+"""The reference profile counts each value of a column once, whatever the distribution."""
 
 import json
 from itertools import pairwise
@@ -78,7 +78,7 @@ def test_values_that_a_client_rounds_stay_in_their_bins(name: str) -> None:
     edges = bin_edges(values)
     rounded = values.astype(np.float32).astype(np.float64)
     moved = np.searchsorted(edges, values) != np.searchsorted(edges, rounded)
-    # A column of distinct values may have one that lies next to an edge.
+    # If all values differ, rounding may move a value that lies next to an edge.
     assert moved.mean() < 1e-3
     assert name == "normal" or not moved.any()
 

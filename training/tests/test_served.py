@@ -1,8 +1,7 @@
 """`fraud promote --wait` and `fraud rollback --wait` wait for the version, or print why it fails.
 
 The registry is a real MLflow server. The endpoint is a small HTTP server that imitates the
-scoring server's response.
-`tests/machine/test_serving.py` tests the real endpoint.
+scoring server's response. `tests/machine/test_serving.py` tests the real endpoint.
 """
 
 import threading
@@ -115,7 +114,7 @@ def test_packages_that_are_prepared_take_as_long_as_they_do(
     with pytest.raises(NotServedError, match="No version is served"):
         served.wait(asked, "1", limit=1, preparing=0)
     said: list[str] = []
-    # The limit is longer than the pause between two looks at the tag.
+    # The limit must be longer than the interval between two reads of the tag.
     assert 4 < served.wait(asked, "1", limit=3, say=said.append) < 60
     assert said == ["Version 1 prepares its packages since 2026-11-30. No version is served."]
 

@@ -1,4 +1,4 @@
-"""The synthetic data set has the real schema, and models rank on it as on real rows."""
+"""The synthetic data set has the real schema, and models rank in the same order as on real rows."""
 
 from pathlib import Path
 
