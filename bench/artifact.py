@@ -1,4 +1,4 @@
-"""Upload and download artifacts of 1 MB to 1 GB through NGINX and MLflow, compared with raw S3 to MinIO."""
+"""Upload and download artifacts of 1 MB to 1 GB through NGINX and MLflow, and directly by S3 to MinIO."""
 
 from __future__ import annotations
 

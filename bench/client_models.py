@@ -35,7 +35,7 @@ def main():
             save(estimator, place / "model", Model(metadata={"threshold": 0.3}), data.iloc[:5])
             about = {"name": recipe.name, "version": "1", "run_id": "r1", "threshold": 0.3}
             (place / "about.json").write_text(json.dumps(about))
-    # Sample with replacement, because the largest request needs more rows than there are.
+    # Sample with replacement, because the largest request needs more rows than `data` has.
     rows = data[FEATURES].sample(largest, replace=True, random_state=1)
     for number in given["rows"]:
         frame = rows.head(number)

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 from harness import Bench
 
-# The statements write rows as MLflow 3.17 does. {number} is the id of an experiment, {uuid} the id of its run `n`.
+# The statements write rows as MLflow 3.17 does. {number} stands for the id of an experiment, and {uuid} for the
+# id of its run with the number n.
 UUID = "LEFT(SHA2(CONCAT('{number}-', n), 256), 32)"
 RUNS = """
 INSERT INTO runs (run_uuid, name, source_type, source_name, user_id, status, start_time, end_time, lifecycle_stage,

@@ -47,7 +47,7 @@ def runs(bench: Bench) -> Iterator[dict[int, str]]:
 
 
 def asked(bench: Bench, run: str) -> dict[str, dict[str, Any]]:
-    """Map the name of each measured request to the keys that it adds to an entry of `peers` for client.py."""
+    """Return for each measured request, by name, the keys to add to an entry of `peers` for client.py."""
     api, page = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval"
     return {
         HISTORY: {"ask": ["GET", f"{api}/metrics/get-history?run_id={run}&metric_key=m&max_results=1000", None]},

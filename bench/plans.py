@@ -42,7 +42,7 @@ def explain(bench: Bench, asked: dict[str, list[Any]]) -> dict[str, list[str]]:
 
 
 def plan(bench: Bench, statement: str) -> str:
-    """Return the plan as one line, the tables in join order; empty if the statement reads fewer than WORTH rows."""
+    """Return the plan as one line with the tables in join order; empty if the statement reads fewer than WORTH rows."""
     said = bench.ssh("mysql --user=root --batch mlflow", f"EXPLAIN FORMAT=TRADITIONAL {statement};")
     head, *rows = [line.split("\t") for line in said.splitlines()]
     steps = [dict(zip(head, row, strict=False)) for row in rows]

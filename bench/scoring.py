@@ -114,7 +114,7 @@ def asked(peer: dict[str, Any], rows: int, kind: str, *, through: bool) -> dict[
 
 
 def rounds(bench: Bench, peers: Peers, clients: int, calls: int) -> dict[str, tuple[list[float], list[float], float]]:
-    """Return for each peer the requests/s and the p50 in ms of each of five rounds, and the median of its p99 in ms."""
+    """Return for each peer the requests/s of each round, the p50 in ms of each round, and the median p99 in ms."""
     given = {"peers": peers, "clients": clients, "calls": calls, "batch": 0, "rounds": 5, "warm_up": 3}
     found = {}
     for name, each in bench.client(given, within=1200).items():

@@ -143,7 +143,7 @@ def test_what_is_missing_is_said(write: Write, capsys: pytest.CaptureFixture[str
     assert "has no logged rows of my model." in said()
     write("", "2026-11-01", logged(10, 2))
     assert "None of the 10 logged rows of my model has a label yet" in said()
-    # The option's value is a number of days: a missing label of an older row counts as 0.
+    # With this option, the missing label of a row that is older than one day counts as 0.
     found = evaluate(capsys, "--assume-ordinary-after", "1")
     assert (found["versions"][0]["labelled"], found["versions"][0]["precision"]["value"]) == (10, 0)
     assert "has a label yet" in said("--assume-ordinary-after", "36500")

@@ -78,7 +78,7 @@ def test_values_that_a_client_rounds_stay_in_their_bins(name: str) -> None:
     edges = bin_edges(values)
     rounded = values.astype(np.float32).astype(np.float64)
     moved = np.searchsorted(edges, values) != np.searchsorted(edges, rounded)
-    # If all values differ, rounding may move a value that lies next to an edge.
+    # If all values differ, rounding may move a value across an edge that lies next to it.
     assert moved.mean() < 1e-3
     assert name == "normal" or not moved.any()
 

@@ -1,4 +1,4 @@
-"""`fraud promote --wait` and `fraud rollback --wait` wait for the version, or print why it fails.
+"""`fraud promote --wait` and `fraud rollback --wait` wait for the version, or print an error.
 
 The registry is a real MLflow server. The endpoint is a small HTTP server that imitates the
 scoring server's response. `tests/machine/test_serving.py` tests the real endpoint.
@@ -85,12 +85,12 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     start = time.monotonic()
     assert run(["promote", "--force", "--wait"]) == 0
     assert time.monotonic() - start >= 1
-    # An earlier refusal of version 1 does not end the wait: rollback deletes its tag.
+    # An earlier refusal of version 1 does not end the wait, because rollback deletes the tag.
     client.set_model_version_tag(model, "1", "serving", "refused: an old reason")
     serve_later(endpoint, "1", 1)
     assert run(["rollback", "--wait"]) == 0
     assert "The endpoint serves version 1 after " in capsys.readouterr().out
-    # If a version is refused while the command waits, it prints the reason and the served version.
+    # After a refusal during the wait, the command prints the reason and the served version.
     refused = threading.Timer(
         1, lambda: client.set_model_version_tag(model, "2", "serving", "refused: no example")
     )

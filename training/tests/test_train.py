@@ -89,7 +89,7 @@ def check_model(model: str, child: Run, rows: pd.DataFrame) -> None:
 
 
 def check_profile(model: str, rows: int) -> None:
-    """Check a model's reference profile: features of 80 % of the rows, scores of 20 %."""
+    """Check that a model's profile has features of 80 % of the rows, and scores of 20 %."""
     folder = mlflow.artifacts.download_artifacts(f"models:/{model}")
     profile = json.loads(Path(folder, REFERENCE_PROFILE).read_text())
     assert [column["name"] for column in profile["columns"]] == FEATURES

@@ -38,7 +38,7 @@ def evaluate(
         settings: settings with the servers, the bucket of the log and the experiment.
         model: name of the registered model.
         window: the days, their time zone, and when a missing label counts as 0.
-        experiment: name of the experiment in MLflow; None means the one of the settings.
+        experiment: name of the experiment in MLflow; None means that of the settings.
 
     Raises:
         DataError: the log has no rows of these days, or a label is not 0 or 1, or no row has a

@@ -22,7 +22,7 @@ class Settings:
         tracking_uri: address of the tracking server, without a slash at the end.
         s3_endpoint: address of the object store; None means AWS.
         bucket: name of the bucket of data sets.
-        log_bucket: name of the bucket of the log of served models, and of labels.
+        log_bucket: name of the bucket with the logs and the labels of served models.
         experiment: name of the experiment in MLflow, unless `--experiment` is given.
         ui_url: address of MLflow's user interface, for links.
         serving_url: base address of the scoring endpoints; `NAME/ping` is one path below it.

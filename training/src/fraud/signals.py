@@ -14,7 +14,7 @@ ERRORS: dict[int, type[KeyboardInterrupt]] = {
 
 
 def install() -> None:
-    """Install the handlers, except for a signal that is ignored, as SIGINT in background jobs."""
+    """Install the handlers, except for an ignored signal, such as SIGINT in a background job."""
     for number in ERRORS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, raise_error)

@@ -34,7 +34,7 @@ class Options:
         split: `time` or `random`.
         jobs: number of models that are fitted at the same time; None means one per core.
         seed: random seed of the split, the models and the bootstrap.
-        experiment: name of the experiment in MLflow; None means the one of the settings.
+        experiment: name of the experiment in MLflow; None means that of the settings.
         cost: each model's threshold minimises this cost.
 
     """
@@ -132,7 +132,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval, from a bootstrap (2.5 % and 97.5 % quantiles) or Wilson's."""
+    """A value with its 95 % interval: Wilson's, or 2.5 % and 97.5 % quantiles of a bootstrap."""
 
     value: float
     low: float

@@ -15,8 +15,8 @@ from fraud import signals
 from fraud.cli.commands import cli
 from fraud.errors import FraudError, OutputError, Terminated
 
-#: Defaults for MLflow's client: it fails within seconds and prints nothing. The user's environment
-#: variables take precedence.
+#: Default environment variables for MLflow's client, so that it fails within seconds and prints
+#: nothing. The user's environment variables take precedence.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

@@ -1,10 +1,10 @@
 """Generate a data set with the schema, size and share of frauds of the full Kaggle file.
 
 Means and standard deviations are those of the public sample (356 frauds, 11,712 others). In the
-real data, 65 % of the frauds' variance lies on one axis: frauds are shifted along it, some far and
-others hardly at all. This module therefore multiplies the shift of each fraud by a random
-*strength*, from 0 (like an ordinary row) to about 3. With random strengths, models rank in the same
-order as on real rows.
+real data, 65 % of the frauds' variance lies on one axis, because some frauds are shifted far along
+this axis and others only a little. This module therefore multiplies the shift of each fraud by a
+random *strength*, from 0 (like an ordinary row) to about 3. With random strengths, models rank in
+the same order as on real rows.
 """
 
 from __future__ import annotations

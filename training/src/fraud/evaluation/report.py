@@ -30,7 +30,7 @@ def table(heads: list[str], rows: list[list[str]], classes: list[str] | None = N
 
 
 def number(value: float | None) -> str:
-    """Three decimals; two digits for a value below 0.01; a dash for None."""
+    """A number with three decimals, or with two digits if it is below 0.01; a dash for None."""
     if value is None:
         return "–"
     return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.2g}"

@@ -1,1 +1,1 @@
-"""Models: recipes, and how models are fitted, saved and loaded."""
+"""Models: their recipes, and functions that fit, save and load models."""

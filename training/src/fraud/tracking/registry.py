@@ -14,7 +14,7 @@ NAME, CHAMPION, PREVIOUS = "fraud", "champion", "previous"
 #: The version tag that the scoring server sets, and the beginning of the tag's value if the version
 #: was refused.
 SERVING, REFUSED = "serving", "refused: "
-#: The beginning of the tag's value while packages that the version needs are installed.
+#: The beginning of the value of the tag `serving` while the version's packages are installed.
 PREPARES = "prepares its packages"
 #: MLflow's error codes for a model or an alias that does not exist.
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

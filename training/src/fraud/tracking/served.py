@@ -15,8 +15,8 @@ from fraud.errors import NotServedError
 from fraud.settings import Settings
 from fraud.tracking.registry import NAME, PREPARES, REFUSED, SERVING
 
-#: Seconds: the time limit, the time limit while packages of the version are installed, the pause
-#: between requests, and the interval between reads of the tag.
+#: The time limit, the time limit while packages of the version are installed, the pause between
+#: requests, and the interval between reads of the tag `serving`, all in seconds.
 LIMIT, PREPARING, PAUSE, LOOK = 180.0, 1800.0, 0.3, 2.0
 REMEDIES = {
     401: "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.",

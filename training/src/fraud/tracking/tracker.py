@@ -88,7 +88,7 @@ class Tracker:
         return run
 
     def _end(self, run: str, status: str) -> None:
-        """Set the final status of a run, unless it has one."""
+        """Set the final status of a run, unless the status is already set."""
         with self._lock:
             if run not in self._open:
                 return
@@ -117,7 +117,7 @@ class Tracker:
         )
 
     def log_days(self, run: str, values: Sequence[tuple[str, date, float]]) -> None:
-        """Log metrics by day: name, day and value. The step is the number of days since 1970."""
+        """Log daily metrics (name, day, value). The step is the number of days since 1970."""
         metrics = []
         for name, day, value in values:
             step = (day - EPOCH).days
