@@ -3,7 +3,7 @@
 Standard input is a JSON object with these keys:
 
 files         maps file names to texts, which are written to a folder
-procedures    maps a name to a command; FOLDER in it is replaced by the folder of these files and transactions.csv
+procedures    maps a name to a command, with FOLDER instead of the folder of these files and transactions.csv
 first         a command that is run before the measurement
 rounds        number of rounds
 environment   environment variables of the commands

@@ -1,4 +1,4 @@
-"""Measure the PSS of the services: if n processes share a memory page, each of them counts 1/n of it."""
+"""Measure the PSS of the services. PSS divides a memory page that n processes share by n."""
 
 from __future__ import annotations
 

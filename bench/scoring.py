@@ -126,7 +126,7 @@ def rounds(bench: Bench, peers: Peers, clients: int, calls: int) -> dict[str, tu
 
 
 class Tables:
-    """The tables, curves and targets of this subject, filled while it is measured."""
+    """The tables, curves and targets of this subject, filled during the measurement."""
 
     def __init__(self) -> None:
         """Start the tables with their header lines."""

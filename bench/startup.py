@@ -1,4 +1,4 @@
-"""Measure the seconds from a restart to the first successful response of services, bare MLflow and the machine."""
+"""Measure the seconds from the restart of a service, bare MLflow or the machine to the first successful response."""
 
 from __future__ import annotations
 

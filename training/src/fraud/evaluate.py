@@ -71,7 +71,7 @@ def evaluate(
 
 
 def labelled(log: Log, window: Window) -> Log:
-    """The log, with the label 0 for rows whose missing label means 0 according to `window`."""
+    """The log; rows without a label get 0 if they are older than `window.ordinary_after` days."""
     strange = log.rows["label"].dropna()
     if not strange.isin([0.0, 1.0]).all():
         raise DataError(

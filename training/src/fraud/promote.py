@@ -65,7 +65,7 @@ def measure_gain(
 
     Returns:
         The average precision of the challenger minus that of the champion, and notes for the user
-        that say what limits the comparison.
+        on limits of the comparison.
 
     """
     tags = run.data.tags

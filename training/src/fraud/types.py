@@ -132,7 +132,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval: Wilson's, or 2.5 % and 97.5 % quantiles of a bootstrap."""
+    """A value with its 95 % interval, by Wilson or by bootstrap (2.5 % and 97.5 % quantiles)."""
 
     value: float
     low: float

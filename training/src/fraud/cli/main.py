@@ -55,7 +55,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
         click.echo("Interrupted: the open runs are marked KILLED.", err=True)
-        # Click raises Abort from KeyboardInterrupt, so its cause distinguishes SIGTERM from Ctrl-C.
+        # Click turns KeyboardInterrupt into Abort. Abort's cause distinguishes SIGTERM from Ctrl-C.
         return 143 if Terminated in (type(error), type(error.__cause__)) else 130
     except Exception as error:
         if debug:

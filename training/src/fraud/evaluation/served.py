@@ -121,7 +121,7 @@ def differences(shadow: pd.DataFrame) -> list[Difference]:
 
 
 def notes(counted: Counted, unknown: int, unreadable: int) -> tuple[str, ...]:
-    """Sentences for the user about what limits the results, such as labels of unknown rows."""
+    """Notes for the user on limits of the results, such as labels of unknown rows."""
     found = []
     if unknown:
         found.append(f"{unknown:,} labels are of rows that the log of these days does not have.")

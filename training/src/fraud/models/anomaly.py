@@ -16,7 +16,7 @@ TRUSTED = ["sklearn.tree._tree.Tree"]
 
 
 class Anomaly(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Score rows from 0 to 1: the fewer cuts isolate a row, the higher its score."""
+    """Score rows from 0 to 1. A row that few cuts isolate gets a high score."""
 
     def load_context(self, context: Any) -> None:
         """Load the forest that is stored with the model."""

@@ -18,7 +18,7 @@ from fraud.types import Cost, Fitted, Recipe, Split
 
 
 def fit_estimator(recipe: Recipe, parts: Split, seed: int, threads: int) -> Any:
-    """Fit a recipe on the training part, undersampled if the recipe says so."""
+    """Fit a recipe on the training part, undersampled if `recipe.undersample` is not None."""
     rows = parts.train
     if recipe.undersample is not None:
         rows = rows.iloc[undersample(rows[LABEL], recipe.undersample, seed)]

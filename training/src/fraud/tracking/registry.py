@@ -53,8 +53,8 @@ def register(client: MlflowClient, run: Run) -> str:
 def move_aliases(client: MlflowClient, champion: str, previous: str | None) -> None:
     """Move the alias `champion`, and `previous` unless it is None, to these versions.
 
-    If the new champion was refused before, delete the tag, because the scoring server checks the
-    version again.
+    If the new champion was refused before, delete its tag `serving`, because the scoring server
+    checks the version again.
     """
     if client.get_model_version(NAME, champion).tags.get(SERVING, "").startswith(REFUSED):
         client.delete_model_version_tag(NAME, champion, SERVING)
