@@ -32,7 +32,7 @@ CHUNK = 1 << 20
 
 
 class Door:
-    """MLflow's artifacts through NGINX. Each request opens a connection, as MLflow's client does for large files."""
+    """A client of MLflow's artifacts. Each request opens a connection, as MLflow's own client does for large files."""
 
     def __init__(self, store, _):
         """store: a value of `stores` in the JSON object on standard input."""
@@ -66,7 +66,7 @@ class Door:
 
 
 class S3:
-    """S3 by boto3, which splits large files into parts of its default size."""
+    """A client of S3 by boto3, which splits large files into parts of its default size."""
 
     def __init__(self, store, folder):
         """store: a value of `stores` in the JSON object on standard input. folder: folder for the store's CA file."""

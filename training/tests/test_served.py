@@ -90,7 +90,7 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     serve_later(endpoint, "1", 1)
     assert run(["rollback", "--wait"]) == 0
     assert "The endpoint serves version 1 after " in capsys.readouterr().out
-    # After a refusal during the wait, the command prints the reason and the served version.
+    # If the version is refused, the command prints the reason and the version that is served.
     refused = threading.Timer(
         1, lambda: client.set_model_version_tag(model, "2", "serving", "refused: no example")
     )

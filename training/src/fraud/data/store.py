@@ -1,4 +1,4 @@
-"""The bucket of data sets: each is stored under its content hash, as Parquet with a manifest.
+"""The bucket of data sets. Each data set is stored under its hash, as Parquet with a manifest.
 
 The objects are `creditcard/HASH/data.parquet` and `creditcard/HASH/manifest.json`. The manifest is
 written last, so a data set without a manifest is incomplete and is ignored.
