@@ -36,8 +36,8 @@ def brotlied(data: bytes) -> bytes:
     """Return the data compressed by brotli.
 
     Quality 10 takes 28 s of CPU time for MLflow 3.17's files. Quality 9 would take 8 s and make them 7 % larger; 11
-    would take 80 s. The program brotli is used, not Debian's Python library: the library would make python3 depend on a
-    certain release of libbrotli1, which the database's package source may replace.
+    would take 80 s. The program brotli is used instead of Debian's Python library, because the library would make
+    python3 depend on a certain release of libbrotli1, which the database's package source may replace.
     """
     command = ["brotli", "--quality=10", "--lgwin=24", "--stdout"]
     return subprocess.run(command, input=data, capture_output=True, check=True, timeout=300).stdout
@@ -50,7 +50,8 @@ def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], p
     if HASHED.search(path.name):
         copy.hardlink_to(path)
     else:
-        # Give the copy a new time, because NGINX computes the ETag from it, and two versions may have the same time.
+        # Give the copy a new modification time, because NGINX computes the ETag from it, and files of two MLflow
+        # versions may have the same time.
         shutil.copyfile(path, copy)
     data = path.read_bytes()
     if path.suffix in COMPRESSIBLE and len(data) >= SMALLEST:
