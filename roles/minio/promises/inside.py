@@ -36,7 +36,7 @@ def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
 
 
 def store(its: Facts) -> tuple[Any, Any]:
-    """Return the clients of this machine's MinIO."""
+    """Return the S3 client and the administration client of this machine's MinIO."""
     return clients(its["addresses"][0], its["region"], its["root_user"])
 
 
