@@ -206,7 +206,7 @@ class Page:
         return self.connection.scalar(select(every.c[0]).order_by(order).limit(1).offset(rows - 1))
 
     def filtered(self) -> bool:
-        """Whether the index also gives rows that are not in the list, because of a filter or of other experiments."""
+        """Whether the index contains rows that a filter or a condition on the experiment excludes from the list."""
         assert self.order
         plain = [
             one for one in self.conditions if (found := compared(one, self.table)) and found[0] in self.order.scope

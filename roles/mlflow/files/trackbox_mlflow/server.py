@@ -98,7 +98,7 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
     signing.install()
     answer_memory_errors(app)
     protocol, wrapped = drain_connections(), wrap(application, os.environ)
-    # Freeze objects so that the garbage collector never writes to, and so copies, pages that are shared after fork.
+    # Freeze objects. Otherwise the garbage collector would write to pages that are shared after fork, and so copy them.
     gc.collect()
     gc.freeze()
 

@@ -130,7 +130,7 @@ def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def inflate(body: bytes, form: int, limit: int) -> bytes:
-    """Return all members of the body, decompressed. form: zlib's `wbits`."""
+    """Return the decompressed body, with all members of a gzip file. form: zlib's `wbits`."""
     found: list[bytes] = []
     size = 0
     while body:

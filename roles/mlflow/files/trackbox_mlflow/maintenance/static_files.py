@@ -66,7 +66,7 @@ def prepare(build: Path, folder: Path, compressors: Mapping[str, Compressor]) ->
     shutil.rmtree(new, ignore_errors=True)
     paths = [path for path in build.rglob("*") if path.is_file()]
     with ProcessPoolExecutor() as pool:
-        # Begin with the largest files, so that no process still works on one after the others have ended.
+        # Begin with the largest files, so that no process still compresses a large file when the others have ended.
         largest_first = sorted(paths, key=lambda path: -path.stat().st_size)
         list(pool.map(partial(add_file, build, new, compressors), largest_first))
     shutil.rmtree(folder, ignore_errors=True)
