@@ -21,7 +21,7 @@ Compressor = Callable[[bytes], bytes]
 
 # The files to compress: text, and fonts in formats that are not compressed.
 COMPRESSIBLE = {".cjs", ".css", ".eot", ".html", ".ico", ".js", ".json", ".mjs", ".svg", ".ttf", ".txt"}
-# In bytes. A smaller file is not compressed, because it fits in one packet anyway.
+# The smallest file to compress, in bytes. Smaller files fit in one packet anyway.
 SMALLEST = 1000
 # Webpack puts a hash of a file's content into the file's name, as in main.c2f5f8d4.js.
 HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
@@ -44,7 +44,7 @@ def brotlied(data: bytes) -> bytes:
 
 
 def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], path: Path) -> None:
-    """Copy one file, and write its compressed forms if they are smaller. compressors: file suffix to function."""
+    """Copy one file, and write its compressed forms if they are smaller. compressors: a function for each suffix."""
     copy = folder / path.relative_to(build)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if HASHED.search(path.name):
