@@ -21,7 +21,8 @@ BUILT_IN = {"consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"}
 @cache
 def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
     """Return a client of the S3 API and one of the administration API, as the root user."""
-    # Prefer these packages to Debian's, because certbot installs Debian's versions of many of them.
+    # Put the SDK's packages before Debian's in the search path, because certbot installs Debian's versions of many
+    # of them.
     sys.path[:0] = glob.glob("/opt/trackbox/minio/sdk/lib/python3*/site-packages")
     import urllib3
     from minio import Minio, MinioAdmin
@@ -35,7 +36,7 @@ def clients(endpoint: str, region: str, user: str) -> tuple[Any, Any]:
 
 
 def store(its: Facts) -> tuple[Any, Any]:
-    """Return the clients of this machine's MinIO."""
+    """Return the S3 client and the administration client of this machine's MinIO."""
     return clients(its["addresses"][0], its["region"], its["root_user"])
 
 

@@ -63,7 +63,7 @@ def mysql_no_password(its: Facts) -> Iterator[str]:
     """The database accepts no password: it identifies the system user by the socket."""
     for user, host in ask(its, "SELECT user, host FROM mysql.user"):
         [[account]] = ask(its, f"SHOW CREATE USER '{user}'@'{host}'")
-        # Ignore `invalid`, which is no password's hash, and `root`, which names the system user for `auth_socket`.
+        # Ignore `invalid`, which is no hash of a password, and `root`, which names the system user for `auth_socket`.
         kept = set(re.findall(r"(?:USING|AS) '([^']*)'", account)) - {"invalid"} - ({"root"} if user in OWN else set())
         if "ACCOUNT LOCK" not in account and ("_socket" not in account or kept):
             yield f"{user}@{host} can log in without the socket"

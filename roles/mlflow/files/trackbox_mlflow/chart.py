@@ -20,7 +20,7 @@ MANY = 2
 
 
 def bucket_starts(count: int, buckets: int) -> list[int]:
-    """Return the index of each bucket's first row. As with SQL's NTILE, the first buckets get the remaining rows."""
+    """Return the number of each bucket's first row. As with SQL's NTILE, the first buckets may be one row larger."""
     size, larger = divmod(count, buckets)
     return [number * size + min(number, larger) for number in range(buckets)]
 

@@ -14,7 +14,7 @@ GRACE = 0.5  # seconds
 
 
 def drain_connections() -> Any:
-    """Return a value for uvicorn's setting `http`: a class that drains, or the name of uvicorn's own class."""
+    """Return a value for uvicorn's setting `http`: a class that drains connections, or the name of uvicorn's own."""
     if not (found := patches.DRAIN.get()):
         return "httptools"
 

@@ -210,5 +210,5 @@ HARD_DELETE = Patch(
 
 
 def entries() -> Iterable[tuple[str, Patch]]:
-    """Yield every entry by its name."""
+    """Yield the name and the entry of every patch."""
     return ((name, value) for name, value in globals().items() if isinstance(value, Patch))

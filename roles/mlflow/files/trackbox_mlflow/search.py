@@ -4,8 +4,8 @@ For each page, MLflow joins, sorts and numbers all rows of the list. This module
 statement, with the indexes of indexes.py. Neither condition changes the rows of the page:
 
 - A bound. A page contains the rows that come first in the order of a column. The index gives the column's value at the
-  end of the page, or some pages later if filters drop rows. Only rows up to this value are joined and sorted. If they
-  fill the page, it is exact, because all other rows come later.
+  end of the page, or some pages later if filters drop rows. Only rows up to this value are joined and sorted. If these
+  rows fill the page, the page is exact, because all other rows come later.
 - The rows of a filter. If few rows match a filter, they are read first, and no other rows are joined.
 
 Otherwise MLflow's own statement runs, as it does without the indexes.
@@ -28,10 +28,10 @@ from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
 from trackbox_mlflow import indexes, patches
 
 # If a filter drops rows, or if the index contains rows of other experiments, the bound must lie beyond the page's end.
-# Its distance is the first multiple of the rows up to that end. If the rows up to the bound do not fill the page, the
-# second multiple is tried.
+# The number of rows up to the bound is the number of rows up to the page's end, times the first factor. If these rows
+# do not fill the page, the second factor is used.
 PAGES = (10, 100)
-# If a page ends after this many rows, MLflow's own statement runs, which sorts all rows.
+# If a page ends beyond this row number, MLflow's own statement runs, which sorts all rows.
 FARTHEST = 50_000
 # The rows of a filter are read first only if the filter matches at most this many rows.
 FEW = 1_000
@@ -80,7 +80,7 @@ OWNERS = {"runs": "run_uuid", "trace_info": "request_id", "logged_models": "mode
 
 
 def base(table: Any) -> Any:
-    """Return the one table that a subquery selects from, or None if it has several. Return other tables unchanged."""
+    """Return the only table of a subquery; None if it has several. Return `table` itself if it is no subquery."""
     if not isinstance(table, Subquery):
         return table
     froms = table.element.get_final_froms()
@@ -136,7 +136,7 @@ def leading(statement: Any) -> tuple[Any, bool] | None:
 
 
 def last_without_value(clause: Any) -> bool:
-    """Whether this is the expression with which MLflow sorts rows without a value last."""
+    """Whether MLflow uses this expression to sort rows without a value last."""
     element = clause.element if isinstance(clause, UnaryExpression) else clause
     return isinstance(element, Case) or str(element).startswith("clause_")
 
@@ -183,9 +183,9 @@ class Page:
         if "is_nan" in table.c:
             where.append(table.c.is_nan == False)  # noqa: E712
         if self.order.index.prefix:
-            # The index has the columns `key` and the first characters of `value`, so the server does not use it for
-            # ORDER BY value. It uses the index for ORDER BY key, with a range that contains only this key. The bound
-            # need not be exact, because bounded() checks that the rows up to it fill the page.
+            # The index contains `key` and only the first characters of `value`, so the server does not use it for
+            # ORDER BY value. The server uses the index for ORDER BY key, if the condition is a range. This range
+            # contains one key. The bound may be inexact, because bounded() checks that the rows fill the page.
             where = [table.c.key >= scope["key"], table.c.key < scope["key"] + "\0"]
             by = table.c.key
         else:
@@ -206,7 +206,7 @@ class Page:
         return self.connection.scalar(select(every.c[0]).order_by(order).limit(1).offset(rows - 1))
 
     def filtered(self) -> bool:
-        """Whether the index also gives rows that are not in the list, because of a filter or of other experiments."""
+        """Whether the index contains rows that a filter or a condition on the experiment excludes from the list."""
         assert self.order
         plain = [
             one for one in self.conditions if (found := compared(one, self.table)) and found[0] in self.order.scope

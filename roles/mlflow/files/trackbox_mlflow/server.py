@@ -98,7 +98,7 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
     signing.install()
     answer_memory_errors(app)
     protocol, wrapped = drain_connections(), wrap(application, os.environ)
-    # Freeze objects so that the garbage collector never writes to, and so copies, pages that are shared after fork.
+    # Freeze objects. Otherwise the garbage collector would write to pages that are shared after fork, and so copy them.
     gc.collect()
     gc.freeze()
 
@@ -129,7 +129,7 @@ def drop_unused_middleware(application: Any) -> None:
 
 
 def answer_requests(application: Any, sockets: list[socket.socket], protocol: Any, log_config: str | None) -> None:
-    """Answer requests until a signal. log_config: a file with logging settings; None: uvicorn's own settings."""
+    """Serve requests until a signal. log_config: a file with logging settings; None: uvicorn's own settings."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -138,13 +138,13 @@ def answer_requests(application: Any, sockets: list[socket.socket], protocol: An
         http=protocol,
         lifespan="on",
         log_config=log_config or uvicorn.config.LOGGING_CONFIG,
-        # NGINX writes the access log, with users' names.
+        # Write no access log, because NGINX writes one, with users' names.
         access_log=False,
         # Only NGINX and root can open these sockets, so X-Forwarded-For is trusted.
         forwarded_allow_ips="*",
         # The same backlog as in mlflow.socket, because uvicorn calls listen(2) again.
         backlog=4096,
-        # Longer than NGINX keeps connections (60 s), because the side that sends requests must close first.
+        # Keep idle connections longer than NGINX (60 s), because the side that sends requests must close first.
         timeout_keep_alive=75,
     )
     uvicorn.Server(config).run(sockets)

@@ -22,7 +22,7 @@ from werkzeug.http import quote_header_value
 from trackbox_mlflow import patches
 
 CALLS = {"GET": "get_object", "HEAD": "head_object", "PUT": "put_object"}
-LIFE = 300  # seconds that a presigned URL is valid; a request may wait while the object store restarts
+LIFE = 300  # seconds that a presigned URL is valid; enough for a request that waits while the object store restarts
 
 
 class Signer:

@@ -42,7 +42,7 @@ def supervise(count: int, run: Callable[[int], None]) -> None:
 
 def start_worker(number: int, run: Callable[[int], None]) -> int:
     """Fork a worker; return its process ID."""
-    # Block signals until the child has its own handlers. Otherwise it would write them into the parent's pipe.
+    # Block signals until the child has its own handlers. Otherwise the child would write into the parent's pipe.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = os.fork()
     if not process:

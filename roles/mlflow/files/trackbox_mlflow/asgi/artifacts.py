@@ -2,9 +2,9 @@
 
 MLflow itself would spool an artifact to the disk, and copy it in Python. NGINX gets the presigned URL in two ways:
 
-- For `/api/2.0/mlflow-artifacts/artifacts/PATH` it first asks `/-/artifact/PATH` here (NGINX's auth_request), with
-  the method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The response is 204
-  with X-Trackbox-Address, or 403 if MLflow itself must answer.
+- For `/api/2.0/mlflow-artifacts/artifacts/PATH`, NGINX first requests `/-/artifact/PATH` here (auth_request), with the
+  method and the length of its client's request in X-Trackbox-Method and X-Trackbox-Length. The response is 204 with
+  X-Trackbox-Address, or 403 if MLflow itself must answer.
 - On every other route MLflow looks up the artifact. `signing.SignedStore` then ends the request, and the response
   gives NGINX the URL in X-Accel-Redirect and X-Trackbox-Address.
 """

@@ -1,7 +1,7 @@
-"""Answers 507 to requests that change data, before they begin, if the change does not fit on the disk.
+"""Answers 507 to a request that would change data, if the change does not fit on the disk.
 
-Without this, MySQL would wait for free space and answer nothing. MLflow would answer 500 on a full disk, and its client
-would repeat the request for four minutes.
+Without this check, MySQL would wait for free space, and the client would get no response. On a full disk, MLflow would
+answer 500, and its client would repeat the request for four minutes.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DiskSpace:
     async def watch(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on, and cut it off when the disk is full.
 
-        The upload's length may be unknown, or other uploads may take the space meanwhile.
+        The disk can fill during an upload, because the upload's length may be unknown, and other uploads may run.
         """
         since_check, full, replaced = 0, "", False
 

@@ -2,8 +2,8 @@
 
 - Compressed traces of OpenTelemetry's clients are refused if they are too large once decompressed. MLflow itself has
   no limit, so 300 kB can become 300 MB.
-- The worker for large requests answers one at a time, because a large search takes 150 times its size in memory, and
-  uses a CPU core for seconds.
+- The worker for large requests serves one request at a time, because a large search takes 150 times its size in
+  memory, and uses a CPU core for seconds.
 - A GET request with a long body is refused, because MLflow would read the body. Over HTTP/2, the body may have no
   Content-Length, and then NGINX cannot send the request to the worker for large requests.
 - A worker that reaches its memory limit (LimitDATA in its unit) answers 503, and is replaced.
@@ -103,7 +103,7 @@ class Limits:
 
 
 def is_long_get(scope: Mapping[str, Any]) -> bool:
-    """Return whether a GET or HEAD request has a long body. NGINX buffers the body, and so sends Content-Length."""
+    """Return whether a GET or HEAD request has a long body. NGINX buffers bodies, so Content-Length is known."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
     return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
 
@@ -130,7 +130,7 @@ def decompress(body: bytes, encoding: bytes, limit: int) -> bytes:
 
 
 def inflate(body: bytes, form: int, limit: int) -> bytes:
-    """Return all members of the body, decompressed. form: zlib's `wbits`."""
+    """Return the decompressed body, with all members of a gzip file. form: zlib's `wbits`."""
     found: list[bytes] = []
     size = 0
     while body:

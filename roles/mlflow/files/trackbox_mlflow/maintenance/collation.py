@@ -35,7 +35,7 @@ DIFFERING = """
 
 
 def differing_tables(connection: Connection, collation: str) -> set[str]:
-    """Return the tables whose collation, or a column's, is not the wanted one; '' is the schema's default collation."""
+    """Return the tables that have another collation, or columns with another; '' is the schema's default collation."""
     return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 

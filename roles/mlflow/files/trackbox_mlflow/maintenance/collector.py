@@ -17,7 +17,8 @@ from trackbox_mlflow import patches
 from trackbox_mlflow.maintenance.artifact_store import ArtifactStore
 
 SCHEME = "mlflow-artifacts:/"
-# Rows that were marked deleted at least `days` ago. An experiment is selected only if all its runs are.
+# These queries select rows that were marked deleted at least `days` ago. An experiment is selected only if all its
+# runs were also deleted that long ago.
 RUNS = "SELECT run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time <= :before"
 MODELS = (
     "SELECT model_id, artifact_location FROM logged_models "
@@ -33,7 +34,7 @@ CONTENTS = (
     "UNION SELECT model_id FROM logged_models WHERE experiment_id = {0}"
 )
 SOURCES = "SELECT source, storage_location FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-# MLflow's folders of files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. No others are removed.
+# MLflow's folders of files: EXPERIMENT/RUN/, EXPERIMENT/models/MODEL/, EXPERIMENT/traces/TRACE/. Other folders stay.
 IDS = {
     r"\d+/([0-9a-f]{32})/": "SELECT run_uuid FROM runs",
     r"\d+/models/(m-[0-9a-f]{32})/": "SELECT model_id FROM logged_models",
@@ -109,7 +110,8 @@ class Collector:
     def collect_row(self, kind: str, name: str, location: str, sql: str, delete: Callable[[str], None]) -> None:
         """Delete a row, then its files.
 
-        An interruption leaves files, which a later collection finds. The other order would leave a run without files.
+        After an interruption in between, the files remain, and a later collection finds them. If the files were deleted
+        first, a run without files would remain.
         """
         if self.collect:
             identifier = sql.split()[1].strip(",")

@@ -2,8 +2,9 @@
 
     python -m trackbox_mlflow.maintenance.garbage look|collect DAYS      look: a dry run
 
-Rows are deleted by MLflow's own store, one by one, then their files. `mlflow gc` (3.17) is not used, because it deletes
-the files of registered models, stops at the first run that it cannot delete, and leaves files without a row.
+MLflow's own store deletes each row, and this program then deletes the row's files. `mlflow gc` (3.17) is not used,
+because it deletes the files of registered models, stops at the first run that it cannot delete, and leaves files
+without a row.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from trackbox_mlflow.indexes import INDEXES, Index
 
-# Adding or dropping an index locks the table briefly at the start and at the end. While it waits for the lock, clients'
-# statements queue behind it, so the wait must be short.
+# Adding or dropping an index locks the table briefly at the start and at the end. While the change waits for the
+# lock, clients' statements queue behind it, so the wait must be short.
 LOCK_SECONDS = 5
 TRIES = 60
 LOCK_WAIT_TIMEOUT = 1205  # MySQL's error code for a lock wait that timed out

@@ -2,9 +2,10 @@
 
     python -m trackbox_mlflow.maintenance.rewrap URI < TWO LINES: the old passphrase, and the new one
 
-Prints the number of changed secrets. `mlflow crypto rotate-kek` is not used: it takes passphrases on its command line,
-which every user can read. It also increments a version, which the server's settings must then contain, and it cannot
-continue after an interruption. This program keeps the version, and skips secrets that already have the new passphrase.
+Prints the number of changed secrets. `mlflow crypto rotate-kek` is not used, because it reads passphrases from its
+command line, which every user can see. It also increments a version, which the server's settings must then contain, and
+it cannot continue after an interruption. This program keeps the version, and skips secrets that already have the new
+passphrase.
 """
 
 from __future__ import annotations

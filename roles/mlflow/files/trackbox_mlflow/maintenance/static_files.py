@@ -21,7 +21,7 @@ Compressor = Callable[[bytes], bytes]
 
 # The files to compress: text, and fonts in formats that are not compressed.
 COMPRESSIBLE = {".cjs", ".css", ".eot", ".html", ".ico", ".js", ".json", ".mjs", ".svg", ".ttf", ".txt"}
-# In bytes. A smaller file is not compressed, because it fits in one packet anyway.
+# The smallest file to compress, in bytes. Smaller files fit in one packet anyway.
 SMALLEST = 1000
 # Webpack puts a hash of a file's content into the file's name, as in main.c2f5f8d4.js.
 HASHED = re.compile(r"\.[0-9a-f]{8,32}\.")
@@ -36,21 +36,22 @@ def brotlied(data: bytes) -> bytes:
     """Return the data compressed by brotli.
 
     Quality 10 takes 28 s of CPU time for MLflow 3.17's files. Quality 9 would take 8 s and make them 7 % larger; 11
-    would take 80 s. The program brotli is used, not Debian's Python library: the library would make python3 depend on a
-    certain release of libbrotli1, which the database's package source may replace.
+    would take 80 s. The program brotli is used instead of Debian's Python library, because the library would make
+    python3 depend on a certain release of libbrotli1, which the database's package source may replace.
     """
     command = ["brotli", "--quality=10", "--lgwin=24", "--stdout"]
     return subprocess.run(command, input=data, capture_output=True, check=True, timeout=300).stdout
 
 
 def add_file(build: Path, folder: Path, compressors: Mapping[str, Compressor], path: Path) -> None:
-    """Copy one file, and write its compressed forms if they are smaller. compressors: file suffix to function."""
+    """Copy one file, and write its compressed forms if they are smaller. compressors: a function for each suffix."""
     copy = folder / path.relative_to(build)
     copy.parent.mkdir(parents=True, exist_ok=True)
     if HASHED.search(path.name):
         copy.hardlink_to(path)
     else:
-        # Give the copy a new time, because NGINX computes the ETag from it, and two versions may have the same time.
+        # Give the copy a new modification time, because NGINX computes the ETag from it, and files of two MLflow
+        # versions may have the same time.
         shutil.copyfile(path, copy)
     data = path.read_bytes()
     if path.suffix in COMPRESSIBLE and len(data) >= SMALLEST:
@@ -65,7 +66,7 @@ def prepare(build: Path, folder: Path, compressors: Mapping[str, Compressor]) ->
     shutil.rmtree(new, ignore_errors=True)
     paths = [path for path in build.rglob("*") if path.is_file()]
     with ProcessPoolExecutor() as pool:
-        # Begin with the largest files, so that no process still works on one after the others have ended.
+        # Begin with the largest files, so that no process still compresses a large file when the others have ended.
         largest_first = sorted(paths, key=lambda path: -path.stat().st_size)
         list(pool.map(partial(add_file, build, new, compressors), largest_first))
     shutil.rmtree(folder, ignore_errors=True)
