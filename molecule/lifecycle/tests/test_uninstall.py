@@ -1,5 +1,6 @@
-"""playbooks/uninstall.yml keeps packages and data, and lists the data. site.yml reuses the data; an option deletes it.
+"""playbooks/uninstall.yml keeps packages and data, and lists the data. With an option, it deletes the data.
 
+A later installation with site.yml uses the kept data.
 The tests run in this order and after all others, because afterwards nothing is installed on the machine.
 """
 
