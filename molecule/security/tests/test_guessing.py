@@ -20,7 +20,7 @@ ROUNDS = 80
 def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     machine: Machine, viewer: dict[str, str], attacks: Counter[str]
 ) -> None:
-    # Use the viewer, because NGINX compares this password with a bcrypt hash. Generated passwords have no bcrypt hash.
+    # Use the viewer, because NGINX compares the viewer's password with a bcrypt hash. Generated passwords have none.
     taken: dict[str, list[float]] = {"known": [], "unknown": []}
     trust = ssl.create_default_context(cafile=str(machine.secrets / "ca.crt"))
     line = http.client.HTTPSConnection(machine.address, timeout=15, context=trust)
