@@ -70,7 +70,7 @@ NAMES = ["artifacts", "ajax artifacts", "run", "old run", "model version", "logg
 
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    """Create a run, a model version, a logged model and a trace; yield a Door with their routes; delete them."""
+    """Create a run, a model version, a logged model and a trace; yield a Door with their routes; delete all four."""
     door, name = Door(machine, {}, {}), f"artifacts-{uuid.uuid4().hex}"
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]

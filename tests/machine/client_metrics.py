@@ -1,4 +1,4 @@
-"""Log metrics in batches, some of them twice, also NaN and infinity. Print the run's metrics as JSON."""
+"""Log metrics in batches, some metrics twice, some with the value NaN or infinity. Print the metrics as JSON."""
 
 import json
 import math
