@@ -102,7 +102,7 @@ def weak_key() -> Any:
 
 
 def write_mistakes(folder: Path, host: str) -> None:
-    """Write a valid certificate of `host` and wrong ones, as users might supply them: NAME.pem, NAME.key and ca.crt."""
+    """Write a valid certificate of `host`, and invalid ones that users might supply: NAME.pem, NAME.key and ca.crt."""
     root = sign("Example Root", days=(-1, 3650))
     between = sign("Example R3", root, days=(-1, 900))
     made = {

@@ -82,7 +82,7 @@ def test_everyone_may_read_when_each_certificate_ends(folder: Path) -> None:
     times = " ".join(str(int(date.timestamp())) for date in dates)
     assert (folder.parent / "certificates").read_text() == f"provided {times}\nserver {times}\n"
     assert (folder.parent / "certificates").stat().st_mode & 0o777 == 0o644
-    # A certificate that was removed is no longer in the list.
+    # After a certificate is removed, the file `certificates` does not list it.
     (folder / "provided.pem").unlink()
     make(folder, "other.example.org")
     assert (folder.parent / "certificates").read_text().startswith("server ")

@@ -49,7 +49,7 @@ def test_an_account_of_somebody_else_is_refused(account: str) -> None:
     "lines",
     [
         ["account:minio:998:Trackbox:/srv/objects:/usr/sbin/nologin", "group:minio"],
-        # An earlier version of Trackbox was uninstalled. It left the objects, and the account that owns them.
+        # An earlier version of Trackbox was uninstalled. The objects and the account that owns them were kept.
         ["account:minio:998::/srv/objects:/usr/sbin/nologin", "group:minio"],
         # The installed earlier version of Trackbox used existing accounts, so they are accepted.
         [INSTALLED, "account:mlflow:998::/nonexistent:/usr/sbin/nologin"],
