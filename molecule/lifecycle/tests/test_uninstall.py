@@ -18,7 +18,7 @@ WORK = "client_data.py"
 
 # Data that uninstall.yml keeps unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
-# Paths that may differ although no package contains them: the reason, and a regular expression of the paths.
+# Allowed differences in paths that no package contains: the reason, and a regular expression of the paths.
 EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",

@@ -102,7 +102,8 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
     for playbook in ROTATION_FIRST:
-        # The controller has no file NAME.new. The playbooks detect the interrupted rotation by a file on the machine.
+        # The controller has no file NAME.new, so the playbooks must detect the interrupted rotation by a file on the
+        # machine.
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2))
         assert ROTATE in output
         assert changes(output) == []
