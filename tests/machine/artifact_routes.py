@@ -38,7 +38,7 @@ class Door:
         return "Basic " + base64.b64encode(f"admin:{self.machine.secret('admin_password')}".encode()).decode()
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send a request with these headers and an unchanged body."""
+        """Send a request with these headers, and with raw bytes as the body."""
         given = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": self.login}
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         request = urllib.request.Request(self.machine.url + path, body, given, method=method)

@@ -3,8 +3,9 @@
 client_versions.py MODEL PYTHON KIND...
 
 PYTHON  the version of Python in the models' metadata, because this program's Python differs from the machine's
-KIND    `good:WEIGHT` or `nan` for a working model; a key of CHANGED for a changed model, most of which are broken;
-        or an action of hostile_model.py for a pickle that runs this action when it is loaded
+KIND    `good:WEIGHT` or `nan`: a working model
+        a key of CHANGED: a model with this change, which breaks most of the models
+        an action of hostile_model.py: a pickle that runs this action when it is loaded
 """
 
 from __future__ import annotations

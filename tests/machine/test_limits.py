@@ -1,4 +1,4 @@
-"""Limits of NGINX: wrong passwords slow down only their source and user name; slow clients are disconnected."""
+"""NGINX slows down logins only for a source and user name with wrong passwords, and disconnects slow clients."""
 
 import re
 import ssl

@@ -67,7 +67,7 @@ def test_the_charts_of_all_ranges_are_there(machine: Machine) -> None:
         # the objects, and only if the size is not 0.
         keys = {chart["key"] for chart in found["charts"]}
         assert {"requests", "cpu", "memory", "disk", "queries", "certificates"} <= keys
-        # The services started within the last 90 days, so the range of 90 days contains restarts.
+        # The services started within the last 90 days, so the file of the range 90d must contain marks of restarts.
         assert name != "90d" or "restart" in {mark["kind"] for mark in found["marks"]}
         assert [chart["text"] for chart in found["charts"] if "cannot compute" in chart["text"]] == []
         assert len(answer.body) < 200_000

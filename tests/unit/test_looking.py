@@ -1,4 +1,4 @@
-"""The evaluation of promises (checks of verify.yml): held, broken or off, and no secret in the results."""
+"""Promises (checks of verify.yml) are evaluated as held, broken or off. No result contains a secret."""
 
 from __future__ import annotations
 
