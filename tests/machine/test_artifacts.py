@@ -30,7 +30,7 @@ FILES = NAMES[:6]  # without traces, because their attachments have UUIDs as nam
 
 
 def is_missing(answer: Answer) -> bool:
-    """Return whether a response says, in MLflow's JSON format, that the artifact does not exist."""
+    """Return whether a response is MLflow's JSON error for an artifact that does not exist."""
     return answer.status == 404 and json.loads(answer.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
 
 

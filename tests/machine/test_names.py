@@ -81,7 +81,7 @@ def test_a_registered_model_keeps_its_versions_tags_and_aliases_after_two_rename
 
 @pytest.fixture
 def copy(host: Host) -> Iterator[str]:
-    """Copy MLflow's schema, without data and triggers, with the collation from before November 2026."""
+    """Copy MLflow's schema without data and triggers, with the collation that Trackbox set before November 2026."""
     sed = f"sed -E 's/COLLATE([ =])utf8mb4_[a-z0-9_]+/COLLATE\\1{OLD}/g'"
     create = f"DROP DATABASE IF EXISTS {COPY}; CREATE DATABASE {COPY} CHARACTER SET utf8mb4 COLLATE {OLD}"
     try:

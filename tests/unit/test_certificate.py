@@ -26,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *names: str) -> str:
-    """Run the script and return what it prints."""
+    """Run the script; return its output."""
     return subprocess.run([SCRIPT, folder, URL, *names], check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 def shown(certificate: Path, *options: str) -> str:
-    """Return what `openssl x509` prints about a certificate."""
+    """Return the output of `openssl x509` for a certificate."""
     command = ["openssl", "x509", "-noout", "-in", str(certificate), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

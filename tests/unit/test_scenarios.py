@@ -1,4 +1,4 @@
-"""Each test of a scenario finds its fixtures. Otherwise it would fail only when the scenario runs, which is rare."""
+"""Each test of a scenario finds its fixtures. Scenarios run rarely, so they would show a missing fixture late."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from vm_memory import memory_of
 # NGINX.
 MEMORY_MB = 800
 # Maximum increase of disk use in MB. For each user and address, NGINX stores up to eight request bodies of 32 MB.
-# MLflow stores artifact files.
+# MLflow temporarily stores artifacts that pass through it.
 DISK_MB = 1024
 # Seconds within which every request must get a response.
 SECONDS = 240

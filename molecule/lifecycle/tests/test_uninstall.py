@@ -52,7 +52,7 @@ def bare(machine: Machine) -> dict[str, str]:
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
-    """Run client_data.py with the current passwords; return what it reads. With `write` it writes data first."""
+    """Run client_data.py with the current passwords; return the data that it reads. With `write`, it writes first."""
     return find(machine.name, machine.secrets).run_client(WORK, what).splitlines()[-1]
 
 

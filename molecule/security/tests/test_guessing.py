@@ -40,7 +40,7 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(
             time.sleep(0.22)
     line.close()
     known, unknown = statistics.median(taken["known"]), statistics.median(taken["unknown"])
-    # Computing a password hash takes about 1.5 ms. If NGINX skipped it for one name, the difference would be larger.
+    # Computing a password hash takes about 1.5 ms. If NGINX skipped the hash for one name, the times would differ more.
     assert abs(known - unknown) < max(0.0008, 0.02 * known), (known, unknown)
 
 

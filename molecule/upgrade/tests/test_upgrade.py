@@ -31,7 +31,7 @@ BLOCKER = "mcp_servers"  # a migration creates this table, and fails if it alrea
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
-    """Run client_data.py; return what it reads, as JSON. With `write` it writes the data first."""
+    """Run client_data.py; return the data that it reads, as JSON. With `write`, it writes the data first."""
     return machine.run_client("client_data.py", what).splitlines()[-1]
 
 
