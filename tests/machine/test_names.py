@@ -131,8 +131,8 @@ def test_a_converted_schema_keeps_its_definitions_and_its_foreign_keys_work(
 
 def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
     convert(host, copy, collation)
-    # MariaDB stores JSON as LONGTEXT with a CHECK constraint. Leave the collation of these columns out of the
-    # comparison, because a conversion changes it.
+    # MariaDB stores JSON as LONGTEXT with a CHECK constraint. The comparison ignores the collation of these columns,
+    # because a conversion changes it.
     read = f"{DUMP} --no-data --skip-triggers"
     rules = ["s/ AUTO_INCREMENT=[0-9]+//", "s/CHARACTER SET utf8mb4 (COLLATE)/\\1/"]
     rules += ["/json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //", "/^--/d"]

@@ -40,7 +40,7 @@ class Signed:
 
 
 def general(name: str) -> x509.GeneralName:
-    """Return a host name or IP address as the type that a certificate contains."""
+    """Return a host name or IP address as a name for the extension subjectAltName of a certificate."""
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:

@@ -71,7 +71,7 @@ def confirmed(machine: Machine) -> str:
 
 
 def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
-    """Return the differences from the state `bare`, except files of packages, EXPECTED, and paths that match `data`."""
+    """Return differences from the state `bare`, except files of packages and paths that match EXPECTED or `data`."""
     now, packaged = machine_state(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
     reasons = [re.compile(reason) for reason in (*EXPECTED.values(), data) if reason]
     differs = [thing if thing in now else f"gone {thing}" for thing in bare | now if bare.get(thing) != now.get(thing)]
