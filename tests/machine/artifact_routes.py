@@ -38,7 +38,7 @@ class Door:
         return "Basic " + base64.b64encode(f"admin:{self.machine.secret('admin_password')}".encode()).decode()
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Send a request with these headers and an unchanged body."""
+        """Send a request with these headers, and with raw bytes as the body."""
         given = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": self.login}
         trust = ssl.create_default_context(cafile=str(self.machine.secrets / "ca.crt"))
         request = urllib.request.Request(self.machine.url + path, body, given, method=method)
@@ -70,7 +70,7 @@ NAMES = ["artifacts", "ajax artifacts", "run", "old run", "model version", "logg
 
 @pytest.fixture(scope="module")
 def door(machine: Machine) -> Iterator[Door]:
-    """Create a run, a model version, a logged model and a trace; yield a Door with their routes; delete them."""
+    """Create a run, a model version, a logged model and a trace; yield a Door with their routes; delete all four."""
     door, name = Door(machine, {}, {}), f"artifacts-{uuid.uuid4().hex}"
     experiment = door.call("/api/2.0/mlflow/experiments/create", name=name)["experiment_id"]
     run = door.call("/api/2.0/mlflow/runs/create", experiment_id=experiment)["run"]["info"]

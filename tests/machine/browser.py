@@ -137,7 +137,7 @@ class Browser:
             params = event["params"]
             if event["method"] == "Log.entryAdded" and params["entry"]["level"] == "error":
                 if params["entry"]["source"] == "network":
-                    continue  # Network.responseReceived reports the same error with its status
+                    continue  # The event Network.responseReceived reports the same error, with its status.
                 found.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
             elif event["method"] == "Runtime.exceptionThrown":
                 found.append(str(params["exceptionDetails"].get("exception", params))[:500])

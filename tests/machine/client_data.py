@@ -1,4 +1,4 @@
-"""Write sample data of a year of work, or print all names, values and SHA-256 of artifacts as JSON.
+"""Write sample data, or print all names, values and SHA-256 of artifacts as JSON.
 
 client_data.py write|read
 """

@@ -1,4 +1,4 @@
-"""Log metrics in batches, some of them twice, also NaN and infinity. Print the run's metrics as JSON."""
+"""Log metrics in batches, some metrics twice, some with the value NaN or infinity. Print the metrics as JSON."""
 
 import json
 import math
@@ -19,7 +19,7 @@ def batch(*metrics: tuple[str, float, int]) -> None:
 batch(
     *[("loss", 1 / step, step) for step in range(1, 201)], ("Loss", 7, 1), ("none", math.nan, 1), ("all", math.inf, 1)
 )
-# In this batch, steps 150 to 200 are already stored, one metric occurs twice, and one is older than its latest value.
+# In this batch, steps 150 to 200 are already stored, one value occurs twice, and one is older than the latest value.
 batch(*[("loss", 1 / step, step) for step in range(150, 251)], ("Loss", 8, 2), ("Loss", 8, 2), ("Loss", 6, 0))
 client.log_metric(name, "Loss", 8, 2, 2)
 history = {key: [(one.step, one.value) for one in client.get_metric_history(name, key)] for key in ("loss", "Loss")}

@@ -65,7 +65,7 @@ Read = Callable[[], dict[str, str]]
 
 @dataclass
 class Kind:
-    """Functions that write a value of this kind under a name, read all values, and delete the value of a name."""
+    """Functions for one kind of name: they write a value under a name, read all values, and delete a name's value."""
 
     write: Callable[[str, str], object]
     read: Read

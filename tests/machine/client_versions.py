@@ -3,8 +3,9 @@
 client_versions.py MODEL PYTHON KIND...
 
 PYTHON  the version of Python in the models' metadata, because this program's Python differs from the machine's
-KIND    `good:WEIGHT` or `nan`, a working model; a key of CHANGED, a changed model, and most of these are broken; or an
-        action of hostile_model.py, a pickle that runs this action when it is loaded
+KIND    `good:WEIGHT` or `nan`: a working model
+        a key of CHANGED: a model with this change, which breaks most of the models
+        an action of hostile_model.py: a pickle that runs this action when it is loaded
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def pickled(action: str, argument: str = "") -> Change:
 
         describe(folder, pickle_flavour)
         require("scikit-learn")(folder)
-        # The pickle predicts other scores than the model.
+        # Delete the example scores, because the pickle predicts other scores than the original model.
         (folder / "example_scores.json").unlink()
 
     return change

@@ -77,19 +77,19 @@ def alias(machine: Machine, version: str, name: str = "champion", model: str = "
 
 
 def tag(machine: Machine, version: str, model: str = "fraud") -> str:
-    """Return a version's tag `serving`, which says since when it is served or why it was refused."""
+    """Return a version's tag `serving`: the time since which the version is served, or why it was refused."""
     login = {"user": "admin", "password": machine.secret("admin_password")}
     found = json.loads(machine.ask(f"/api/2.0/mlflow/model-versions/get?name={model}&version={version}", **login).body)
     return next((each["value"] for each in found["model_version"].get("tags", []) if each["key"] == "serving"), "")
 
 
-# A program that prints what a served version answers at its socket to a path.
+# A program that requests a path at the socket of a served version, and prints the body of the response.
 ASK = "import pathlib, sys; from trackbox_serving.follower.unix import ask; "
 ASK += "print(ask(pathlib.Path(sys.argv[1]), sys.argv[2]).body.decode())"
 
 
 def at_socket(host: Host, version: str, path: str) -> str:
-    """Return what a version of `fraud` answers to a path at its socket, past NGINX."""
+    """Request a path at the socket of a version of `fraud`, without NGINX; return the body of the response."""
     socket = f"/run/trackbox-serving/fraud/{version}.sock"
     command = "cd /opt/trackbox/serving/program-*/ && python3 -B -c %s %s %s"
     return str(host.check_output(command, ASK, socket, path))

@@ -44,7 +44,7 @@ def answers(url: str, trust: ssl.SSLContext) -> bytes:
 
 @contextmanager
 def acme_server(folder: Path, here: str, there: str) -> Iterator[dict[str, str]]:
-    """Run an ACME server at the address `here`, which resolves every name to `there`; yield the role's variables.
+    """Run an ACME server at the address `here` that resolves every name to `there`; yield variables for site.yml.
 
     Its certificates are so short-lived that each renewal check renews them.
     """

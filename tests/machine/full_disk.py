@@ -26,7 +26,7 @@ def leave(power: Power, filler: Path, space: int) -> None:
 
 @pytest.fixture
 def filler(power: Power) -> Iterator[Path]:
-    """Yield a file that takes disk space; delete it afterwards."""
+    """Yield the path of a file that tests enlarge to fill the disk; delete the file afterwards."""
     path = power.folder / "rootfs/var/tmp/filler"
     yield path
     path.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ def said(output: str) -> str:
 
 
 def options(playbook: str, folder: Path) -> list[str]:
-    """Return the options with which the tests run a playbook. folder: for another binary of MinIO."""
+    """Return the options with which the tests run a playbook. folder: folder of another binary of MinIO."""
     given: dict[str, list[str]] = {
         "restore.yml": ["--extra-vars=restore_confirm=" + HOST],
         "rotate-secrets.yml": ["--extra-vars=rotate=mlflow_s3_secret"],

@@ -1,6 +1,6 @@
 """Print every route of the MLflow server installed on this machine, as JSON: a list of method and path.
 
-It must run with the Python of the MLflow server.
+This script must run with the Python of the MLflow server.
 """
 
 import json

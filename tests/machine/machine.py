@@ -1,4 +1,4 @@
-"""Helpers and fixtures for tests of an installed machine: the one that TRACKBOX_VM names, or the VM of `make up`."""
+"""Helpers and fixtures for tests of an installed machine, which is TRACKBOX_VM or by default the VM of `make up`."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def connect(machine: Machine, port: int = 443, protocols: Sequence[str] = ()) ->
 
 
 def exchange(machine: Machine, sent: bytes, *, port: int = 443, quiet: float = 1.0) -> list[Reply]:
-    """Send these bytes; return all responses until the server closes or sends nothing for `quiet` seconds."""
+    """Send these bytes; return all responses until the server closes the connection or pauses for `quiet` seconds."""
     got = b""
     with connect(machine, port) as line:
         line.settimeout(quiet if b"Connection: close" not in sent else 10)

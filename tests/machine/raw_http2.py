@@ -29,7 +29,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def integer(number: int, bits: int, first: int = 0) -> bytes:
-    """Encode an integer for HPACK with a prefix of `bits` bits (RFC 7541, 5.1). first: the other bits of its byte."""
+    """Encode an integer for HPACK with a prefix of `bits` bits (RFC 7541, 5.1). first: other bits of the first byte."""
     most = 2**bits - 1
     if number < most:
         return bytes([first | number])
@@ -55,7 +55,7 @@ def fields(machine: Machine, method: str, path: str, *others: tuple[str, str]) -
 
 @dataclass
 class Answers:
-    """What the server sent on a connection: responses and error codes of resets by stream, GOAWAY, and its end."""
+    """Data that the server sent: responses and error codes of resets by stream, GOAWAY, and the connection's end."""
 
     replies: dict[int, Reply] = field(default_factory=dict)
     resets: dict[int, int] = field(default_factory=dict)

@@ -30,7 +30,7 @@ FILES = NAMES[:6]  # without traces, because their attachments have UUIDs as nam
 
 
 def is_missing(answer: Answer) -> bool:
-    """Return whether a response says, in MLflow's JSON format, that the artifact does not exist."""
+    """Return whether a response is MLflow's JSON error for an artifact that does not exist."""
     return answer.status == 404 and json.loads(answer.body)["error_code"] == "RESOURCE_DOES_NOT_EXIST"
 
 
@@ -200,7 +200,7 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     settings = host.check_output("nginx -T 2>/dev/null")
     nginx = dict(re.findall(r"(?m)^    (\w+_timeout) (\w+);", settings))
     client = {seconds(nginx[name]) for name in ("client_header_timeout", "client_body_timeout", "send_timeout")}
-    # Include 60 s, NGINX's default of keepalive_timeout.
+    # Include 60 s, NGINX's default keepalive_timeout for connections to the servers behind it.
     kept = max(60, *(seconds(value) for value in re.findall(r"\skeepalive_timeout (\w+);", settings)), 0)
     minio = host.check_output("systemctl show --property=Environment --value minio")
     minio_waits = seconds(re.findall(r"MINIO_IDLE_TIMEOUT=(\w+)", minio)[0])
@@ -210,12 +210,13 @@ def test_each_part_waits_longer_than_the_one_before_it(host: Host) -> None:
     patience = int(host.check_output("systemctl cat mlflow-away | grep -oE '/run/mlflow/ready [0-9]+'").split()[1])
     signed = int(re.findall(r"(?m)^LIFE = (\d+)", signing)[0])
     read = seconds(nginx["proxy_read_timeout"])
-    # NGINX must disconnect an idle client, and report why, before the server behind NGINX closes its connection.
+    # NGINX must disconnect an idle client before the server behind NGINX closes its own connection.
     assert max(client) < min(minio_waits, read)
     # NGINX must close an idle kept-alive connection before the server does, or a request could be lost.
     assert kept < mlflow_keeps
     assert kept < minio_waits
-    # MLflow's socket must refuse a waiting request before NGINX's timeout, and before its presigned URL expires.
+    # MLflow's socket must refuse a waiting request before NGINX's timeout and the expiry of the request's presigned
+    # URL.
     assert patience < min(read, signed)
 
 

@@ -1,4 +1,4 @@
-"""The UI's files and MLflow's JSON are compressed, and browsers keep files whose names have a hash."""
+"""The UI's files and MLflow's JSON are compressed, and browsers cache files whose names contain a hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NGINX asks for a password on every path except /healthz; the installation's own authority signs its certificate."""
+"""NGINX asks for a password on every path except /healthz. The installation's own authority signs the certificate."""
 
 import ssl
 

@@ -1,4 +1,4 @@
-"""The command `fraud` works from a data file to scores: on the machine by SSH, on the controller with `make env`."""
+"""All steps of the command `fraud` from a data file to scores, on the machine by SSH and on the controller."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Limits of NGINX: wrong passwords slow down only their source and user name; slow clients are disconnected."""
+"""NGINX slows down logins of a source and user name only after wrong passwords, and disconnects slow clients."""
 
 import re
 import ssl
@@ -90,6 +90,6 @@ def test_a_header_that_is_too_large_is_refused(machine: Machine) -> None:
 def test_the_log_names_the_source_of_wrong_passwords(machine: Machine, host: Host) -> None:
     machine.ask("/", user="admin", password="wrong")
     said = host.check_output("tail -n 20 /var/log/nginx/error.log")
-    # The log may say that the user was not found, because a login with a generated password is not in NGINX's password
-    # file.
+    # The log may contain an error that the user was not found, because NGINX's password file contains no users with
+    # generated passwords.
     assert re.search(r'user "admin"(: password mismatch| was not found in "[^"]+"), client: 10\.83\.', said)

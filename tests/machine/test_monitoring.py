@@ -1,4 +1,4 @@
-"""Monitoring: the status page, the status after a login, all sources of metrics, and the exporter's rights."""
+"""Monitoring: the status page, the status shown at login, all sources of metrics, and the exporter's rights."""
 
 from __future__ import annotations
 
@@ -56,17 +56,18 @@ def test_the_charts_of_all_ranges_are_there(machine: Machine) -> None:
         assert (answer.status, answer.headers["Content-Type"]) == (200, kind)
         assert answer.headers["Cache-Control"] == "no-cache"
     for name in ("1h", "24h", "7d", "90d"):
-        # After a start of the program the first files have no rates yet. They are written again after a minute.
+        # The first files after a start of monitoring contain no rates yet. Monitoring writes them again after a minute.
         deadline = time.monotonic() + 90
         while b'"requests"' not in (answer := machine.ask(f"/status/charts-{name}.json", **admin)).body:
             assert time.monotonic() < deadline, answer.body[:300]
             time.sleep(2)
         assert (answer.status, machine.ask(f"/status/charts-{name}.json").status) == (200, 401)
         found = json.loads(answer.body)
-        # Not those of backups, models, and buckets, whose size MinIO says only when it has counted and is not 0.
+        # Charts of backups, models and buckets may be missing. MinIO reports a bucket's size only once it has counted
+        # the objects, and only if the size is not 0.
         keys = {chart["key"] for chart in found["charts"]}
         assert {"requests", "cpu", "memory", "disk", "queries", "certificates"} <= keys
-        # The services have started within the last 90 days.
+        # The services started within the last 90 days, so the file of the range 90d must contain marks of restarts.
         assert name != "90d" or "restart" in {mark["kind"] for mark in found["marks"]}
         assert [chart["text"] for chart in found["charts"] if "cannot compute" in chart["text"]] == []
         assert len(answer.body) < 200_000

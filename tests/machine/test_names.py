@@ -81,7 +81,7 @@ def test_a_registered_model_keeps_its_versions_tags_and_aliases_after_two_rename
 
 @pytest.fixture
 def copy(host: Host) -> Iterator[str]:
-    """Copy MLflow's schema, without data and triggers, with the collation from before November 2026."""
+    """Copy MLflow's schema without data and triggers, with the collation that Trackbox set before November 2026."""
     sed = f"sed -E 's/COLLATE([ =])utf8mb4_[a-z0-9_]+/COLLATE\\1{OLD}/g'"
     create = f"DROP DATABASE IF EXISTS {COPY}; CREATE DATABASE {COPY} CHARACTER SET utf8mb4 COLLATE {OLD}"
     try:
@@ -131,8 +131,8 @@ def test_a_converted_schema_keeps_its_definitions_and_its_foreign_keys_work(
 
 def test_a_new_schema_and_a_converted_one_are_the_same(host: Host, copy: str, collation: str) -> None:
     convert(host, copy, collation)
-    # MariaDB stores JSON as LONGTEXT with a CHECK constraint. Leave the collation of these columns out of the
-    # comparison, because a conversion changes it.
+    # MariaDB stores JSON as LONGTEXT with a CHECK constraint. The comparison ignores the collation of these columns,
+    # because a conversion changes it.
     read = f"{DUMP} --no-data --skip-triggers"
     rules = ["s/ AUTO_INCREMENT=[0-9]+//", "s/CHARACTER SET utf8mb4 (COLLATE)/\\1/"]
     rules += ["/json_valid/s/COLLATE utf8mb4_[a-z0-9_]*bin //", "/^--/d"]

@@ -23,7 +23,7 @@ def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: s
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
     # These promises may be off, because the kernel of the container's host may not enforce limits, and no version is
-    # served before an alias points to one.
+    # served before an alias points to a version.
     perhaps = name.endswith("_enforced") or name.startswith("serving_versions_") or name == "serving_follows_aliases"
     states = {"off"} if name in off else {"off", "held"} if perhaps else {"held"}
     assert found[name]["state"] in states, found[name]["detail"]

@@ -85,7 +85,7 @@ def pages(machine: Machine, experiment: str, wanted: int, **query: Any) -> list[
 
 
 def in_order(found: list[Run], down: bool) -> list[str]:
-    """Return the ids in MLflow's order: by metric, then NaN, then no metric; ties by latest start, then by id."""
+    """Return the ids in MLflow's order: by metric, then NaN, then no metric. Ties: latest start first, then by id."""
 
     def place(run: Run) -> tuple[int, float, int, str]:
         kind = 2 if run["m"] is None else 1 if math.isnan(run["m"]) else 0

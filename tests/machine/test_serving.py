@@ -44,7 +44,8 @@ def test_rows_are_counted_in_the_bins_of_the_training_for_the_follower_alone(
 ) -> None:
     for version in versions:
         counts = json.loads(at_socket(host, version, "/drift"))["counts"]
-        # 29 features and the score, each with bins below, above and missing.
+        # The model has 29 features and a score. Each has 10 bins, and further bins for lower, higher and missing
+        # values.
         assert [len(each) for each in counts] == [13] * 30
     assert endpoint.ask("fraud/drift").status == 404
 

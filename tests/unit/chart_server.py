@@ -1,4 +1,4 @@
-"""A server that answers the charts' queries in the form of Prometheus 2.53, with values for the whole range."""
+"""A fake Prometheus, which responds to the queries of the charts in the format of Prometheus 2.53."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-# The labels and values of the series of a query, by time in seconds.
+# A function that returns the series of a query at the given times: labels, and values by time in seconds.
 Answer = Callable[[str, list[float]], list[tuple[Mapping[str, str], Mapping[float, float]]]]
 
 
@@ -31,7 +31,10 @@ def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @contextmanager
 def prometheus(answer: Answer, asked: list[dict[str, str]] | None = None) -> Iterator[str]:
-    """Answer each /api/v1/query_range, with 422 after a ValueError; yield the address. asked: gets their parameters."""
+    """Run a fake Prometheus; yield its address. It responds with 422 if `answer` raises a ValueError.
+
+    asked: list to which the parameters of each query are appended.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

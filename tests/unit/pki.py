@@ -40,7 +40,7 @@ class Signed:
 
 
 def general(name: str) -> x509.GeneralName:
-    """Return a host name or IP address as the type that a certificate contains."""
+    """Return a host name or IP address as a name for the extension subjectAltName of a certificate."""
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
@@ -102,7 +102,7 @@ def weak_key() -> Any:
 
 
 def write_mistakes(folder: Path, host: str) -> None:
-    """Write a valid certificate of `host` and wrong ones, as users might supply them: NAME.pem, NAME.key and ca.crt."""
+    """Write a valid certificate of `host`, and invalid ones that users might supply: NAME.pem, NAME.key and ca.crt."""
     root = sign("Example Root", days=(-1, 3650))
     between = sign("Example R3", root, days=(-1, 900))
     made = {

@@ -22,7 +22,7 @@ needs_promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="promto
 
 
 def wanted(alert: str) -> list[dict[str, Any]]:
-    """Return the alerts that the series of its case must raise, in promtool's format: one, or those in `raised`."""
+    """Return, in promtool's format, the alerts that a case's series must raise: those in `raised`, or a single one."""
     rule = ALERTS[alert]
 
     def one(case: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def test_yaml_has_read_the_values_as_text() -> None:
 def test_an_alert_says_what_is_so_and_what_to_do(alert: str) -> None:
     assert list(ALERTS[alert]["annotations"]) == ["summary", "action"]
     assert ALERTS[alert]["labels"] in ({"severity": "critical"}, {"severity": "warning"})
-    # Commands are enclosed in backquotes, so their number must be even.
+    # Commands are enclosed in backquotes, so the number of backquotes must be even.
     assert ALERTS[alert]["annotations"]["action"].count("`") % 2 == 0
 
 

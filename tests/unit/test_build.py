@@ -15,8 +15,8 @@ SCRIPT = str(Path(__file__).parents[2] / "roles/minio/files/build/build.py")
 BINARY = b"what Go compiled"
 SHA256 = hashlib.sha256(BINARY).hexdigest()
 CLOSED = "http://127.0.0.1:9"
-# The SHA-256 of the concatenated files that Go compiles. Each of their bytes changes the binary, even in a comment.
-# After a change, build MinIO, and set minio_checksums and this value together.
+# The SHA-256 of the concatenated files that Go compiles. Each byte of these files changes the binary, even a byte in a
+# comment. After a change, build MinIO, and set minio_checksums and this value together.
 SOURCES = ("go.mod", "go.sum", "main.go", "toolchain.txt")
 PINNED = "107b5ec48061f93f4c26acfbc1247cbcea11752cb506b23ec2a84308bd9fd297"
 

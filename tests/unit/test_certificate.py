@@ -26,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, *names: str) -> str:
-    """Run the script and return what it prints."""
+    """Run the script; return its output."""
     return subprocess.run([SCRIPT, folder, URL, *names], check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 def shown(certificate: Path, *options: str) -> str:
-    """Return what `openssl x509` prints about a certificate."""
+    """Return the output of `openssl x509` for a certificate."""
     command = ["openssl", "x509", "-noout", "-in", str(certificate), *options]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -82,7 +82,7 @@ def test_everyone_may_read_when_each_certificate_ends(folder: Path) -> None:
     times = " ".join(str(int(date.timestamp())) for date in dates)
     assert (folder.parent / "certificates").read_text() == f"provided {times}\nserver {times}\n"
     assert (folder.parent / "certificates").stat().st_mode & 0o777 == 0o644
-    # A certificate that was removed is no longer in the list.
+    # After a certificate is removed, the file `certificates` does not list it.
     (folder / "provided.pem").unlink()
     make(folder, "other.example.org")
     assert (folder.parent / "certificates").read_text().startswith("server ")

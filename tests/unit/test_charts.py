@@ -1,4 +1,4 @@
-"""The charts of /status/: what their queries compute, by Prometheus' own promtool, and what becomes of the answers."""
+"""The charts of /status/: promtool checks their queries, and a fake Prometheus supplies values for their files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Found = list[tuple[Mapping[str, str], Mapping[float, float]]]
 
 
 def checked(series: Mapping[str, str], expected: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return a test of promtool: the samples of each query after 10 minutes."""
+    """Return a test for promtool, which expects these samples of each query after 10 minutes."""
     return {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
@@ -79,7 +79,7 @@ def test_a_range_has_at_most_300_values_and_is_written_before_one_is_missed() ->
 
 
 def ask(found: Found, over: Range = HOUR, interval: float = 15) -> tuple[Prometheus, list[Series]]:
-    """Return a Prometheus that has answered with these series, and what it understood."""
+    """Query a fake Prometheus that responds with `found`; return the client, and the series that it has read."""
     asked: list[dict[str, str]] = []
     with prometheus(lambda _query, _times: found, asked) as address:
         known = Prometheus(address, over, END, interval)
@@ -162,7 +162,8 @@ def test_a_served_version_that_changes_is_an_event() -> None:
         return Series({"model": "fraud", "version": version}, dict.fromkeys(values, 1.0))
 
     mark = Mark("promotion", "", "version {version} of {model}", change="version")
-    # 3 is there first, 4 comes while 3 is still there, nothing is known for a while, and 3 is back.
+    # Version 3 is served first. Version 4 starts while version 3 is still served. After a gap, version 3 is served
+    # again.
     found = [series("3", 0, 1, 2, 3, 8, 9), series("4", 3, 4, 5), Series({"model": "b", "version": "1"}, {5: 1.0})]
     assert list(history.changes(found, mark)) == [Event(4, "version 4 of fraud"), Event(8, "version 3 of fraud")]
     assert list(history.changes([series("3", 4, 5)], mark)) == []
@@ -182,7 +183,7 @@ def test_events_near_each_other_are_one() -> None:
 
 
 def rising(query: str, times: list[float]) -> Found:
-    """Answer each query with two series over the whole range; that of backups with one success in each step."""
+    """Return a rising series over the whole range; for the query of backups, a success in each step."""
     if "last_success" in query and "time()" not in query:
         return [({}, {moment: moment - 1 for moment in times})]
     labels = {"service": "a", "name": "a", "model": "a", "mountpoint": "/", "bucket": "a", "reason": "a", "unit": "a"}
@@ -196,13 +197,13 @@ def test_a_file_is_written_for_each_range_when_it_is_due(tmp_path: Path, monkeyp
         files = {path.name: json.loads(path.read_text()) for path in (tmp_path / "page").iterdir()}
         assert sorted(files) == ["charts-1h.json", "charts-24h.json", "charts-7d.json", "charts-90d.json"]
         day = files["charts-24h.json"]
-        # Without MySQL, MinIO and serving.
+        # The charts of MySQL, MinIO and serving are missing, because these services are not installed.
         expected = [each.key for each in CHARTS if each.service in ("", "nginx", "backup")]
         assert [chart["key"] for chart in day["charts"]] == expected
         assert day["end"] - day["begin"] == 86400
         assert abs(day["end"] - time.time()) < 10
         assert [files[each.file]["refresh"] for each in RANGES] == [each.refresh for each in RANGES]
-        # 288 backups would hide the lines.
+        # The charts show no marks of backups, because 288 marks would hide the lines.
         assert day["unmarked"] == ["backup"]
         assert {mark["kind"] for mark in day["marks"]} == set()
         before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "page").iterdir()}
@@ -219,7 +220,7 @@ def test_a_young_history_is_read_again_soon(tmp_path: Path) -> None:
     ) as address:
         Charts(address, tmp_path, ["nginx"], 15).write_due()
     written = {each.name: json.loads((tmp_path / each.file).read_text())["refresh"] for each in RANGES}
-    # Three steps of 8 hours are a day.
+    # The history is three steps long. A file is written again after a tenth of this time, but not within 60 s.
     assert written == {"1h": 60, "24h": 90, "7d": 720, "90d": 8640}
 
 
@@ -238,7 +239,7 @@ def test_without_prometheus_the_old_files_stay_and_the_reason_is_said(tmp_path: 
     problem = "charts-1h.json cannot be written: [Errno 111] Connection refused"
     assert charts.write_due() == problem
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("charts-1h.json", "old")]
-    # The file is tried again after some seconds, and the problem stays until then.
+    # The next attempt follows some seconds later. Until then, write_due returns the same problem.
     assert charts.write_due() == problem
 
 

@@ -8,8 +8,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "roles/machine/files/environment"
 
-# A fake uv. It logs its calls, and creates an environment with the lock file in half a second. It fails while the file
-# `broken` exists.
+# A fake uv. It logs its calls, and takes half a second to create an environment, which contains only the lock file. It
+# fails while the file `broken` exists.
 UV = """#!/bin/sh
 home=$(dirname "$0")
 echo "$1" >>"$home/called"

@@ -1,4 +1,4 @@
-"""Filters that distinguish what was on a machine before the installation from what the installation added."""
+"""Filters that parse lists of a machine's packages, users and files, and compare packages of two points in time."""
 
 from lifecycle import packages_since, seen
 

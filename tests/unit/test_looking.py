@@ -1,4 +1,4 @@
-"""The evaluation of promises (checks of verify.yml): held, broken or off, and no secret in the results."""
+"""Promises (checks of verify.yml) are evaluated as held, broken or off. No result contains a secret."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_no_secret_is_shown_whatever_is_found() -> None:
 
 def test_a_name_is_given_once() -> None:
     def name_of_a_test(_: Facts) -> Iterator[str]:
-        """It is so."""
+        """This promise is always held."""
         yield from ()
 
     try:

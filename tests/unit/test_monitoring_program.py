@@ -152,7 +152,7 @@ def test_the_log_is_counted_from_its_end_on_and_through_a_rotation(tmp_path: Pat
     log.count()
     log.count()
     assert log.counts["console", "4xx"] == log.counts["status", "2xx"] == log.counts["mlflow", "5xx"] == 1
-    # An administrator truncates the log file.
+    # Truncate the log file, as an administrator might do.
     path.write_text("")
     log.count()
     with path.open("a") as file:
@@ -161,7 +161,7 @@ def test_the_log_is_counted_from_its_end_on_and_through_a_rotation(tmp_path: Pat
     assert log.counts["mlflow", "5xx"] == 2
     told = rendered(log.metrics())
     assert 'trackbox_nginx_requests_total{service="console",status="5xx"} 0\n' in told
-    # Each of LINE took 0.1 s, and that of S3 has no time.
+    # Each request of LINE took 0.1 s. The line S3 contains no duration.
     assert 'trackbox_nginx_request_seconds_bucket{service="mlflow",le="0.1"} 3\n' in told
     assert 'trackbox_nginx_request_seconds_bucket{service="mlflow",le="0.05"} 0\n' in told
     assert 'trackbox_nginx_request_seconds_count{service="s3"} 0\n' in told

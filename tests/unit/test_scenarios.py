@@ -1,4 +1,4 @@
-"""Each test of a scenario finds its fixtures. Otherwise it would fail only when the scenario runs, which is rare."""
+"""Each test of a scenario finds its fixtures. Scenarios run rarely, so they would show a missing fixture late."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDERS = [*sorted(path.parent for path in ROOT.glob("molecule/*/tests/test_*.py
 
 @pytest.mark.parametrize("folder", dict.fromkeys(FOLDERS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_pytest_can_plan_each_test(folder: Path) -> None:
-    # With --setup-plan pytest looks for the fixtures, and runs neither them nor the tests.
+    # With --setup-plan pytest looks for the fixtures, but runs neither fixtures nor tests.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--setup-plan", str(folder)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment |= {"MOLECULE_PROJECT_DIRECTORY": str(ROOT)}

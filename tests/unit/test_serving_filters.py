@@ -1,4 +1,4 @@
-"""The filters about served models."""
+"""Filters for the settings of served models."""
 
 from pathlib import Path
 from typing import Any

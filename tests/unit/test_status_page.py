@@ -26,7 +26,7 @@ PROBLEMS = [
     Problem("A", "critical", "A critical thing <b>.", "Type `mend`.", "2026-11-30T04:10:15Z"),
     Problem("B", "warning", "Another thing.", "Type `mend`."),
 ]
-# Installed by .ci/tools.
+# axe checks the accessibility of pages. .ci/tools installs it.
 AXE = Path("/usr/local/share/trackbox-tests/axe.min.js")
 # The number of charts with a pixel in the colour of the first line.
 COLOURED = """(() => {
@@ -48,7 +48,7 @@ pytestmark = [
 
 
 def values(query: str, times: list[float]) -> list[tuple[Mapping[str, str], Mapping[float, float]]]:
-    """Answer a query of a chart with three series over the whole range, and one of a mark with an event amid it."""
+    """Return the series of a query: three over the whole range for a chart, an event in its middle for a mark."""
     if "version_info" in query or "served" in query:
         return []
     if "start_time" in query or "boot_time" in query or query.startswith("max(trackbox_job_last"):
@@ -58,7 +58,7 @@ def values(query: str, times: list[float]) -> list[tuple[Mapping[str, str], Mapp
     for number, name in enumerate(("mlflow", "s3", "a-name-that-is-quite-long-for-a-phone")):
         labels = dict.fromkeys(("service", "name", "model", "mountpoint", "bucket", "reason", "feature"), name)
         labels["version"] = str(7 + number)
-        # The first one has a gap.
+        # The first series has a gap.
         series = {
             moment: 3.7 * number + (i * 7 % 50) / 3 for i, moment in enumerate(times) if number or not 50 < i < 90
         }
@@ -198,7 +198,7 @@ def test_the_sentences_are_renewed_without_loading_the_page(browser: Browser, ad
         browser.wait("document.querySelector('h1').innerText === 'All is well.'")
         assert browser.run("kept && document.title") == "All is well. · Trackbox"
         assert "A critical thing" not in browser.text()
-        # NGINX answers 503 when the program does not run. Then an old sentence must not look like a new one.
+        # If monitoring does not run, NGINX responds with an error. The page must then show that its status is old.
         (folder / "index.html").rename(folder / "gone.html")
         browser.run("document.dispatchEvent(new Event('visibilitychange'))")
         browser.wait("document.querySelector('header').innerText.includes('again: the answer has the status 404')")

@@ -1,4 +1,4 @@
-"""Tokens for NGINX: mistakes get an error message, and NGINX's configuration contains hashes instead of tokens."""
+"""Tokens for NGINX: invalid settings are refused, and NGINX's configuration contains hashes instead of tokens."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playboo
 
 def test_an_interrupted_backup_leaves_the_last_good_one(machine: Machine, host: Host) -> None:
     good = last(host)
-    # Kill the backup while it stores the objects. The snapshots of the database and of the settings are complete then.
+    # Kill the backup while it stores the objects, when the snapshots of the database and of the settings are complete.
     cut = "until pgrep --full 'stdin-filename objects[.]tar' >/dev/null; do sleep 0.1; done"
     host.check_output("systemctl start --no-block trackbox-backup; timeout 60 sh -c %s", cut)
     host.check_output("systemctl kill --signal=KILL trackbox-backup; sleep 1; systemctl reset-failed trackbox-backup")

@@ -1,4 +1,4 @@
-"""The clock of a single service jumps. libfaketime simulates this, because a container shares its host's clock."""
+"""The clock of a single service jumps. libfaketime simulates the jump, because a container uses its host's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fifty concurrent hostile requests of a viewer or an admin use limited memory and disk, and delay others little."""
+"""Fifty concurrent hostile requests of a viewer or admin use limited memory and disk, and hardly delay other users."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from machine import Machine
 from testinfra.host import Host
 from vm_memory import memory_of
 
-# Maximum increase of memory in MB during the fifty requests: for three workers of MLflow, and request bodies in NGINX.
+# Maximum increase of memory in MB during the fifty requests, in three workers of MLflow and for request bodies in
+# NGINX.
 MEMORY_MB = 800
 # Maximum increase of disk use in MB. For each user and address, NGINX stores up to eight request bodies of 32 MB.
-# MLflow stores artifact files.
+# MLflow temporarily stores artifacts that pass through it.
 DISK_MB = 1024
 # Seconds within which every request must get a response.
 SECONDS = 240

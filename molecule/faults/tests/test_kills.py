@@ -79,7 +79,7 @@ def test_while_a_service_is_stopped_clients_get_503_at_once(machine: Machine, ho
         ("minio", artifact, "PUT"),
         ("mysql", "/api/2.0/mlflow/runs/log-metric", "POST"),
     ):
-        # Kill a worker first, so that a new worker without a connection to the database and to MinIO takes part.
+        # Kill a worker first, so that one worker is new, and has no connection to the database or to MinIO yet.
         list(lose_a_worker(host))
         host.check_output(f"systemctl stop {unit}")
         try:

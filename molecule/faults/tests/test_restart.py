@@ -1,4 +1,4 @@
-"""The machine is rebooted while clients write: its services start in time, and no acknowledged write is lost."""
+"""The machine is rebooted while clients write. Its services start in time, and no acknowledged write is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that request objects but do not read them use limited memory of NGINX. Other clients are still served."""
+"""Clients that request objects but read no responses use limited memory of NGINX. Other clients are still served."""
 
 from __future__ import annotations
 

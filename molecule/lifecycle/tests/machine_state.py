@@ -10,7 +10,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-# Folders that are left out, because their content is lost at a reboot or changes all the time.
+# Folders that the state omits, because their content is lost at a reboot or changes all the time.
 VOLATILE = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"}
 COMMANDS = {
     "user": "getent passwd",

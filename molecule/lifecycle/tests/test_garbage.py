@@ -1,4 +1,4 @@
-"""Garbage collection permanently deletes what was deleted in MLflow more than mlflow_gc_days ago, and nothing else."""
+"""Garbage collection permanently removes entries deleted in MLflow more than mlflow_gc_days ago, and no others."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def dry_run(machine: Machine) -> str:
 
 @pytest.fixture(scope="module")
 def ids(machine: Machine, host: Host) -> dict[str, str]:
-    """Run client_garbage.py; return the ids of what it created, by name.
+    """Run client_garbage.py; return the ids of the created entries, by name.
 
-    Then move the time of each deletion except that of `fresh` to more than mlflow_gc_days ago, and delete the database
-    row of the model `orphan`.
+    Before the return, move the time of each deletion except that of `fresh` to more than mlflow_gc_days ago, and delete
+    the database row of the model `orphan`.
     """
     made: dict[str, str] = json.loads(machine.run_client("client_garbage.py").splitlines()[-1])
     earlier = f"UPDATE {{0}} SET {{1}} = {{1}} - {LONG} WHERE {{2}}"

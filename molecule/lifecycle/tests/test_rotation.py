@@ -1,4 +1,4 @@
-"""playbooks/rotate-secrets.yml revokes the old secrets. Requests with other credentials do not fail meanwhile."""
+"""playbooks/rotate-secrets.yml revokes the old secrets. Requests with secrets that are not rotated never fail."""
 
 from __future__ import annotations
 

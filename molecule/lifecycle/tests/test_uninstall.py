@@ -1,5 +1,6 @@
-"""playbooks/uninstall.yml keeps packages and data, and lists the data. site.yml reuses the data; an option deletes it.
+"""playbooks/uninstall.yml keeps packages and data, and lists the data. With an option, it deletes the data.
 
+A later installation with site.yml uses the kept data.
 The tests run in this order and after all others, because afterwards nothing is installed on the machine.
 """
 
@@ -17,7 +18,7 @@ WORK = "client_data.py"
 
 # Data that uninstall.yml keeps unless uninstall_data is true.
 DATA = r"/var/lib/minio(/.*)?|user minio:.*|group minio:.*"
-# Paths that may differ although no package contains them: the reason, and a regular expression of the paths.
+# Allowed differences in paths that no package contains: the reason, and a regular expression of the paths.
 EXPECTED = {
     "packages' books": r"/var/(lib|cache)/(apt|dpkg|debconf|ucf|ldconfig)(/.*)?|/etc/ld\.so\.cache"
     r"|/var/log/(apt/.*|dpkg\.log|alternatives\.log)|/var/lib/systemd/deb-systemd-helper-enabled/.*",
@@ -51,7 +52,7 @@ def bare(machine: Machine) -> dict[str, str]:
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
-    """Run client_data.py with the current passwords; return what it reads. With `write` it writes data first."""
+    """Run client_data.py with the current passwords; return the data that it reads. With `write`, it writes first."""
     return find(machine.name, machine.secrets).run_client(WORK, what).splitlines()[-1]
 
 
@@ -70,7 +71,7 @@ def confirmed(machine: Machine) -> str:
 
 
 def unexpected(host: Host, bare: dict[str, str], *, data: str = "") -> list[str]:
-    """Return the differences from the state `bare`, except files of packages, EXPECTED, and paths that match `data`."""
+    """Return differences from the state `bare`, except files of packages and paths that match EXPECTED or `data`."""
     now, packaged = machine_state(host), set(host.check_output("cat /var/lib/dpkg/info/*.list").splitlines())
     reasons = [re.compile(reason) for reason in (*EXPECTED.values(), data) if reason]
     differs = [thing if thing in now else f"gone {thing}" for thing in bare | now if bare.get(thing) != now.get(thing)]

@@ -20,7 +20,7 @@ LOGS = ["check", "install", "again"]
 # Warnings that a run of site.yml cannot avoid.
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # Deprecated, but the lock for Python 3.11 contains no successor.
+    "community.mysql.mysql_",  # These modules are deprecated, but the lock file for Python 3.11 has no successor.
     "Create user up to this point in real play",  # In check mode no task creates the user `minio`.
     "Create group up to this point in real play",
 )

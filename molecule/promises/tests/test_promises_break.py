@@ -88,7 +88,8 @@ def test_a_broken_promise_is_reported(machine: Machine, broken: tuple[str, str],
     seen = {name for name, each in found.items() if each["state"] == "broken"}
     wanted = set(BREAKINGS[group])
     assert wanted - seen == set(), "broken, but not reported"
-    # A check that cannot run counts as broken, too. But it does not show that verify.yml found the violation.
+    # A check that cannot run counts as broken, too. But such a result does not show that verify.yml found the
+    # violation.
     blind = {name: found[name]["detail"] for name in wanted if "cannot be looked at" in found[name]["detail"]}
     assert blind == {}, "broken, but not looked at"
     allowed = wanted | {name for each in BREAKINGS[group].values() for name in each.get("also", [])}

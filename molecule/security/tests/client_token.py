@@ -1,4 +1,4 @@
-"""Log a metric and an artifact with MLFLOW_TRACKING_TOKEN, and print the metric as it was read back."""
+"""Log a metric and an artifact with MLFLOW_TRACKING_TOKEN, read both back, and print the metric."""
 
 import mlflow
 

@@ -16,7 +16,7 @@ ATTACKS: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def attacks() -> Counter[str]:
-    """Return the counter of attacks: `network`, and `local` for attacks by a user on the machine."""
+    """Return the counter of attacks. Keys: `network`, and `local` for attacks by a user on the machine."""
     return ATTACKS
 
 
@@ -29,7 +29,7 @@ def mallory(host: Host) -> Iterator[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the number of attacks, and whether one succeeded."""
+    """Print the number of attacks, and whether any attack succeeded."""
     if ATTACKS:
         failed = len(terminalreporter.stats.get("failed", []))
         through = f"{failed} tests failed" if failed else "none got through"

@@ -173,8 +173,8 @@ def test_a_wrong_length_is_refused(
 def test_a_long_body_without_a_length_goes_to_the_worker_for_large_requests_or_is_refused(
     machine: Machine, connection: Connection, host: Host
 ) -> None:
-    # MLflow refuses the long filter with 400. The test accepts this from every worker, because NGINX's log does not
-    # show which worker got the request.
+    # MLflow refuses the long filter with 400. The test accepts this status from every worker, because NGINX's log does
+    # not show which worker got the request.
     body = BODY[:-1] + b', "filter": "' + b"x" * 20_000 + b'"}'
     seen = {}
     for method in ("POST", "GET"):
@@ -211,7 +211,8 @@ def test_a_rapid_reset_begins_no_more_requests_than_one_user_may_have(
     connection.close()
     lines = host.check_output(f"tail -n +{int(before) + 1} {log}").splitlines()
     mine = Counter(line["status"] for line in map(json.loads, lines) if "experiments/search" in line["path"])
-    # A user may have 128 requests at once. Some ended before the last one arrived, so NGINX accepted a few more.
+    # A user may have 128 requests at once. Some requests ended before the last one arrived, so NGINX accepted more than
+    # 128.
     assert 100 < mine.total() < 160, mine
 
 

@@ -1,4 +1,4 @@
-"""Attacks on S3 from the network: no key, a wrong key, another user's key, an expired signature, administration."""
+"""Attacks on S3 from the network: no key, a wrong key, another user's key, an expired signature, admin requests."""
 
 import json
 import time

@@ -41,7 +41,7 @@ def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_pat
         statuses[size] = curl(
             machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
         )
-    # The size of the smaller body is accepted. MLflow refuses its content with 400, because zeros are no traces.
+    # MLflow accepts the size of the smaller body, but refuses the content with 400, because zeros are no traces.
     assert (statuses[31][0], statuses[33][0]) == (400, 413)
     assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
 
@@ -51,7 +51,7 @@ def test_an_artifact_and_an_upload_of_the_console_may_be_larger(machine: Machine
     body.write_bytes(bytes(40 << 20))
     path = "/api/2.0/mlflow-artifacts/artifacts/hostile/artifact"
     assert curl(machine, path, body, method="PUT")[0] == 200
-    # NGINX must not refuse the size with 413. The console then refuses the upload, because its own login is missing.
+    # NGINX must not refuse the size with 413. The console refuses the upload, because the request has no console login.
     assert curl(machine, "/minio/api/v1/buckets/mlflow/objects/upload?prefix=x", body)[0] != 413
 
 

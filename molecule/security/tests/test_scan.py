@@ -10,8 +10,8 @@ import pytest
 from machine import Machine
 
 IN_ORDER = {"OK", "INFO", "DEBUG"}
-# sessionresumption_ticket: TLS 1.3 sends the session ticket after the handshake, but testssl.sh closes the connection
-# then. On a busy machine the scanner therefore gets no ticket, and reports a connection problem.
+# sessionresumption_ticket: testssl.sh closes the connection right after the handshake, but TLS 1.3 sends the session
+# ticket only later. On a busy machine the scanner therefore gets no ticket, and reports a connection problem.
 # engine_problem: a problem of the scanner's own OpenSSL.
 NO_FINDING = {"sessionresumption_ticket", "engine_problem"}
 CHECKS = ["--protocols", "--std", "--pfs", "--server-preference", "--server-defaults", "--headers", "--vulnerable"]

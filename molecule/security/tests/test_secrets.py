@@ -74,7 +74,7 @@ def test_no_secret_is_in_a_file_that_others_can_read(host: Host, secrets: dict[s
     finally:
         host.check_output("rm /root/secrets-to-find")
     assert "/etc/trackbox/training/fraud.env" in there
-    # Leave out files in folders that other users may not enter.
+    # Ignore files in folders that other users may not enter.
     reachable = [path for path in found if host.run("runuser -u nobody -- head -c 1 %s", path).rc == 0]
     assert reachable == []
 

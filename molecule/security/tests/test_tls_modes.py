@@ -25,7 +25,7 @@ from public_view import NAME, NAMED, PublicView
 from testinfra.host import Host
 
 RENEW = "systemctl start trackbox-certificate"
-# The promises (checks of verify.yml) about NGINX and about files. The results of the others do not depend on the mode.
+# The promises (checks of verify.yml) about NGINX and files. The results of other promises do not depend on the mode.
 PROMISES = [name for name in ALL_PROMISES if name.startswith(("nginx", "door", "tls", "http", "s3", "host", "ports"))]
 PROMISES += ["settings_private", "keys_private", "administration_closed", "no_secret_in_files", "minio_users"]
 NEEDS_TLS = ["http_redirects", "tls_versions", "tls_ciphers", "tls_certificate"]
@@ -77,7 +77,7 @@ def check_tls(seen: PublicView) -> None:
 
 
 def renew(seen: PublicView, host: Host, command: str, times: int = 3) -> None:
-    """Renew the certificate while clients send requests; check that each new one is served and no request fails."""
+    """Renew the certificate repeatedly under load; check that each new certificate is served and no request fails."""
     with seen.load():
         serials = [seen.certificate().serial_number]
         for _ in range(times):

@@ -65,7 +65,7 @@ def status(machine: Machine, authorization: str, path: str = SEARCH, *options: s
 
 
 def logged(host: Host, ending: str) -> dict[str, Any]:
-    """Return the last line of NGINX's access log whose path has this ending."""
+    """Return the last line of NGINX's access log whose path ends with `ending`."""
     found: dict[str, Any] = json.loads(host.check_output(f'grep -F \'{ending}","status"\' {LOG} | tail -n 1'))
     return found
 

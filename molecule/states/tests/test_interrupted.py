@@ -60,7 +60,7 @@ def work(machine: Machine, folder: Path) -> bytes:
 
 
 def refused_by_its_unit(machine: Machine, playbook: str, given: list[str]) -> None:
-    """Check that a playbook refuses to run while the unit of a killed restore runs, and names it and a remedy."""
+    """Check that a playbook refuses to run while a killed restore's unit runs, and names the unit and a remedy."""
     output = said(machine.play(*given, playbook=path_of(playbook), status=2))
     assert "has ended, and its unit trackbox-restore still runs there, since" in output
     assert "or type there: systemctl stop trackbox-restore. Then type restore.yml again." in output
@@ -88,7 +88,7 @@ def test_after_a_killed_playbook_another_one_works_or_names_the_remedy(
     machine.play(*given, playbook=path_of(killed))
     check_intact(machine, folder, work, *(given if killed == "upgrade.yml" else ()))
     if killed == "upgrade.yml":
-        # Replace the test's binary of MinIO by that of the inventory.
+        # Replace the test's binary of MinIO by the original one.
         machine.play("--extra-vars=upgrade_backup=false", playbook="playbooks/upgrade.yml")
 
 
@@ -102,7 +102,8 @@ def test_a_repeated_rotation_fails_no_request_while_mlflow_uses_its_second_user(
     moment = f"{MOMENTS['rotate-secrets.yml']} && [ {started} -ge $(stat -c %Y /etc/trackbox/mlflow/aws) ]"
     kill(machine, host, "rotate-secrets.yml", given, moment, gone=machine.secrets / "mlflow_s3_secret.new")
     for playbook in ROTATION_FIRST:
-        # The controller has no file NAME.new. The playbooks detect the interrupted rotation by a file on the machine.
+        # The controller has no file NAME.new, so the playbooks must detect the interrupted rotation by a file on the
+        # machine.
         output = said(machine.play(*options(playbook, folder), playbook=path_of(playbook), status=2))
         assert ROTATE in output
         assert changes(output) == []

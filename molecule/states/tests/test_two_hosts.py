@@ -7,8 +7,8 @@ import shlex
 
 from testinfra.host import Host
 
-# A program that makes small backups of two hosts with a retention of one backup each. It prints the hosts of the
-# remaining backups, and for each host the host of the backup that a restore would use.
+# A program that makes small backups of two hosts, with a retention of one backup for each host. It prints the remaining
+# backups with their hosts. Then it prints for each host which host's backup a restore would use.
 PROGRAM = """
 import json, pathlib, sys, tempfile
 from dataclasses import replace

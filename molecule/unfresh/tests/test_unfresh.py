@@ -137,7 +137,7 @@ def test_accounts_folders_and_servers_of_other_people_are_refused(
 
 
 def test_only_accounts_that_trackbox_made_are_removed(host: Host) -> None:
-    """Only mlflow-migrate is removed. minio is a person's account, and mlflow existed before Trackbox."""
+    """Only the account mlflow-migrate is removed. minio is a person's account, and mlflow existed before Trackbox."""
     host.check_output(
         "useradd --uid 1500 --home-dir /var/lib/minio --shell /usr/sbin/nologin minio && useradd --system mlflow &&"
         " useradd --system --comment Trackbox mlflow-migrate && groupadd trackbox && mkdir -p /var/lib/trackbox &&"

@@ -31,7 +31,7 @@ BLOCKER = "mcp_servers"  # a migration creates this table, and fails if it alrea
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
-    """Run client_data.py; return what it reads, as JSON. With `write` it writes the data first."""
+    """Run client_data.py; return the data that it reads, as JSON. With `write`, it writes the data first."""
     return machine.run_client("client_data.py", what).splitlines()[-1]
 
 
@@ -72,7 +72,7 @@ def before(machine: Machine) -> str:
 
 @contextmanager
 def unchanged(machine: Machine, host: Host, before: str) -> Iterator[None]:
-    """Check afterwards that the machine's state and data are unchanged."""
+    """Check at the end of the block that the machine's state and data are unchanged."""
     was = state(host)
     yield
     assert state(host) == was
@@ -108,7 +108,7 @@ def newer_mysql(host: Host) -> Iterator[None]:
 
 @contextmanager
 def probing(machine: Machine) -> Iterator[list[tuple[float, int, float]]]:
-    """Send requests to MLflow until the block ends; yield the list of start time, status and duration of each."""
+    """Send requests to MLflow until the block ends; yield each request's start time, status and duration."""
     answers: list[tuple[float, int, float]] = []
     ended = threading.Event()
 
@@ -190,7 +190,8 @@ def test_a_schema_that_cannot_be_upgraded_is_refused(
         with newer_mysql(host):
             output = said(machine.play(playbook=UPGRADE, status=2))
         assert sentence in output
-        # A newer MySQL is pending, too. It cannot be downgraded, so the schema must be checked before it is installed.
+        # A newer MySQL is pending, too. MySQL cannot be downgraded, so the schema must be checked before MySQL is
+        # upgraded.
         assert re.search(r"mysql 9\.7\.\S+ -> 9\.7\.99-1", output)
         assert host.check_output(SERVER) == server
         assert state(host)[:2] == was[:2]
@@ -365,8 +366,8 @@ def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: 
 
 
 def test_after_the_upgrade_site_yml_changes_the_databases_settings_only(machine: Machine) -> None:
-    # MySQL's settings contain the collation of new schemas. The variables of the old version set another collation.
-    # lifecycle restarts the services if site.yml was interrupted in an earlier test after it had taken the lock.
+    # site.yml changes MySQL's settings, because the variables of the old version set another collation for new schemas.
+    # The role lifecycle restarts services if an earlier test interrupted site.yml while it held the lock.
     assert {task.partition(" : ")[0] for task in changes(machine.play())} <= {"mysql", "lifecycle"}
     assert changes(machine.play()) == []
 
@@ -381,7 +382,7 @@ def test_a_downgrade_is_refused(machine: Machine, host: Host, before: str) -> No
 def test_back_restores_the_old_version_later(machine: Machine, host: Host, before: str) -> None:
     dumps = host.check_output("cd /var/lib/trackbox/dumps; ls -d *Z").split()
     back = f"/var/lib/trackbox/dumps/{dumps[-1]}/back"
-    # The run of site.yml that failed in an earlier test still holds the lock.
+    # The command `back` must refuse, because the run of site.yml that failed in an earlier test still holds the lock.
     refused = host.run(back)
     assert refused.rc == 1
     assert re.match(r"Nothing was changed: site.yml of \S+ process \d+ holds the lock of this machine.", refused.stderr)
@@ -392,5 +393,5 @@ def test_back_restores_the_old_version_later(machine: Machine, host: Host, befor
     assert revision == OLD_REVISION
     assert collations(host) == {OLD_COLLATION}
     assert client_data(machine) == before
-    # The command `back` removes data that were written after the upgrade. It must save them in a dump.
+    # The command `back` removes data that were written after the upgrade, so it must save these data in a dump.
     assert host.check_output(f"find /var/lib/trackbox/dumps/{dumps[-1]} -name 'undone-*.sql.gz' -size +0")
