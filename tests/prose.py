@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COUNT = 100
 TASK = re.compile(r"^\s*- name: (.+?)(?: # noqa.*)?$")
 # Skips instructions for a linter, such as `type: ignore`.
-COMMENT = re.compile(r"^\s*#:? ?(?!type: |noqa|fmt: |!)(.+)")
+COMMENT = re.compile(r"^\s*#:?(?! ?(?:type: |noqa|fmt: |!)) ?(.+)")
 
 
 def of_python(path: Path) -> Iterator[tuple[int, str]]:
