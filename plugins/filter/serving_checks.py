@@ -14,7 +14,7 @@ ALIAS = re.compile(r"[\w.-]{1,255}")
 # The maximum length in bytes of a model's name. The path of a Unix socket is limited to 107 bytes, and
 # /run/trackbox-serving/NAME/VERSION.sock contains the name, as does its temporary name.
 LONGEST = 60
-# The minimum of each setting. A process takes 250 MB before it has loaded a model.
+# The minimum of each setting. A process uses 250 MB of memory before it has loaded a model.
 LEAST = {
     "serving_drain_seconds": 1,
     "serving_environment_seconds": 1,

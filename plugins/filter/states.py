@@ -1,4 +1,4 @@
-"""Filters about a machine's state: who holds its lock, what interrupted playbooks left, and where its objects are."""
+"""Filters about a machine's state: who holds its lock, which playbooks were interrupted, and where its objects are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "trackbox-lock.service"
-# The systemd units that take the lock themselves, each with the words for it in messages.
+# The systemd units that take the lock themselves, each with its name for messages.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
@@ -94,7 +94,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return which playbook started a unit that still runs, and the remedy; empty if none except the lock's runs."""
+    """Return which playbook started a unit that still runs, and the remedy; empty if there is none but the lock's."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
