@@ -75,7 +75,7 @@ def channel_secrets(channels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is an HTTP address with a host and, if any, a valid port."""
+    """Return whether a text is an HTTP URL with a host and, if it has a port, with a valid one."""
     try:
         parts = urlsplit(text)
         return (

@@ -107,8 +107,8 @@ def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: S
 def package_changes(installed: str, lock: Sequence[Sequence[str]]) -> str:
     """Return at most six packages with their old and new versions, in parentheses; empty if none differs.
 
-    installed: names of folders NAME-VERSION.dist-info. lock: name and version of each package; one can occur twice, for
-    different versions of Python.
+    installed: names of folders NAME-VERSION.dist-info. lock: name and version of each package; a package can occur
+    twice, for different versions of Python.
     """
     pairs = (folder.removesuffix(".dist-info").rpartition("-") for folder in installed.split())
     before = {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in pairs}

@@ -160,8 +160,8 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
 
     files: the files NAME.new on the controller, which are new secrets that have not replaced the old ones yet. They do
     not matter on a machine without an installation, because no service uses the old secrets. After an interrupted
-    restore or upgrade, nothing is returned: the user has to repeat that first, because the rotation is refused until
-    then.
+    restore or upgrade, the message is empty, because the user has to repeat the restore or the upgrade before the
+    rotation.
     """
     new = [Path(file).stem for file in files] if states["installed"] else []
     names = ",".join(sorted({*states["rotating"], *new}))

@@ -52,7 +52,7 @@ def escaped(value: str) -> str:
 
 
 def rendered(families: Iterable[Family]) -> str:
-    """Return the text of the families that have samples."""
+    """Return the metrics that have samples, in the text format."""
     lines = []
     for family in families:
         if family.samples:

@@ -44,7 +44,7 @@ class NginxLog:
         self.open(at_end=True)
 
     def open(self, *, at_end: bool = False) -> None:
-        """Open the file that is at the path now."""
+        """Open the log file that is now at the path, which is a new one after a rotation."""
         try:
             self.file = self.path.open("rb")
             self.file.seek(0, os.SEEK_END if at_end else os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""The status page and the status as text: `All is well.`, or each problem with what to do. The page has charts, too."""
+"""The status as a page with charts and as text: `All is well.`, or each problem with its remedy."""
 
 from __future__ import annotations
 
