@@ -1,4 +1,4 @@
-"""Ansible callback plugin: prints the default screen output, but prints a task's name while the task still runs."""
+"""Ansible callback plugin: the default screen output, but a task's name is printed while the task still runs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-# The oldest Python that roles/serving/files/requirements.in locks packages for.
+# The oldest version of Python for which roles/serving/files/requirements.in locks packages.
 OLDEST_PYTHON = (3, 11)
 ALIAS = re.compile(r"[\w.-]{1,255}")
 # The maximum length in bytes of a model's name. The path of a Unix socket is limited to 107 bytes, and

@@ -2,7 +2,8 @@
 
 A promise is a check: a function in inside/, outside/ or the folder `promises` of a service's role. The first line of
 the function's docstring states the promise. The function gets the facts of its service (the wanted state), and yields
-each difference that it finds. If the promise is held, it yields nothing. It changes nothing on the machine.
+each difference that it finds. If the promise is held, the function yields nothing. Promises change nothing on the
+machine.
 """
 
 from __future__ import annotations

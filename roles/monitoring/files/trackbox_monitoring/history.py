@@ -29,8 +29,7 @@ AGAIN = 600
 # The maximum number of series in a chart, and of marks of one kind: more of them would cover each other.
 SERIES = 8
 MOST_MARKS = 40
-# In seconds: the shortest history that a forecast is made from, and the furthest forecast that is printed with its
-# time.
+# In seconds: the shortest history for a forecast, and the longest time that a forecast names.
 LEAST = 6 * 3600
 YEAR = 365 * 86400.0
 # The percentage from which a disk counts as full.
@@ -117,7 +116,8 @@ def changes(found: Iterable[Series], mark: Mark) -> Iterable[Event]:
     for thing, present in known.items():
         last = ""
         for index in sorted(present):
-            # While the old value is still present beside the new value, the label has not changed yet.
+            # The old and the new value can be present together for a moment. The change counts when the old value is
+            # gone.
             if last in present[index]:
                 continue
             new = min(present[index])
