@@ -55,9 +55,9 @@ def unit_states(
 ) -> list[dict[str, str]]:
     """Return name and state of each unit, for the module `units`.
 
-    units_changed, changed: paths of the changed unit files, and of the changed settings files. readers: for the name of
-    each settings file, the units that read the file. The value of a unit is the state that makes it read the file
-    again: `restarted` or `reloaded`.
+    units_changed, changed: paths of the changed unit files, and of the changed settings files. readers: the units that
+    read each settings file, by the file's name. Each unit has the state that makes it read the file again, `restarted`
+    or `reloaded`.
     """
     states: dict[str, str] = {}
     for path in changed:

@@ -24,7 +24,7 @@ PATIENCE = 12.0
 RETRY = 10.0
 # The time limit in seconds for all charts of a range together.
 MOST_SECONDS = 60.0
-# Seconds after which a range is written again if Prometheus could not compute one of its charts.
+# Seconds after which the file of a range is written again if Prometheus could not compute one of its charts.
 AGAIN = 600
 # The maximum number of series in a chart, and of marks of one kind: more of them would cover each other.
 SERIES = 8
