@@ -20,7 +20,7 @@ SETTINGS = {
 
 
 def settings(inventory: str) -> dict[str, str]:
-    """Return Ansible's SSH settings of the machine with NGINX; exit with an error message if no machine has it."""
+    """Return Ansible's SSH settings of the machine with NGINX; exit with an error message if there is none."""
     ansible = str(Path(sys.executable).with_name("ansible"))
     asked = [ansible, "-i", inventory, "nginx[0]", "-m", "ansible.builtin.debug", "-a", json.dumps({"msg": SETTINGS})]
     told = {"ANSIBLE_LOAD_CALLBACK_PLUGINS": "1", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}

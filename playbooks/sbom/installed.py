@@ -10,7 +10,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 OPT = Path("/opt/trackbox")
-# Environments of served versions whose packages differ.
+# The environments of served model versions that need other packages than serving's own environment.
 SERVED = Path("/var/lib/trackbox-serving-environments")
 
 

@@ -38,7 +38,7 @@ class Outcome:
     status: int
     text: str
     messages: dict[str, list[str]] = field(default_factory=dict)  # Error messages of failed tasks, by host.
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Per host: how many tasks were ok, changed, …
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # Numbers of tasks, by host and result.
 
     def refused(self, host: str) -> str:
         """Check that the host failed with exactly one error message, before any change; return the message."""

@@ -11,7 +11,7 @@ from ansible_run import ROOT, Outcome, inventory_of, play
 
 @pytest.fixture
 def inventory(tmp_path: Path) -> Path:
-    """Return an inventory of this machine. Its folder has `.secrets/env`, as if site.yml had installed the machine."""
+    """Return an inventory of this machine, whose folder contains `.secrets/env`, as if site.yml had installed it."""
     (tmp_path / ".secrets").mkdir()
     (tmp_path / ".secrets/env").touch()
     return inventory_of(tmp_path, {"vm": {}})

@@ -54,7 +54,7 @@ def expression(text: str) -> nodes.Node | None:
         match JINJA.parse(text.strip()).body:
             case [nodes.Output(nodes=[found])]:
                 return found
-    except TemplateSyntaxError:  # The text is no template, for example a script with braces.
+    except TemplateSyntaxError:  # The text is not a template but, for example, a script with braces.
         pass
     return None
 

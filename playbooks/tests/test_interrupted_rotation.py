@@ -22,7 +22,7 @@ exec "$@"
 
 
 def machine(folder: Path, mark: str) -> list[str]:
-    """Return a prefix for a command, with which the command runs as if on a machine with Trackbox.
+    """Return a command prefix. A command with this prefix runs as if Trackbox were installed on this machine.
 
     mark: the secret whose rotation was interrupted on the machine; empty if none was.
     """
@@ -51,7 +51,7 @@ def test_the_playbook_names_the_rotation_that_did_not_end(
         (tmp_path / f".secrets/{name}.new").write_text("a new secret")
     path = ROOT / "playbooks" / playbook
     if playbook == "site.yml":
-        # Run only the checks that site.yml begins with, and take the facts of a machine with enough memory and disk.
+        # Run only preflight.yml, with which site.yml begins. Use the facts of a machine with enough memory and disk.
         path = tmp_path / "preflight.json"
         path.write_text(json.dumps(preflight()))
     inventory = inventory_of(tmp_path, {"vm": {"given_facts": FACTS}})

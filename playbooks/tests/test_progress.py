@@ -37,7 +37,7 @@ Lines = list[tuple[float, str]]
 
 
 def run(folder: Path, terminal: bool) -> Lines:
-    """Run TASKS with this repository's ansible.cfg; return the timed output. terminal: a terminal instead of a pipe."""
+    """Run TASKS with this repository's ansible.cfg, on a terminal or with a pipe; return the timed output."""
     (folder / "parts").mkdir()
     playbook = folder / "play.json"
     playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": TASKS}]))

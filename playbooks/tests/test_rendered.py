@@ -48,7 +48,8 @@ def variables(kind: str) -> list[Path]:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     """Render each template for each machine; return the texts by machine and template."""
     folder = tmp_path_factory.mktemp("rendered")
-    # The roles' defaults become variables of a group, because the machines' own variables take precedence over those.
+    # Pass the roles' defaults as variables of a group, because the machines' own variables override a group's
+    # variables.
     defaults: dict[str, Any] = {}
     for path in variables("defaults"):
         defaults |= yaml.safe_load(path.read_text()) or {}

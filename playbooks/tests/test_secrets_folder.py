@@ -117,7 +117,7 @@ def test_two_folders_of_secrets_are_refused(inventory: Path) -> None:
 
 
 def test_the_password_is_the_same_before_and_after_the_move(inventory: Path) -> None:
-    """Check mode moves nothing, and reads the old password. So does a play that does not import begin.yml."""
+    """Check mode moves nothing, and reads the old password. A play that does not import begin.yml does the same."""
     load = {"name": "lifecycle", "tasks_from": "unlock", "public": True}
     ask = [
         {

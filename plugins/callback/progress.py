@@ -1,4 +1,4 @@
-"""Ansible callback plugin: prints the default screen output, but prints a task's name while the task still runs."""
+"""Ansible callback plugin: the default screen output, but a task's name is printed while the task still runs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class CallbackModule(DefaultCallback):  # type: ignore[misc]  # Ansible has no t
             self._display.display(f"… still running after {seconds:.0f} s: {self._last_task_name}", color=C.COLOR_DEBUG)
 
     def _print_task_banner(self, task: Any) -> None:
-        """Print the task's name only once, although both the reporter and the task's results ask for it."""
+        """Print the task's name only once, although both the reporter and each result of the task call this method."""
         with self._changed:
             if self._last_task_banner != task._uuid:
                 super()._print_task_banner(task)

@@ -79,7 +79,7 @@ def htpasswd_problems(users: Sequence[Mapping[str, str]], programs: Sequence[Map
 
 
 def login_secrets(users: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return a mapping from a description, for messages, to each user's password and HTTP Basic credentials."""
+    """Return each user's password and HTTP Basic credentials, by descriptions of them for messages."""
     pairs = [(user["name"], user["password"]) for user in users]
     return {f"the password of {name}": password for name, password in pairs} | {
         f"the login of {name}": base64.b64encode(f"{name}:{password}".encode()).decode() for name, password in pairs

@@ -14,8 +14,8 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 def secrets_folder(inventory: str) -> str:
     """Return the folder of an inventory's generated secrets: `.secrets`, or `secrets` until it has been renamed.
 
-    Releases before November 2026 used `secrets`. It is used as long as `.secrets` is missing or empty, because
-    otherwise Ansible would generate new passwords.
+    Releases before November 2026 used the folder `secrets`. As long as `.secrets` is missing or empty, `secrets` is
+    still used, because otherwise Ansible would generate new passwords.
     """
     new, old = Path(inventory, ".secrets"), Path(inventory, "secrets")
 
@@ -26,7 +26,7 @@ def secrets_folder(inventory: str) -> str:
 
 
 def is_host_name(name: str) -> bool:
-    """Return whether this is a host name (RFC 1123), or an IPv4 address of four numbers."""
+    """Return whether the text is a host name (RFC 1123), or an IPv4 address of four numbers."""
     labels = name.split(".")
     # Browsers and curl read a name that ends in a number as an IPv4 address
     # (https://url.spec.whatwg.org/#ends-in-a-number-checker).

@@ -153,7 +153,7 @@ def content_problems(
 
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the S3 policy of each of `minio_users`, by the user's name. The module minio_content makes it."""
+    """Return the S3 policy of each of `minio_users`, by the user's name. The module minio_content builds them."""
     loader = SourceFileLoader("minio_content", str(MODULE))
     module = ModuleType(loader.name)
     loader.exec_module(module)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-# The keys of each kind of channel: those that it needs, and those that it may have.
+# The required keys and the optional keys of each kind of channel.
 KEYS = {
     "mail": (("to", "from", "server"), ("user", "password", "tls")),
     "webhook": (("url",), ()),
@@ -75,7 +75,7 @@ def channel_secrets(channels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def is_url(text: str) -> bool:
-    """Return whether a text is an HTTP address with a host and, if any, a valid port."""
+    """Return whether a text is an HTTP URL with a host and, if it has a port, with a valid one."""
     try:
         parts = urlsplit(text)
         return (
@@ -104,7 +104,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         receivers.append(
             {"name": "heartbeat", "webhook_configs": [{"url": given["heartbeat_url"], "send_resolved": False}]}
         )
-        # group_interval must be short too, because Alertmanager repeats no message before it has passed.
+        # Alertmanager repeats a message only after group_interval, so this interval must be short, too.
         times = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "30s"}
         routes.append({"matchers": ['alertname="Heartbeat"'], "receiver": "heartbeat", **times})
     return {

@@ -18,7 +18,7 @@ STATE = PurePosixPath("/var/lib/trackbox-monitoring")
 
 
 def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return an error message for each setting out of its range, and one if the metrics may take half of their disk.
+    """Return an error message for each setting out of its range, and one if metrics may fill over half of the disk.
 
     settings: the role's variables. mounts: the fact `mounts`, which may lack sizes.
     """
@@ -27,7 +27,7 @@ def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[st
         for name, (least, most) in BOUNDS.items()
         if not least <= int(settings[name]) <= most
     ]
-    # The disk of the metrics is the one with the longest mount point among the folders above them.
+    # The metrics are on the disk with the longest mount point that contains their folder.
     sizes = {str(mount["mount"]): int(mount.get("size_total") or 0) for mount in mounts}
     above = max((path for path in sizes if STATE.is_relative_to(path)), key=len, default="")
     size_mb, given = sizes.get(above, 0) // 1_000_000, int(settings["monitoring_retention_mb"])
@@ -39,7 +39,10 @@ def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[st
 
 
 def monitoring_address_problems(addresses: Mapping[str, object]) -> list[str]:
-    """Return an error message for each address that is not on loopback. addresses: by the variable that sets each."""
+    """Return an error message for each address that is not on loopback.
+
+    addresses: the addresses, by the names of the variables that set them.
+    """
     return [
         f"{name} is {address}: metrics are for the machine itself, so give it an address such as 127.0.0.1:9490."
         for name, address in addresses.items()
@@ -52,9 +55,9 @@ def unit_states(
 ) -> list[dict[str, str]]:
     """Return name and state of each unit, for the module `units`.
 
-    units_changed, changed: paths of the unit files and of the settings that were changed. readers: for each settings
-    file, by its name, the units that read it. Each unit has the state that makes it read the file again: `restarted` or
-    `reloaded`.
+    units_changed, changed: paths of the changed unit files, and of the changed settings files. readers: the units that
+    read each settings file, by the file's name. Each unit has the state that makes it read the file again, `restarted`
+    or `reloaded`.
     """
     states: dict[str, str] = {}
     for path in changed:

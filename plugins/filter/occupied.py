@@ -63,9 +63,10 @@ def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
 
 
 def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> list[str]:
-    """Return an error message if Trackbox would overwrite files that it did not create. Its own dumps are accepted.
+    """Return an error message if Trackbox would overwrite files that it did not create.
 
-    files: the services' files outside of Trackbox's folders, such as their units.
+    Dumps of an earlier installation are accepted. files: the services' files outside of Trackbox's folders, such as
+    units.
     """
     if installed(seen):
         return []

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-# The oldest Python that roles/serving/files/requirements.in locks packages for.
+# The oldest version of Python for which roles/serving/files/requirements.in locks packages.
 OLDEST_PYTHON = (3, 11)
 ALIAS = re.compile(r"[\w.-]{1,255}")
 # The maximum length in bytes of a model's name. The path of a Unix socket is limited to 107 bytes, and
 # /run/trackbox-serving/NAME/VERSION.sock contains the name, as does its temporary name.
 LONGEST = 60
-# The minimum of each setting. A process takes 250 MB before it has loaded a model.
+# The minimum of each setting. A process uses 250 MB of memory before it has loaded a model.
 LEAST = {
     "serving_drain_seconds": 1,
     "serving_environment_seconds": 1,
@@ -107,8 +107,8 @@ def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: S
 def package_changes(installed: str, lock: Sequence[Sequence[str]]) -> str:
     """Return at most six packages with their old and new versions, in parentheses; empty if none differs.
 
-    installed: names of folders NAME-VERSION.dist-info. lock: name and version of each package; one can occur twice, for
-    different versions of Python.
+    installed: names of folders NAME-VERSION.dist-info. lock: name and version of each package; a package can occur
+    twice, for different versions of Python.
     """
     pairs = (folder.removesuffix(".dist-info").rpartition("-") for folder in installed.split())
     before = {re.sub(r"[-_.]+", "-", name).lower(): version for name, _, version in pairs}

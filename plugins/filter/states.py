@@ -1,4 +1,4 @@
-"""Filters about a machine's state: who holds its lock, what interrupted playbooks left, and where its objects are."""
+"""Filters about a machine's state: who holds its lock, which playbooks were interrupted, and where its objects are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = "trackbox-lock.service"
-# The systemd units that take the lock themselves, each with the words for it in messages.
+# The systemd units that take the lock themselves, each with its name for messages.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
@@ -94,7 +94,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return which playbook started a unit that still runs, and the remedy; empty if none except the lock's runs."""
+    """Return a message about a unit of a playbook that still runs; empty if there is none. Ignore the lock's unit."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:
@@ -160,8 +160,8 @@ def rotation_problem(states: Mapping[str, Any], host: str, playbook: str, files:
 
     files: the files NAME.new on the controller, which are new secrets that have not replaced the old ones yet. They do
     not matter on a machine without an installation, because no service uses the old secrets. After an interrupted
-    restore or upgrade, nothing is returned: the user has to repeat that first, because the rotation is refused until
-    then.
+    restore or upgrade, the message is empty, because the user has to repeat the restore or the upgrade before the
+    rotation.
     """
     new = [Path(file).stem for file in files] if states["installed"] else []
     names = ",".join(sorted({*states["rotating"], *new}))

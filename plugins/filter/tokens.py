@@ -140,7 +140,7 @@ def token_ends(tokens: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def token_secrets(tokens: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return a mapping from a description of each token, for messages, to the token itself."""
+    """Return each token, by a description of it for messages."""
     return {f"the token {token['name']}": token["token"] for token in tokens}
 
 

@@ -51,7 +51,7 @@ def fits(value: Any, spec: Mapping[str, Any]) -> bool:
 
 
 def unquoted(value: Any, spec: Mapping[str, Any]) -> str:
-    """Return the type as which YAML read a text without quotes, such as a number; empty if it read a text."""
+    """Return the type that YAML gave to an unquoted text, such as a number; empty if YAML read the value as text."""
     if "choices" in spec or spec.get("type", "str") not in ("str", "path", "raw"):
         return ""
     return next((kind for type_, kind in UNQUOTED.items() if isinstance(value, type_)), "")

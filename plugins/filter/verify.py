@@ -60,10 +60,10 @@ def ports(promised: Promised, settings: Mapping[str, Any]) -> list[int]:
 
 
 def inside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts for promises that are checked on the machine, by service. Those under `host` are the machine's.
+    """Return the facts for promises that are checked on the machine, by service.
 
-    promised: wiring_promised, which roles/verify/vars/main.yml explains. settings: the role's settings, with the
-    services' titles.
+    The key `host` contains the facts about the machine itself. promised: wiring_promised, which
+    roles/verify/vars/main.yml explains. settings: the role's settings, with the services' titles.
     """
     known: dict[str, str] = {}
     members: dict[str, Any] = {}
@@ -149,8 +149,8 @@ def unknown_promises(only: str, given: Mapping[str, str]) -> list[str]:
 def promise_results(variables: Mapping[str, Any]) -> list[Result]:
     """Return a host's results, sorted by service.
 
-    If all checks on the machine, or all from the controller, could not run, the results contain a broken promise with
-    this message. variables: the host's variables.
+    If the checks on the machine, or those from the controller, could not run, the results contain a broken promise that
+    reports this. variables: the host's variables.
     """
     found: list[Result] = []
     for side in ("inside", "outside"):

@@ -205,7 +205,7 @@ class Store:
             self.s3.delete_bucket_lifecycle(bucket_name=name)
 
     def policy(self, name: str, wanted: dict[str, Any]) -> None:
-        """Write the policy, if the server's differs or is missing."""
+        """Write the policy, if the server's policy differs or is missing."""
         try:
             info = json.loads(self.admin.policy_info(policy_name=name))
         except MinioAdminException as error:

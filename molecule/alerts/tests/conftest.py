@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine for the machine whose alerts are raised."""
+"""The fixtures of tests/machine, imported for the tests of this scenario."""
 
 from machine import Machine, host, machine
 

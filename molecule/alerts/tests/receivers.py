@@ -1,7 +1,7 @@
-"""Take mail and HTTP requests, and write each into a folder: receivers.py FOLDER NAME PASSWORD
+"""Receive mail and HTTP requests, and write each to a file in FOLDER: receivers.py FOLDER NAME PASSWORD
 
-It runs on the machine under test. 127.0.0.1:2525 is a mail server, which offers STARTTLS with FOLDER/NAME.crt and .key
-and wants the login `trackbox` with the password. 127.0.0.1:8090 takes POST requests.
+This program runs on the machine under test. 127.0.0.1:2525 is a mail server, which offers STARTTLS with FOLDER/NAME.crt
+and .key, and requires a login of the user `trackbox` with PASSWORD. 127.0.0.1:8090 accepts POST requests.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ FOLDER, NAME, PASSWORD = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 
 def write(kind: str, content: dict[str, Any]) -> None:
-    """Write what was received; the reader never sees half a file."""
+    """Write a received message to a temporary file and rename that, so that readers never see a partial message."""
     part = FOLDER / f".{time.time_ns()}"
     part.write_text(json.dumps({"kind": kind, "at": time.time(), **content}))
     part.rename(FOLDER / f"{part.name[1:]}.json")
 
 
 class Mail:
-    """Writes each mail."""
+    """The handler of the mail server: writes each mail to a file."""
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Write a mail with its subject and text."""
+        """Write the addresses, the subject and the text of a mail to a file."""
         mail = message_from_bytes(envelope.content, policy=policy.default)
         text = mail.get_body(("plain",))
         found = {
@@ -46,10 +46,10 @@ class Mail:
 
 
 class Posts(BaseHTTPRequestHandler):
-    """Writes each POST."""
+    """The handler of the HTTP server: writes each POST request to a file."""
 
     def do_POST(self) -> None:
-        """Write the path and the body."""
+        """Write the path and the body of the request to a file."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         write(self.path.strip("/"), {"body": body})
         self.send_response(200)
@@ -57,7 +57,7 @@ class Posts(BaseHTTPRequestHandler):
         self.wfile.write(b"ok")
 
     def log_message(self, *_: Any) -> None:
-        """Print nothing."""
+        """Do not log requests."""
 
 
 def login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -75,7 +75,8 @@ Controller(
     tls_context=context,
     require_starttls=True,
     auth_required=True,
-    # Alertmanager does not know the prompts of aiosmtpd's LOGIN, which differ from those of other servers.
+    # Do not offer LOGIN, because Alertmanager does not know aiosmtpd's prompts for it, which differ from those of other
+    # servers.
     auth_exclude_mechanism=["LOGIN"],
     authenticator=login,
 ).start()

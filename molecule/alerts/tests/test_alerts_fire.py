@@ -1,4 +1,4 @@
-"""Alerts are raised by their causes on a real machine, and clear when the cause is gone; the seconds are printed."""
+"""Alerts are raised by their causes on a real machine, and clear when the cause is gone. The tests print the times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from testinfra.host import Host
 class Cause:
     """The cause of an alert: commands that create and remove the cause, and words of the alert's summary.
 
-    raised, cleared: the time limits in seconds for the alert to be raised, and to clear. 0: the test does not wait.
+    raised, cleared: the time limits in seconds for the alert to be raised, and to clear. With cleared=0, the test does
+    not wait until the alert clears.
     """
 
     broken: str
@@ -36,7 +37,7 @@ CAUSES = {
         "for i in 1 2 3 4 5 6; do systemctl kill --signal=KILL minio; sleep 4; done",
         "true",
         "minio.service ended unexpectedly",
-        # The alert stays for 15 minutes, because it counts the restarts of that time.
+        # The alert counts the restarts of the last 15 minutes, so it clears only after that time.
         cleared=0,
     ),
     "UnitFailed": Cause(
@@ -68,7 +69,7 @@ CAUSES = {
         "old settings",
     ),
 }
-# This alert would hide the others, so its test runs without them.
+# While Prometheus is stopped, no other alert is visible, so this alert is tested alone.
 ALONE = {
     "MonitoringDown": Cause(
         "systemctl stop trackbox-prometheus",

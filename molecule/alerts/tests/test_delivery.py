@@ -22,7 +22,7 @@ MAIL = {
     "user": "trackbox",
 }
 POSTS = "http://127.0.0.1:8090"
-# Makes a certificate that the machine trusts, and starts the servers.
+# Commands that create a certificate which the machine trusts, and start the mail and HTTP servers.
 START = f"""
 set -e
 apt-get install -qq -y --no-install-recommends python3-aiosmtpd </dev/null >/dev/null 2>&1
@@ -50,20 +50,20 @@ def settings(folder: Path, password: str = PASSWORD) -> str:
     mail = {**MAIL, "server": f"{NAME}:2525", "password": password}
     channels = [mail, {"kind": "webhook", "url": f"{POSTS}/webhook"}, {"kind": "slack", "url": f"{POSTS}/slack"}]
     path = folder / "channels.json"
-    # Mark the password as !unsafe, because Ansible would take it for a template.
+    # Mark the password as !unsafe, because Ansible would otherwise evaluate its braces as a template.
     text = json.dumps({"monitoring_channels": channels, "monitoring_heartbeat_url": f"{POSTS}/beat"})
     path.write_text(text.replace(json.dumps(password), f"!unsafe {json.dumps(password)}"))
     return f"--extra-vars=@{path}"
 
 
 def received(host: Host) -> list[dict[str, Any]]:
-    """Return what the servers have received, the oldest first."""
+    """Return all messages that the servers have received, the oldest first."""
     texts = host.check_output("cd %s; for file in $(ls | grep json | sort); do cat $file; echo; done", FOLDER)
     return [json.loads(line) for line in texts.splitlines() if line]
 
 
 def wait(host: Host, word: str, kinds: list[str], seconds: float) -> dict[str, dict[str, Any]]:
-    """Wait until one message with `word` has arrived by each of these kinds of channel; return the messages by kind."""
+    """Wait until one message with `word` has arrived by each of the `kinds` of channel; return the messages by kind."""
     start = time.monotonic()
     while True:
         found = [each for each in received(host) if word in json.dumps(each)]
@@ -79,7 +79,7 @@ def wait(host: Host, word: str, kinds: list[str], seconds: float) -> dict[str, d
 
 @pytest.fixture(scope="module")
 def channels(host: Host, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start the servers, and run site.yml with the channels; at the end, run site.yml without channels."""
+    """Start the mail and HTTP servers, and run site.yml with the channels; at the end, run it without them."""
     program = (Path(__file__).parent / "receivers.py").read_text()
     host.check_output(f"bash -c {shlex.quote(START)} <<'END'\n{program}\nEND")
     option = settings(tmp_path_factory.mktemp("channels"))

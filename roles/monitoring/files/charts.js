@@ -1,18 +1,18 @@
-// The charts of the page /status/: reads charts-RANGE.json, which trackbox_monitoring/history.py writes, and draws it with dygraphs. It also
-// renews the sentences above the charts, without loading the page again.
+// The charts of the page /status/. This script reads charts-RANGE.json, which trackbox_monitoring/history.py writes, and draws it with
+// dygraphs. It also updates the status above the charts, without loading the page again.
 "use strict";
 (() => {
   const STATUS_SECONDS = 15;
   const RETRY_SECONDS = 10;
   const RELOAD_SECONDS = 60;
-  // The classes line-0 to line-7 and kind-… of charts.css have the colours.
+  // The colours are in the classes line-0 to line-7 and kind-… of charts.css.
   const DASHES = [null, [7, 3], [2, 2], [9, 3, 2, 3], null, [7, 3], [2, 2], [9, 3, 2, 3]];
   const page = document.getElementById("charts");
   const told = document.getElementById("told");
   const drawn = document.getElementById("drawn");
   const events = document.getElementById("events");
   const buttons = [...page.querySelectorAll("nav button")];
-  // Without the name and the password that the address of the page may have: a browser refuses to fetch such an address.
+  // The page's URL without a user name and a password, because browsers refuse to fetch a URL that contains them.
   const folder = new URL(".", location.origin + location.pathname).href;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   let data = null;
@@ -23,7 +23,7 @@
   const drawable = typeof Dygraph !== "undefined";
   if (drawable) Dygraph.PLUGINS = Dygraph.PLUGINS.filter((plugin) => plugin !== Dygraph.Plugins.Legend);
 
-  // A connection that is dead without an end must not look like one on which nothing changes.
+  // Abort after 10 s, because a dead connection would otherwise look like a status that does not change.
   const ask = (name) => fetch(folder + name, { cache: "no-cache", signal: AbortSignal.timeout(10000) });
   const create = (tag, text = "", more = {}) => Object.assign(document.createElement(tag), { textContent: text }, more);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -55,7 +55,7 @@
     return { last: known.at(-1), least: Math.min(...known), most: Math.max(...known) };
   }
 
-  // The marks, as lines behind the series. dygraphs' annotations would need a measured value at the time of each event.
+  // Draw the events as lines behind the series. dygraphs' annotations would need a measured value at the time of each event.
   function drawMarks(canvas, area, graph) {
     for (const mark of data.marks) {
       const x = Math.round(graph.toDomXCoord(mark.time * 1000)) + 0.5;
@@ -143,7 +143,7 @@
         highlightCircleSize: 3,
         axisLabelFontSize: 12,
         xAxisHeight: 26,
-        // A touch scrolls the page, and the buttons choose the range.
+        // Switch off zooming and panning, because a touch scrolls the page, and the buttons choose the range.
         interactionModel: {},
         underlayCallback: drawMarks,
         highlightCallback: (_event, _x, _points, row) => select(row, this),
@@ -151,7 +151,7 @@
       });
     }
 
-    // Show the values at a row, or the last ones.
+    // Show the values at a row, or the last values.
     values(row) {
       const { series, unit } = this.chart;
       const head = create("tr");
@@ -179,7 +179,7 @@
     }
   }
 
-  // Show the values of all charts at a row of their common times; null for the last ones. from: the chart that has selected it itself.
+  // Show the values of all charts at a row of their common times; null: the last values. from: the chart that has already selected the row.
   function select(row, from) {
     for (const chart of charts) {
       if (!chart.graph) continue;
@@ -239,7 +239,7 @@
     try {
       const answer = await ask(`charts-${wanted}.json`);
       const found = answer.ok ? await answer.json() : null;
-      // Another button was pressed meanwhile.
+      // Drop the response, because another button was pressed meanwhile.
       if (wanted !== range()) return;
       if (found) {
         data = found;
@@ -268,7 +268,7 @@
       const answer = await ask("");
       if (!answer.ok) throw new Error(`the answer has the status ${answer.status}`);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      // The elements stay, so that a change of the first line is read aloud.
+      // Replace only the content of the elements, so that screen readers announce a change of the first line.
       for (const part of ["header div", "header p", "#problems"]) {
         const [old, now] = [document.querySelector(part), fresh.querySelector(part)];
         if (old.innerHTML !== now.innerHTML) old.replaceChildren(...now.childNodes);

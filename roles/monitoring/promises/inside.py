@@ -18,7 +18,7 @@ from tools import loosely_confined, output, too_exposed
 OLD = 60
 # The maximum age in seconds of the charts of the last hour, which are written each minute.
 CHARTS_OLD = 300
-# Seconds from a start to the first charts, while Prometheus reads its history.
+# The time limit in seconds for the first charts after a start, because Prometheus reads its history first.
 CHARTS_START = 30
 
 

@@ -1,8 +1,9 @@
 """Defines what a promise is, and runs all promises.
 
 A promise is a check: a function in inside/, outside/ or the folder `promises` of a service's role. The first line of
-its docstring states it. The function gets the facts of its service (the wanted state), and yields each difference that
-it finds. It yields nothing if the promise is held, and changes nothing on the machine.
+the function's docstring states the promise. The function gets the facts of its service (the wanted state), and yields
+each difference that it finds. If the promise is held, the function yields nothing. Promises change nothing on the
+machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Style, beginning and writing of the static HTML pages of Trackbox's programs, which share them."""
+"""The style and the functions that Trackbox's programs share to write static HTML pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trackbox_host.status import replace
 
-# The Content-Security-Policy of the pages is strict: no script and no style but files of this machine.
+# The pages' Content-Security-Policy allows only scripts and styles in files of this machine, so the style is a file.
 STYLE = """\
 :root { color-scheme: light dark; --line: #d0d7de; --soft: #57606a; --good: #1a7f37; --bad: #cf222e; --watch: #9a6700;
   --card: #fff; --page: #f6f8fa }
@@ -53,8 +53,8 @@ HEAD = """\
 def head(title: str, styles: Sequence[str], seconds: int, scripts: Sequence[str] = ()) -> str:
     """Return the beginning of a page, up to the tag body.
 
-    styles, scripts: paths of files. seconds: after which browsers load the page again; with scripts, only those
-    browsers that run none.
+    styles, scripts: the URL paths of the files. seconds: the time after which browsers load the page again. If the page
+    has scripts, only browsers without JavaScript load it again.
     """
     refresh = f'<meta http-equiv="refresh" content="{seconds}">'
     files = [f'<link rel="stylesheet" href="{path}">' for path in styles]
@@ -65,17 +65,17 @@ def head(title: str, styles: Sequence[str], seconds: int, scripts: Sequence[str]
 
 
 def text(value: object) -> str:
-    """Return a value as text of HTML."""
+    """Return a value as text, escaped for HTML."""
     return escape(str(value), quote=True)
 
 
 def moment(iso: str) -> str:
-    """Return a time in ISO 8601 as people read it."""
+    """Return a time in ISO 8601 in a form that is easy to read, such as 2026-11-24 02:30:00 UTC."""
     return iso.replace("T", " ").replace("+00:00", " UTC").replace("Z", " UTC") or "–"
 
 
 def publish(folder: Path, html: str) -> None:
-    """Write a page and its style where NGINX reads them."""
+    """Write a page and its style sheet to a folder from which NGINX serves them."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     for name, content in (("style.css", STYLE), ("index.html", html)):

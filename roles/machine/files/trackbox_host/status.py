@@ -41,8 +41,8 @@ class Status:
     def record(self, error: str, **facts: Any) -> None:
         """Write a job's result to both files.
 
-        error: the error message; empty after a success. facts: further keys and values of the JSON, a number for each
-        metric.
+        error: the error message; empty after a success. facts: further keys and values for the JSON, such as the
+        numbers of the metrics.
         """
         path, now = self.folder / "last.json", int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)

@@ -1,1 +1,1 @@
-"""Monitoring on the machine: metrics that no exporter has, and what is wrong, in sentences."""
+"""Monitoring on the machine: metrics that no exporter provides, and a status page with each problem and its remedy."""

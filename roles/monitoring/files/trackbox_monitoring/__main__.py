@@ -1,4 +1,4 @@
-"""Write metrics for node exporter, and what is wrong for people, every few seconds: trackbox_monitoring SETTINGS."""
+"""Write metrics for node exporter, and a status for people, every few seconds: trackbox_monitoring SETTINGS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from trackbox_monitoring.jobs import certificate_metrics, job_metrics
 from trackbox_monitoring.nginx_log import NginxLog
 from trackbox_monitoring.versions import version_metrics
 
-# Seconds between two rounds; and the age from which serving's metrics are those of a follower that has stopped.
+# Seconds between two rounds, and the age in seconds from which serving's metrics are stale, because their follower has
+# stopped.
 ROUND = 5.0
 OLD = 60.0
 
@@ -36,7 +37,11 @@ PROGRAMS = Path("/opt/trackbox")
 
 
 class Monitor:
-    """The rounds. settings: as tasks/main.yml writes them. root: the folder under which the machine's paths lie."""
+    """Writes the metrics and the status in rounds.
+
+    settings: the content of status.json, which is __monitoring_given in vars/main.yml. root: the folder that replaces /
+    in the paths that are read; only tests set it.
+    """
 
     def __init__(self, settings: dict[str, Any], root: Path = Path("/")) -> None:
         self.settings = settings
@@ -47,11 +52,11 @@ class Monitor:
         self.charts = Charts(settings["prometheus"], self.run / "page", settings["services"], settings["interval"])
 
     def at(self, path: Path) -> Path:
-        """Return where a path of the machine lies."""
+        """Return a path of the machine below `root`."""
         return self.root / path.relative_to("/")
 
     def round(self) -> bool:
-        """Write metrics and status; return whether that went well. An error of the program itself is printed."""
+        """Write metrics and status; return whether all succeeded. Print the traceback of an unexpected error."""
         well = True
         for action in (self.write_metrics, self.write_serving, self.write_status):
             try:
@@ -62,7 +67,7 @@ class Monitor:
         return well
 
     def write_metrics(self) -> None:
-        """Write the metrics of jobs, certificates and NGINX."""
+        """Write the metrics of jobs, certificates, versions and NGINX."""
         families = job_metrics(self.at(JOBS), self.settings["expected_jobs"])
         families += certificate_metrics(self.at(CERTIFICATES)) + version_metrics(self.at(PROGRAMS))
         if self.log:
@@ -72,7 +77,7 @@ class Monitor:
         replace(self.textfiles / "trackbox.prom", rendered(families))
 
     def write_serving(self) -> None:
-        """Pass on the metrics of served models, which their follower has written; none that are old."""
+        """Copy the metrics of served models from the file of serving's follower; delete the copy if it is old."""
         source, copy = self.at(SERVING), self.textfiles / "serving.prom"
         try:
             fresh = time.time() - source.stat().st_mtime < OLD
@@ -85,7 +90,7 @@ class Monitor:
             copy.unlink(missing_ok=True)
 
     def write_status(self) -> None:
-        """Write what is wrong: the page, the lines for terminals, and the same as JSON."""
+        """Write the problems of the machine as a page, as text for terminals, and as JSON."""
         problems = alerts.problems(self.settings["prometheus"], self.settings["interval"])
         now = timestamp(time.time())
         known = {"headline": page.headline(problems), "time": now, "problems": [asdict(each) for each in problems]}
@@ -94,13 +99,13 @@ class Monitor:
         replace(self.run / "status.json", json.dumps(known, indent=2) + "\n")
 
     def say(self, part: str, problem: str) -> None:
-        """Print a problem of a part of the program once, until it is gone."""
+        """Print a problem of a part of the program, but do not repeat it while it stays the same."""
         if problem and problem != self.printed.get(part):
             print(problem, file=sys.stderr, flush=True)
         self.printed[part] = problem
 
     def write_charts(self, stop: threading.Event) -> None:
-        """Write the files of charts that are due, until the program stops. A query may take seconds."""
+        """Write each chart file when it is due, until the program stops. A query may take seconds."""
         while not stop.is_set():
             try:
                 self.say("charts", self.charts.write_due())
@@ -120,10 +125,10 @@ def main() -> int:
     signal.signal(signal.SIGINT, end)
     monitor.round()
     notify("READY=1")
-    # A thread of its own, so that the status does not wait for a query over 90 days.
+    # Charts are written in their own thread, so that the status does not wait for a query over 90 days.
     threading.Thread(target=monitor.write_charts, args=(stop,), daemon=True).start()
     while not stop.wait(ROUND):
-        # Otherwise systemd restarts the program, and the status that is out of date is gone.
+        # Without this notification systemd restarts the program, which removes the outdated status.
         if monitor.round():
             notify("WATCHDOG=1")
     return 0

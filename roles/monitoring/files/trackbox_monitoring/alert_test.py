@@ -1,7 +1,7 @@
 """Send a test message through each channel, as root: alert_test ADDRESS HOST STATUS_URL KIND...
 
-ADDRESS is Alertmanager's. HOST and STATUS_URL are named in the message. KIND is given for each channel: mail, webhook
-or slack. The exit code is 1 if a channel did not take the message.
+ADDRESS is the address of Alertmanager. The message names HOST and STATUS_URL. Each channel is given by its KIND: mail,
+webhook or slack. The exit code is 1 if a channel did not accept the message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trackbox_monitoring.alerts import ask
 
 INTEGRATIONS = {"mail": "email"}
 UNIT = "trackbox-alertmanager"
-# How long Alertmanager may take in s; it tries a channel that refuses the message several times within this time.
+# Seconds to wait for Alertmanager. Within this time it retries a channel that refuses the message several times.
 PATIENCE = 40.0
 REQUESTS = re.compile(
     r'^alertmanager_notification_requests_(failed_)?total\{[^}]*integration="(\w+)"[^}]*\} ([0-9.e+]+)$', re.MULTILINE
@@ -41,7 +41,7 @@ def alert(host: str, status: str) -> str:
 
 
 def reasons(cursor: str) -> str:
-    """Return the reasons that Alertmanager has written since the cursor of the journal, each once."""
+    """Return the errors that Alertmanager has logged since the cursor of the journal, each once."""
     subprocess.run(["journalctl", "--sync"], check=False, timeout=30)
     command = ["journalctl", "--output=cat", f"--unit={UNIT}", f"--after-cursor={cursor}"]
     log = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30).stdout

@@ -10,15 +10,15 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 
 SECONDS = 5.0
-# The largest answer that is read: this program may use 96 MB.
+# The maximum size of a response, because this program may use only 96 MB of memory.
 MOST_BYTES = 4 << 20
-# How an alert's severity sorts.
+# The order in which alerts are sorted by severity.
 ORDER = {"critical": 0, "warning": 1}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem: the alert's name and severity, a sentence on what is wrong, the remedy, and its begin in ISO 8601."""
+    """A problem: the alert's name and severity, a sentence on what is wrong, the remedy, and the start in ISO 8601."""
 
     name: str
     severity: str
@@ -33,15 +33,15 @@ def sorted_problems(problems: list[Problem]) -> list[Problem]:
 
 
 def own_problem(summary: str) -> Problem:
-    """Return the problem that the alerting does not work."""
+    """Return a problem which reports that alerting itself does not work."""
     action = "Type `systemctl restart trackbox-prometheus`, and read `journalctl -u trackbox-prometheus -n 50`."
     return Problem("MonitoringDown", "critical", f"{summary} No alert can be raised.", action)
 
 
 def ask(address: str, path: str, body: str | None = None, seconds: float = SECONDS) -> str:
-    """Return the answer of Prometheus or Alertmanager, to a POST if there is a body, which is JSON.
+    """Return the response of Prometheus or Alertmanager. With a body, which is JSON, the request is a POST.
 
-    seconds: how long it may take. Raises OSError, HTTPException or ValueError.
+    seconds: the timeout. Raises OSError, HTTPException or ValueError.
     """
     host, _, port = address.rpartition(":")
     connection = HTTPConnection(host, int(port), timeout=seconds)
@@ -60,19 +60,19 @@ def ask(address: str, path: str, body: str | None = None, seconds: float = SECON
 
 
 def age(moment: str) -> float:
-    """Return the seconds since a time of Prometheus': ISO 8601 with nanoseconds, which Python cannot read."""
+    """Return the seconds since a time that Prometheus reports, without its nanoseconds, which Python cannot parse."""
     stamp, offset = moment[:19], moment[19:].lstrip(".0123456789")
     return time.time() - datetime.fromisoformat(stamp + offset.replace("Z", "+00:00")).timestamp()
 
 
 def read(answer: dict[str, Any], interval: float) -> list[Problem]:
-    """Return the problems in Prometheus' answer to /api/v1/rules. interval: seconds between two evaluations."""
+    """Return the problems in Prometheus' response to /api/v1/rules. interval: seconds between two evaluations."""
     problems = []
     groups = answer["data"]["groups"]
     if not groups:
         problems.append(own_problem("Prometheus has no alert rules."))
     for group in groups:
-        # Before the first evaluation the time is that of the year 1.
+        # Before the first evaluation, Prometheus returns a time in the year 1.
         last = group["lastEvaluation"]
         if last[:4] > "1970" and age(last) > 60 + 3 * interval:
             problems.append(own_problem(f"Prometheus has not evaluated its rules since {last[:19]}."))
@@ -88,14 +88,14 @@ def read(answer: dict[str, Any], interval: float) -> list[Problem]:
                     f"{alert['activeAt'][:19]}Z",
                 )
                 for alert in rule.get("alerts", [])
-                # The heartbeat always fires, and has no severity.
+                # Skip the heartbeat, which always fires and has the severity `none`.
                 if alert["state"] == "firing" and alert["labels"].get("severity") != "none"
             ]
     return problems
 
 
 def problems(address: str, interval: float) -> list[Problem]:
-    """Return what is wrong, the worst first; that Prometheus does not answer is a problem, too."""
+    """Return all problems, the worst first. If Prometheus does not respond, that is the only problem."""
     try:
         return sorted_problems(read(json.loads(ask(address, "/api/v1/rules?type=alert")), interval))
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""The charts of the page /status/: the only list of them. history.py asks Prometheus for their values.
+"""The only list of the charts of the page /status/. history.py queries Prometheus for their values.
 
 In a query, $window stands for the time over which rates and averages are computed, such as 60s.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# NGINX's services are in the label `service`, served models in `model`.
+# The label `service` names a service behind NGINX, the label `model` a served model.
 REQUESTS = "trackbox_nginx_requests_total"
 SECONDS = "trackbox_nginx_request_seconds_bucket"
 SCORING = '{path=~"invocations|infer"}'
@@ -18,10 +18,10 @@ UNITS = "mysql|mariadb|minio|mlflow|nginx|trackbox-serving-follower"
 
 @dataclass(frozen=True)
 class Line:
-    """Series of a chart.
+    """The series that one query adds to a chart.
 
-    query: PromQL. name: how the page calls a series, with its labels in braces. number: the label whose number is the
-    value, for a metric that names a version and is always 1.
+    query: PromQL. name: the name of a series on the page; labels in braces are replaced by their values. number: the
+    label whose value is drawn, for a metric that has a version as a label and is always 1.
     """
 
     query: str
@@ -33,9 +33,9 @@ class Line:
 class Chart:
     """A chart.
 
-    key: its id in the page. unit: how the page writes its values: %, bytes, seconds, or a word behind the number.
-    service: the service that must be installed for it, if there is one. most: the end of its axis, if it has a fixed
-    one. fills: its values rise to 100 % until something is full, so that it says when.
+    key: the id of the chart in the page. unit: the unit of its values: %, bytes, seconds, or a word to print after each
+    number. service: the service that must be installed for this chart, if any. most: the fixed end of the value axis,
+    or 0. fills: whether 100 % means that something is full; the chart then forecasts the time until that.
     """
 
     key: str
@@ -51,8 +51,9 @@ class Chart:
 class Mark:
     """Events that every chart shows as vertical lines.
 
-    kind: restart, backup, promotion or upgrade. text: what happened, with the series' labels in braces. change: the
-    label that an event changes; without it the value of the metric is the event's time, in seconds.
+    kind: restart, backup, promotion or upgrade. text: what happened; labels in braces are replaced by their values.
+    change: the label whose change is an event. If it is empty, the value of the metric is the time of the event, in
+    seconds.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 class Histogram:
-    """Values counted by their size. bounds: the upper ends of the buckets, in ascending order."""
+    """A histogram: counts values by buckets. bounds: the upper ends of the buckets, in ascending order."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
@@ -23,9 +23,9 @@ class Histogram:
 
 @dataclass
 class Family:
-    """A metric: its name, its kind, and what it is.
+    """A metric: its name, its type, its help text and its samples.
 
-    samples: what each sample adds to the name (nothing, except in a histogram), its labels and its value.
+    samples: for each sample the suffix of its name (empty, except in a histogram), its labels and its value.
     """
 
     name: str
@@ -47,18 +47,18 @@ class Family:
 
 
 def escaped(value: str) -> str:
-    """Return a label's value as the format has it."""
+    """Return a label's value, escaped for the text format."""
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
 def rendered(families: Iterable[Family]) -> str:
-    """Return the text of the families that have samples."""
+    """Return the metrics that have samples, in the text format."""
     lines = []
     for family in families:
         if family.samples:
             lines += [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
         for more, labels, value in family.samples:
             shown = ",".join(f'{name}="{escaped(text)}"' for name, text in labels.items())
-            # Times need all their digits, which %g would cut off.
+            # Write all digits, because %g would round timestamps.
             lines.append(f"{family.name}{more}{{{shown}}} {value!r}")
     return "".join(f"{line}\n" for line in lines)

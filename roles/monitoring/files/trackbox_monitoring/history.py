@@ -1,4 +1,4 @@
-"""The values of the charts: a JSON file for each range, written from what Prometheus answers."""
+"""The values of the charts, written from Prometheus' responses to a JSON file for each range of time."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from trackbox_monitoring.alerts import ask
 from trackbox_monitoring.charts import CHARTS, MARKS, Chart, Line, Mark
 
 ERRORS = (OSError, HTTPException, ValueError, KeyError, TypeError)
-# Prometheus itself gives up after 10 s.
+# The timeout of a query in seconds. Prometheus itself aborts a query after 10 s.
 PATIENCE = 12.0
-# Seconds until the next try after an error. Each further one waits twice as long.
+# Seconds until the first retry after an error. The wait doubles with each further retry.
 RETRY = 10.0
-# Seconds that the charts of a range may take together.
+# The time limit in seconds for all charts of a range together.
 MOST_SECONDS = 60.0
-# Seconds after which a range is written again if Prometheus could not compute one of its charts.
+# Seconds after which the file of a range is written again if Prometheus could not compute one of its charts.
 AGAIN = 600
-# The most series of a chart, and the most marks of a kind: more would hide one another.
+# The maximum number of series in a chart, and of marks of one kind: more of them would cover each other.
 SERIES = 8
 MOST_MARKS = 40
-# The time in seconds over which a forecast looks back at least, and the furthest one that is worth a sentence.
+# In seconds: the shortest history for a forecast, and the longest time that a forecast names.
 LEAST = 6 * 3600
 YEAR = 365 * 86400.0
-# The percentage at which something is full.
+# The percentage from which a disk counts as full.
 FULL = 99.5
 
 
 @dataclass(frozen=True)
 class Range:
-    """A range of time that the page shows, in seconds, with the seconds between two values and between two writings."""
+    """A range of time on the page: its length, the time between two values and between two writes, in seconds."""
 
     name: str
     seconds: int
@@ -51,7 +51,7 @@ class Range:
         return f"charts-{self.name}.json"
 
 
-# At most 300 values a series.
+# Each range has at most 300 values per series.
 RANGES = (
     Range("1h", 3600, 15, 60),
     Range("24h", 86400, 300, 300),
@@ -62,7 +62,7 @@ RANGES = (
 
 @dataclass(frozen=True)
 class Series:
-    """A series of Prometheus': its labels, and its values by the index of their time."""
+    """A time series of Prometheus: its labels, and its values by the index of their time."""
 
     labels: Mapping[str, str]
     values: Mapping[int, float]
@@ -77,19 +77,19 @@ class Event:
 
 
 def short(value: float) -> float:
-    """Return a value with four digits, which is what a chart can show."""
+    """Return a value rounded to four digits, because a chart cannot show more."""
     rounded = float(f"{value:.4g}")
     return int(rounded) if rounded.is_integer() else rounded
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a duration as text, in hours or days."""
     number, unit = (seconds / 3600, "hours") if seconds < 2 * 86400 else (seconds / 86400, "days")
     return f"{number:.0f} {unit}"
 
 
 def forecast(name: str, values: Mapping[int, float], step: int) -> str:
-    """Return when values that rise to 100 reach it: by the straight line through them; nothing for a short history."""
+    """Return when the values will reach 100, as a sentence, by linear regression. Empty if the history is too short."""
     if len(values) < 3 or (span := (max(values) - min(values)) * step) < LEAST:
         return ""
     at, level = sum(values) / len(values), sum(values.values()) / len(values)
@@ -104,7 +104,10 @@ def forecast(name: str, values: Mapping[int, float], step: int) -> str:
 
 
 def changes(found: Iterable[Series], mark: Mark) -> Iterable[Event]:
-    """Yield the changes of a label, with the index as time. Series differ in this label, or are of different things."""
+    """Yield an event for each change of the label `mark.change`, with the index of a value as its time.
+
+    Series that differ only in this label describe the same thing.
+    """
     known: dict[tuple[tuple[str, str], ...], dict[int, set[str]]] = {}
     for series in found:
         thing = tuple(sorted((key, value) for key, value in series.labels.items() if key != mark.change))
@@ -113,7 +116,8 @@ def changes(found: Iterable[Series], mark: Mark) -> Iterable[Event]:
     for thing, present in known.items():
         last = ""
         for index in sorted(present):
-            # The old one may be there beside the new one for a moment.
+            # The old and the new value can be present together for a moment. The change counts when the old value is
+            # gone.
             if last in present[index]:
                 continue
             new = min(present[index])
@@ -123,7 +127,7 @@ def changes(found: Iterable[Series], mark: Mark) -> Iterable[Event]:
 
 
 def merged(events: Iterable[Event], near: float) -> list[Event]:
-    """Return events in their order, those within `near` seconds of the first of them as one."""
+    """Return events sorted by time. Events within `near` seconds of the first one of a group become one event."""
     groups: list[tuple[float, list[str]]] = []
     for event in sorted(events, key=lambda each: (each.time, each.text)):
         if groups and event.time - groups[-1][0] <= near:
@@ -134,12 +138,15 @@ def merged(events: Iterable[Event], near: float) -> list[Event]:
 
 
 class Prometheus:
-    """Questions to Prometheus about a range that ends at a time in seconds. interval: seconds between two readings."""
+    """Queries to Prometheus over a range of time.
+
+    end: the end of the range, in seconds since 1970. interval: the scrape interval in seconds.
+    """
 
     def __init__(self, address: str, over: Range, end: float, interval: float) -> None:
         self.address, self.over, self.end = address, over, end
         self.begin = end - over.seconds
-        # A rate needs two readings, and one of four may be missing.
+        # A rate needs two samples. A window of four scrapes has them even if one scrape fails.
         self.window = f"{max(over.step, 4 * interval):.0f}s"
 
     def ask(self, query: str) -> list[Series]:
@@ -160,7 +167,7 @@ class Prometheus:
         ]
 
     def line(self, line: Line) -> dict[str, dict[int, float]]:
-        """Return the values of the series of a line, by their names. Those of the same name are one."""
+        """Return the values of each series of a line, by the series' name. Series with the same name are merged."""
         named: dict[str, dict[int, float]] = {}
         for series in self.ask(line.query):
             values = dict(series.values)
@@ -172,7 +179,7 @@ class Prometheus:
         return named
 
     def chart(self, chart: Chart) -> dict[str, Any] | None:
-        """Return a chart for the page; None if nothing was measured. That a query is refused is said in its place."""
+        """Return a chart for the page, or None without values. A chart with a refused query has an error message."""
         told = {
             "key": chart.key,
             "title": chart.title,
@@ -187,7 +194,7 @@ class Prometheus:
             return told | {"text": f"Prometheus cannot compute this chart: {error}."}
         if not named:
             return None
-        # The largest at the end of the range, in the order of the lines.
+        # Show the series with the largest last values, in the order of the chart's lines.
         largest = sorted(named, key=lambda name: named[name][max(named[name])], reverse=True)[:SERIES]
         texts = [forecast(name, values, self.over.step) for name, values in named.items() if chart.fills]
         if len(named) > SERIES:
@@ -210,7 +217,7 @@ class Prometheus:
 
 
 def installed(what: Sequence[Any], services: Collection[str]) -> list[Any]:
-    """Return the charts or marks of services that this machine has."""
+    """Return the charts or marks whose service is installed on this machine, and those without a service."""
     return [each for each in what if not each.service or each.service in services]
 
 
@@ -231,7 +238,7 @@ def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any
         for chart in charts
         for series in chart["series"]
     ]
-    # While the history is short, a range has few values, and a new one soon matters.
+    # While the history is short, write the file more often, because each new value changes the chart visibly.
     age = over.seconds - min(first) * over.step if first else 0
     refresh = min(over.refresh, max(60, age / 10)) if first else RETRY
     if any(chart["text"] and not chart["series"] for chart in charts):
@@ -254,7 +261,7 @@ def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any
 
 
 class Charts:
-    """The files of all ranges in the page's folder."""
+    """Writes the chart files of all ranges to the page's folder."""
 
     def __init__(self, address: str, folder: Path, services: Collection[str], interval: float) -> None:
         self.address, self.folder, self.services, self.interval = address, folder, services, interval
@@ -263,7 +270,7 @@ class Charts:
         self.waits: dict[Range, float] = {}
 
     def write_due(self) -> str:
-        """Write the files that are due; return why one could not be written at its last try, or an empty string."""
+        """Write the files that are due. Return an error message if a file's last write failed, or an empty string."""
         for over, due in self.due.items():
             if time.monotonic() < due:
                 continue

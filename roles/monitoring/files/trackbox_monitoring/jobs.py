@@ -1,4 +1,4 @@
-"""When each job last succeeded, from the status files that trackbox_host.status writes, and when certificates end."""
+"""Metrics of jobs, from the status files that trackbox_host.status writes, and of certificates."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from trackbox_monitoring.exposition import Family
 
 
 def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
-    """Return the outcome of the jobs whose status lies under the folder, and the names of those that should have one.
+    """Return metrics with the outcome of each job that has a status file in the folder, and with the expected jobs.
 
-    A status that cannot be read counts as none: the alert on a missing one says so.
+    A status file that cannot be read counts as missing, and the alert BackupMissing reports a missing one.
     """
     success = Family("trackbox_job_last_success_timestamp_seconds", "gauge", "When the job last succeeded, 0 for never")
     failed = Family("trackbox_job_failed", "gauge", "Whether the job's last try failed")
@@ -34,7 +34,7 @@ def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
 
 
 def certificate_metrics(path: Path) -> list[Family]:
-    """Return begin and end of each certificate in a file with the lines NAME BEGIN END, in seconds."""
+    """Return metrics with begin and end of each certificate, from a file with the lines NAME BEGIN END, in seconds."""
     begins = Family("trackbox_certificate_not_before_timestamp_seconds", "gauge", "When the certificate begins")
     ends = Family("trackbox_certificate_not_after_timestamp_seconds", "gauge", "When the certificate ends")
     try:

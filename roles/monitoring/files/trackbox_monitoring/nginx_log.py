@@ -1,4 +1,4 @@
-"""Requests to NGINX by service and kind of status, and their latencies, counted in NGINX's log while it grows."""
+"""Counts requests to NGINX by service and class of status, and their latencies, from the growing access log."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import BinaryIO
 
 from trackbox_monitoring.exposition import Family, Histogram
 
-# Bytes that one round reads at most: some 200,000 requests.
+# The maximum number of bytes that one round reads: about 200,000 requests.
 MOST = 64 << 20
 NAMES = ("mlflow", "s3", "serving", "console", "status")
-# Upper ends of latencies in seconds.
+# The upper ends of the buckets for latencies, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SERVICES = ((b"/serving", "serving"), (b"/minio", "console"), (b"/status", "status"))
 
 
 def between(line: bytes, begin: bytes, end: bytes) -> bytes:
-    """Return what lies between two marks; empty where they are not there."""
+    """Return the bytes of a line between `begin` and the next `end`; empty if the line does not contain `begin`."""
     return line.partition(begin)[2].partition(end)[0]
 
 
 def service(line: bytes) -> str:
-    """Return the service that answered a request. S3's lines have an s3_user."""
+    """Return the service that a logged request went to. Only the log lines of S3 requests have an s3_user."""
     if b'"s3_user":' in line:
         return "s3"
     path = between(line, b'"path":"', b'"')
@@ -32,7 +32,7 @@ def service(line: bytes) -> str:
 
 
 class NginxLog:
-    """The log at a path. It is read from its end on, and through rotations. A line is counted when it is complete."""
+    """The log at a path, read from its current end on and across rotations. A line is counted once it is complete."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class NginxLog:
         self.open(at_end=True)
 
     def open(self, *, at_end: bool = False) -> None:
-        """Open the file that is at the path now."""
+        """Open the log file that is now at the path, which is a new one after a rotation."""
         try:
             self.file = self.path.open("rb")
             self.file.seek(0, os.SEEK_END if at_end else os.SEEK_SET)
@@ -53,7 +53,7 @@ class NginxLog:
             self.file, self.problem = None, f"{self.path} cannot be read: {error.strerror}"
 
     def count(self) -> None:
-        """Count what was written since the last time."""
+        """Count the requests that were logged since the last call."""
         if self.file is None:
             self.open()
         if self.file is None:
@@ -72,7 +72,7 @@ class NginxLog:
             self.rest = b""
 
     def take(self, text: bytes) -> None:
-        """Count the complete lines."""
+        """Count the complete lines of a text, and keep the incomplete last line."""
         *lines, self.rest = (self.rest + text).split(b"\n")
         for line in lines:
             status = between(line, b'"status":', b",")
@@ -83,7 +83,7 @@ class NginxLog:
                     self.seconds[name].observe(float(between(line, b'"seconds":', b",")))
 
     def metrics(self) -> list[Family]:
-        """Return the counts since the program's start. 5xx begins at 0, so that the first one is an increase."""
+        """Return the counts since the program's start. 5xx starts at 0, so that the first error is an increase."""
         family = Family("trackbox_nginx_requests_total", "counter", "Requests to NGINX, by service and status")
         known = {(name, kind) for name in NAMES for kind in ("2xx", "5xx")}
         for name, kind in sorted(known | set(self.counts)):

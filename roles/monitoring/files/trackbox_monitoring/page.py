@@ -1,4 +1,4 @@
-"""The status page and the status as text: `All is well.`, or each problem with what to do. The page has charts, too."""
+"""The status as a page with charts and as text: `All is well.`, or each problem with its remedy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trackbox_monitoring.alerts import Problem
 from trackbox_monitoring.history import RANGES
 
 SCRIPTS = ("/status/dygraph.js", "/status/charts.js")
-# charts.js shows and fills it.
+# The part of the page with the charts. charts.js shows it and draws the charts.
 CHARTS = """\
 <div id="charts" hidden>
 <nav aria-label="Range of the charts">
@@ -30,7 +30,7 @@ BUTTON = '<button type="button" value="{name}" aria-pressed="false">{name}</butt
 
 
 def headline(problems: Sequence[Problem]) -> str:
-    """Return the sentence that says it all."""
+    """Return a sentence that sums up the status."""
     if not problems:
         return "All is well."
     return "1 thing is wrong." if len(problems) == 1 else f"{len(problems)} things are wrong."
@@ -48,13 +48,13 @@ def lines(problems: Sequence[Problem]) -> str:
 
 
 def action_html(action: str) -> str:
-    """Return what to do, with the commands between backquotes as code."""
+    """Return an action as HTML, with commands in backquotes as <code>."""
     parts = text(action).split("`")
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(parts))
 
 
 def section(problem: Problem) -> str:
-    """Return what the page says of one problem."""
+    """Return the section of the page for one problem."""
     since = f", since {text(moment(problem.since))}" if problem.since else ""
     kind = "bad" if problem.severity == "critical" else "watch"
     return (
@@ -64,7 +64,7 @@ def section(problem: Problem) -> str:
 
 
 def page(problems: Sequence[Problem], at: str) -> str:
-    """Return the page. at: the time that it names, in ISO 8601."""
+    """Return the page. at: the time of the status, in ISO 8601."""
     title = headline(problems)
     buttons = "\n".join(BUTTON.format(name=each.name) for each in RANGES)
     return (

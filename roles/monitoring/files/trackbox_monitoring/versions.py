@@ -1,4 +1,4 @@
-"""The installed versions of services that keep several: the folder of each has a link `current`."""
+"""A metric with the active version of each service whose folder has a link `current`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from trackbox_monitoring.exposition import Family
 
 
 def version_metrics(folder: Path) -> list[Family]:
-    """Return the version of each service in the folder, without the hash behind the last hyphen."""
+    """Return a metric with the version of each service in the folder, without the hash after the last hyphen."""
     info = Family("trackbox_version_info", "gauge", "1, by service and version")
     for link in sorted(folder.glob("*/current")):
         if link.is_symlink():
