@@ -44,7 +44,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:
-    """Replace a JSON file atomically: readers see either the old or the new content. mode: by default the umask's."""
+    """Replace a JSON file atomically: readers see either the old or the new content. mode: None uses the umask."""
     new = path.with_name(f".{path.name}")
     with new.open("w") as file:
         if mode is not None:
