@@ -46,7 +46,7 @@ def tree_contributions(booster: Any, columns: list[str]) -> Explain:
 
 
 def linear_contributions(steps: list[Any]) -> Explain:
-    """Return a function that multiplies coefficients by values. With a scaler, a mean row has contributions of 0."""
+    """Return a function that multiplies coefficients by values. With a scaler, values are relative to their means."""
     coefficients, base = steps[-1].coef_[0], float(steps[-1].intercept_[0])
 
     def explain(matrix: Array) -> tuple[Array, Array]:

@@ -51,7 +51,7 @@ def candidates(model: Any, function: str, columns: list[str]) -> Iterator[Callab
 
 
 def forest(model: Any) -> Callable[[Any], Any]:
-    """Return a function that averages a forest's trees. Their `predict` takes float32, gives (n, 1, classes) shares."""
+    """Return a function that averages a forest's trees. A tree accepts float32, and returns (n, 1, classes) shares."""
     trees = [tree.tree_ for tree in model.estimators_]
 
     def predict(matrix: Any) -> Any:

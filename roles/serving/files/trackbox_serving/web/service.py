@@ -73,7 +73,7 @@ class Service:
         scorer: loaded model of the version.
         quick: whether the model scores one row fast enough for the event loop.
         counts: counts of rows in the bins of the model's reference profile. None if there is no profile.
-        writer: thread that writes the request log, and that counts. None before `start`, and if there is nothing to do.
+        writer: thread that writes the request log, and counts rows. None before `start`, or if neither is needed.
         labels: writer of the labels that clients send. None before `start`, and if there is no log.
         waiting: number of requests that have begun and are not answered.
 
