@@ -242,7 +242,7 @@ def test_an_answer_names_the_version_and_the_request(server: Server, row: dict[s
 
 
 def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str, Any]) -> None:
-    # A process that is killed between two writes has sent half an answer.
+    # With two writes, a process that is killed between them would have sent half a response.
     body = json.dumps(row).encode()
     request = b"POST /invocations HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (
         JSON.encode(),
@@ -259,7 +259,7 @@ def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str,
 
 
 def test_each_model_of_fraud_scores_its_example_as_when_it_was_saved(state: Path, tmp_path: Path) -> None:
-    # The isolation forest has code of its own, and is not served by default.
+    # Leave out the isolation forest, because it contains code and is not served by default.
     models = sorted({path.name for path in (state / "models").iterdir()} - {"isolation-forest"})
     assert len(models) > 2
     for name in models:
