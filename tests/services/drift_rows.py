@@ -1,4 +1,4 @@
-"""Make a model with a reference profile, and return rows of later hours than the rows on which it was trained."""
+"""Make a model with a reference profile, and return rows that are later than the model's training rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift of the rows that a real scoring server scores is reported with the feature's name, but noise is not reported.
+"""With a real scoring server, drift is reported with the feature's name, and noise is not reported.
 
 The rows are the first day of the real sample that FRAUD_DATA names. Without FRAUD_DATA they are synthetic.
 """
@@ -111,7 +111,7 @@ def values(text: str, name: str, *labels: str) -> dict[tuple[str, ...], float]:
 
 
 def named(drift: Drift) -> set[str]:
-    """Return the features that the alert names, whose index is above the limit and the noise in both windows."""
+    """Return the features that the alert names: their index exceeds the limit and the noise in both windows."""
     text = drift_metrics([Model("fraud", VERSION, drift)])
     psi, noise = (values(text, name, "feature", "window") for name in ("psi", "noise"))
     high = {key for key, value in psi.items() if value > LIMIT and value > noise[key]}

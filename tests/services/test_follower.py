@@ -348,7 +348,7 @@ def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
 def test_what_was_served_is_served_again_without_mlflow(settings: Settings, registry: Registry) -> None:
     with served_twice(settings, registry) as (first, second, _):
         pass
-    # Simulate a reboot while MLflow is down: /run is empty.
+    # Simulate a reboot, which empties /run, while MLflow is down.
     shutil.rmtree(settings.shared.run)
     settings.shared.run.mkdir()
     nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")

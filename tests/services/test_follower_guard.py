@@ -103,7 +103,7 @@ def test_a_version_that_matters_is_a_reason_to_refuse(tmp_path: Path, flavour: s
 @pytest.mark.parametrize(
     ("flavour", "lines", "needed", "preferred"),
     [
-        # Pins are satisfied only if possible, except the pin of the model's own library.
+        # The pin of the model's library must be satisfied. All other pins are satisfied if possible.
         (
             "sklearn",
             ["mlflow==2.22.0", "scikit-learn==1.8.0", "numpy==2.4.6"],

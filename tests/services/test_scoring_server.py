@@ -150,7 +150,7 @@ def test_a_killed_process_loses_no_later_request_and_no_count_and_only_its_open_
     assert counted >= 20
     victim = server.workers()[0]
     os.kill(victim, signal.SIGKILL)
-    # Do not wait for a new worker: the other worker and the queue of the socket must accept the requests.
+    # Do not wait for a new worker, because the other worker and the socket's queue must accept the requests.
     for _ in range(20):
         assert server.score(row).status == 200
     wait_until(lambda: len(server.workers()) == 2 and victim not in server.workers())

@@ -30,7 +30,7 @@ def test_no_request_fails_while_the_alias_moves_a_hundred_times(
             moved = time.monotonic()
             alias(machine, versions[turn % 2])
             took.append(clients.first(versions[turn % 2], moved))
-            # From half a second before the new version's first response to half a second after it.
+            # The time from half a second before the new version's first response to half a second after it.
             spans.append((moved + took[-1] - 0.5, moved + took[-1] + 0.5))
             time.sleep(0.5)
     usual = [each.ms for each in clients.answers[:quiet]]

@@ -17,7 +17,7 @@ FOLDER = "/var/lib/trackbox-serving/log/fraud"
 
 @contextmanager
 def alone(machine: Machine, host: Host) -> Iterator[None]:
-    """Stop MySQL, MinIO and MLflow for the `with` block, even after a reboot."""
+    """Keep MySQL, MinIO and MLflow stopped during the `with` block, even after a reboot."""
     host.check_output(f"systemctl disable --now {ALONE}")
     try:
         yield

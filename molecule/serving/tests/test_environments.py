@@ -1,4 +1,4 @@
-"""The real units install other packages for a version, and serve the version with them. Each unit is confined."""
+"""The machine's units install a version's own packages, and serve the version with them. Each unit is confined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATE = "/var/lib/trackbox-serving"
 BUILDER = "trackbox-serving-environments.service"
 # Seconds until packages are installed, on a busy machine.
 INSTALLED = 600
-# The maximum exposures by systemd-analyze security, for a unit with network access and for a unit without.
+# The highest exposures that systemd-analyze security may report: for a unit with network access, and for one without.
 EXPOSED, CONFINED = 1.2, 1.0
 # Shell commands that must fail in the unit that installs packages.
 FORBIDDEN = (
@@ -53,7 +53,7 @@ def registered(machine: Machine, host: Host, kind: str) -> str:
 
 
 def exposure(host: Host, unit: str) -> float:
-    """Return the exposure of a unit by systemd-analyze security."""
+    """Return the exposure of a unit, as systemd-analyze security rates it."""
     return float(host.check_output(f"systemd-analyze security --no-pager {unit} | tail -1").split(": ")[1].split()[0])
 
 

@@ -12,7 +12,7 @@ from machine import Machine
 from testinfra.host import Host
 
 BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
-# Seconds until a version is served or refused: its download, its start, and serving_load_seconds twice.
+# Timeout in seconds until a version is served or refused. It allows for the download and twice serving_load_seconds.
 DECIDED = 300
 
 
@@ -40,7 +40,7 @@ class Rules:
         return number, ""
 
     def said(self, kind: str) -> list[str]:
-        """Wait until a version is served; return the list of forbidden actions that the version reports as possible."""
+        """Wait until a version is served; return the forbidden actions in which it succeeded, as it reports them."""
         number, refused = self.take(kind)
         assert not refused
         version, scores = self.endpoint.score()

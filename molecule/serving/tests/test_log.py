@@ -18,7 +18,7 @@ CLOSED_AFTER = 60
 
 
 def logged(machine: Machine, host: Host, since: float) -> Counter[str]:
-    """Wait until all logs are uploaded; return the bucket's number of rows for each request since a Unix time."""
+    """Wait until all logs are uploaded; return how many rows the bucket has for each request since a Unix time."""
     until(lambda: host.run(f"ls {FOLDER}/*/*.parquet").rc, 120, "a log waits")
     keys = {"AWS_ACCESS_KEY_ID": "serving", "AWS_SECRET_ACCESS_KEY": machine.secret("serving_s3_secret")}
     said = machine.run_client("client_log.py", "fraud", str(since), **keys)

@@ -1,4 +1,4 @@
-"""After a restore, serving serves the version that the restored registry's alias names, and uploads its log."""
+"""After a restore, clients get the version that the restored registry's alias names, and its log is uploaded."""
 
 from __future__ import annotations
 

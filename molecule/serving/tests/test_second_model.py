@@ -1,4 +1,4 @@
-"""A second model needs only a change of variables to be served. Its broken versions are refused with a reason."""
+"""A change of variables is enough to serve a second model. Its broken versions are refused with a reason."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ systemctl restart trackbox-serving-follower
 
 
 def installed(host: Host) -> tuple[str, str]:
-    """Return the environment and the program that serving's units name, and all that exist on the disk."""
+    """Return the environment and the program that serving's units name, and all environments and programs on disk."""
     units = "/etc/systemd/system/trackbox-serving*"
     named = host.check_output(f"grep -ohE '(environment|program)-[0-9a-f]+' {units} | sort -u | xargs")
     return named, " ".join(host.check_output("cd /opt/trackbox/serving; ls -d environment-* program-* | sort").split())

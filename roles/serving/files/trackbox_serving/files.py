@@ -1,4 +1,4 @@
-"""Read and write the files that the follower, the workers and the units' root service exchange.
+"""Read and write the files that the follower, the workers and the service that starts units exchange.
 
 Writers replace a whole file at once. Readers open only regular files, because the writer may be less trusted.
 """

@@ -102,7 +102,7 @@ def put(source: Path, paths: Sequence[Path]) -> None:
 
 
 def keep(staged: Path, old: Path, state: Path) -> list[Unit]:
-    """Save the current files and served versions in OLD, unless an interrupted run has. Return the saved versions."""
+    """Save the current files and served versions in OLD, if OLD does not exist yet. Return the saved versions."""
     if not old.exists():
         new = old.with_name(f"{old.name}.part")
         shutil.rmtree(new, ignore_errors=True)
@@ -169,10 +169,10 @@ def trial_unit(text: str, settings: Path) -> str:
 
 
 def new_needs(staged: Path, units: Sequence[Unit]) -> dict[Unit, tuple[str, Needs]]:
-    """Return the key and the packages of each version's own environment, for the new packages of the server."""
+    """Return, for each version with its own environment, the environment's key after the upgrade and its packages."""
     settings = load(staged / PATH[1:])
     command = re.search(r"^ExecStart=(\S+)", (staged / SERVICE).read_text(), re.MULTILINE)
-    # ExecStart begins with BASE/bin/python.
+    # ExecStart begins with the default environment's path: BASE/bin/python.
     base = Path(command[1]).parents[1].name if command else ""
     found = {unit: Version(settings, unit.name, unit.version).read_about().needs for unit in units}
     return {unit: (needs.key(base), needs) for unit, needs in found.items() if needs}

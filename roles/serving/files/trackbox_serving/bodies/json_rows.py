@@ -31,7 +31,7 @@ class Reader:
     def __init__(self, columns: list[Column]) -> None:
         self.names = [column.name for column in columns]
         self.known = set(self.names)
-        # For a single name, itemgetter returns the value instead of a tuple.
+        # With a single name, itemgetter would return a value instead of a tuple.
         self.pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         )

@@ -85,7 +85,7 @@ class Counts:
             return
 
     def count(self, entries: Sequence[Entry]) -> None:
-        """Count the rows of clients."""
+        """Count the rows that clients sent, but not the follower's own rows."""
         if self.own is None:
             return
         for matrix, scores in blocks([entry for entry in entries if entry.user != FOLLOWER], self.columns):
@@ -95,7 +95,7 @@ class Counts:
             self.own += np.concatenate(parts).astype(np.int64)
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the counts of all processes, in a form that JSON allows.
+        """Return the counts of all processes as a dictionary for JSON.
 
         `counts` has a list for each column of the profile, and then one for the scores.
         """

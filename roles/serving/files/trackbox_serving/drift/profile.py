@@ -1,4 +1,4 @@
-"""Read a reference profile: the file reference_profile.json of a model, as `fraud` writes it.
+"""Read a model's reference profile from the file reference_profile.json, which `fraud` writes.
 
 A model may come from anyone, so the file is not trusted. Its size is limited, and each field is checked.
 """
@@ -84,7 +84,7 @@ def parse(given: Any) -> Profile:
     if not isinstance(columns, list) or not 1 <= len(columns) <= MOST_COLUMNS:
         raise ProfileError(f"{FILE} must have a list of 1 to {MOST_COLUMNS} columns.")
     found = tuple(reference(column, f"columns[{number}]") for number, column in enumerate(columns))
-    # The columns must also have different names in the metrics, where a column like `score` is renamed.
+    # Two columns must not get the same name in the metrics, where a column like `score` is renamed.
     if len({logged(column.name) for column in found}) != len(found):
         raise ProfileError(f"{FILE} has two columns of one name.")
     flagged: Any = given.get("flagged")

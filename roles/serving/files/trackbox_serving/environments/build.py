@@ -32,7 +32,7 @@ from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 # The name of the default environment, whose Python runs this program.
 BASE = Path(sys.prefix).name
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-# The folder of the environment that is being made, and the name's prefix of an environment that is being removed.
+# The folder of the environment that is being made, and the prefix of the folder of one that is being removed.
 PART, GONE = ".part", ".gone-"
 # The pause between two checks of uv's time and disk usage in seconds, and the minimum free disk space in bytes.
 LOOK, FREE_BYTES = 2.0, 512 << 20
@@ -97,7 +97,7 @@ class Builder:
         return found, given.get("keep_others") is True
 
     def is_missing(self, request: Request) -> bool:
-        """Return whether to make an environment: its request has no result, and is for this default environment."""
+        """Return whether to make an environment: whether its request is for this program's base, and has no result."""
         found = Result.read(self.root, request.key)
         answered = found is not None and (bool(found.environment) or found.asked == request.asked)
         return not answered and request.needs.key(BASE) == request.key
@@ -224,8 +224,8 @@ def versions() -> dict[str, str]:
 
 
 def failure(said: str) -> Refused | Unavailable:
-    """Return Refused if uv's output reports missing or conflicting packages, else Unavailable (the index is down)."""
-    # uv prints the reason as a paragraph. Its lines may begin with characters of a frame.
+    """Return Refused if uv reports missing or conflicting packages, else Unavailable (the index may be down)."""
+    # uv prints the reason as a paragraph, whose lines may begin with box-drawing characters.
     reason = re.search(r"Because .*?(?=\n\s*\n|\Z)", re.sub(r"(?m)^[ ×╰─▶│]+", "", said), re.DOTALL)
     if "No solution found" in said and reason:
         return Refused(f"Its packages cannot be installed: {sentence(reason[0], 240)}")

@@ -43,8 +43,8 @@ class Needs:
     def key(self, base: str) -> str:
         """Return the key of the environment's request and result. base: folder name of the default environment.
 
-        The key depends on the base, because the environment gets the base's versions of the server's packages. It also
-        depends on Python's minor version, because wheels do.
+        The key changes with the default environment, because each environment contains the server's packages in the
+        versions of the default one. It changes with Python's minor version, because wheels are made for a version.
         """
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return digest(json.dumps([base, python, sorted(self.requirements), sorted(self.preferences)]))
@@ -62,7 +62,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Result:
-    """The builder's response to a request. Only one of the first three fields is not empty.
+    """The builder's response to a request. At most one of the first three fields is set.
 
     Attributes:
         environment: name of the environment's folder.

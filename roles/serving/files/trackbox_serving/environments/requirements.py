@@ -62,7 +62,7 @@ def package(wanted: Requirement) -> str:
 
 
 def pin(wanted: Requirement) -> str:
-    """Return the version of a requirement that is a single pin, or an empty string for any other."""
+    """Return the version of a requirement that is a single pin, or an empty string for any other requirement."""
     if len(wanted.specifier) != 1:
         return ""
     [only] = wanted.specifier
@@ -89,7 +89,7 @@ def matters(wanted: Requirement, found: str, flavour: str) -> bool:
 
 
 def line(said: str, wanted: Requirement, allow_extras: bool) -> str:
-    """Return a requirement as a line for uv. Raise Refused if it is more than names and versions.
+    """Return a requirement as a line for uv. Raise Refused if it contains more than names and versions.
 
     said: line in the model's requirements.txt.
     """

@@ -24,7 +24,7 @@ from trackbox_serving.log.column_names import logged
 from trackbox_serving.version import Version
 
 WINDOW_ROWS, WINDOW_SECONDS = 10_000, 6 * 3600.0
-# Seconds between two requests to a version, and the PSI from which the metrics show what has changed.
+# Seconds between two requests to a version, and the lowest PSI at which the metrics show what has changed.
 ASKED, SAID = 60.0, 0.1
 # The maximum size of a version's response in bytes. The largest profile needs 0.3 MB.
 ANSWER_BYTES = 1 << 20
@@ -166,7 +166,7 @@ def begin(version: Version) -> Drift | None:
 def drift_metrics(models: Sequence[Model]) -> str:
     """Return the metrics of the last two windows of some models, for Prometheus.
 
-    A feature has four values, and a fifth if it drifts. A model has at most 200 features, so about 1000 values.
+    A feature has four time series, and a fifth if it drifts. A model has at most 200 features, so about 1000 series.
     """
     from prometheus_client import generate_latest
     from prometheus_client.core import GaugeMetricFamily

@@ -68,7 +68,7 @@ class Environments:
             wanted = {each.key(ENVIRONMENT): each for each in versions if each}
             self.needed[name] = set(wanted)
             for key, needs in wanted.items():
-                # A request that an earlier process left without a complete environment is made anew.
+                # Also make a new request if an earlier process left one without a complete environment.
                 if key not in self.known or (key in self.leaving and not self.complete(key)):
                     self.known[key] = new_request(needs)
                 self.leaving.pop(key, None)
@@ -102,7 +102,7 @@ class Environments:
             ]
             if value != self.written or late:
                 self.path.parent.mkdir(exist_ok=True)
-                # The unit that prepares environments reads the file as another user. It sees no other state of serving.
+                # The unit that prepares environments reads this file as another user, and sees no other file here.
                 self.path.parent.chmod(0o755)
                 write_json(self.path, value, mode=0o644)
                 self.written = value

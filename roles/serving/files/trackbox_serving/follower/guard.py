@@ -107,7 +107,7 @@ def column_types(folder: Path) -> dict[str, str]:
 
 
 def check_python(folder: Path, flavour: str) -> list[str]:
-    """Return a text about the model's Python if its minor version differs. If the model has code, raise Refused."""
+    """Return the model's Python version as text if its minor version differs. If the model has code, raise Refused."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
@@ -124,8 +124,8 @@ def check_python(folder: Path, flavour: str) -> list[str]:
 def check_pins(folder: Path, flavour: str, own_environments: bool = False) -> tuple[list[str], Needs]:
     """Compare the model's requirements with the default environment.
 
-    Return the unsatisfied requirements that are no reason to refuse the model. If there is a reason, return the
-    packages of an environment for this model instead, or raise Refused if `own_environments` is false.
+    Return the unsatisfied requirements that are no reason to refuse the model. If a requirement is such a reason,
+    return the packages of the model's own environment instead, or raise Refused if `own_environments` is false.
     """
     path = folder / "requirements.txt"
     wanted = requirements.parse(path.read_text(errors="replace")) if path.is_file() else {}

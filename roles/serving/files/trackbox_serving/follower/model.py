@@ -30,7 +30,7 @@ from trackbox_serving.run_unit import ENDED, FAILED
 from trackbox_serving.settings import ModelSetting
 from trackbox_serving.version import About, Version
 
-# The tag that shows whether a version is served or was refused, and the beginning of its text while packages are
+# The tag that shows whether a version is served or was refused, and the beginning of the tag's text while packages are
 # prepared. `fraud promote --wait` reads the tag.
 TAG = "serving"
 PREPARES = "prepares its packages"
@@ -282,7 +282,7 @@ class ModelFollower:
         return Needs()
 
     def packaged(self, number: str) -> bool:
-        """Return whether a version's packages are installed. Raise Refused or Unavailable if they cannot be."""
+        """Return whether a version's packages are installed. Raise Refused or Unavailable if that is not possible."""
         needs = self.needs(number)
         return not needs or self.environments.ready(needs)
 

@@ -44,7 +44,7 @@ class Sample:
     facts: dict[str, list[Any]]
 
     def part(self, first: int, end: int | None) -> Sample:
-        """Return some of the rows."""
+        """Return the sample with only the rows from `first` to before `end`."""
         facts = {name: values[first:end] for name, values in self.facts.items()}
         return replace(self, data=self.data[first:end], facts=facts)
 

@@ -30,8 +30,8 @@ class Settings:
         max_model_mb: maximum size of a version on the disk, in MB.
         challenger: alias of versions that score logged rows in the background. Empty if there are none.
         log_disk_mb: maximum size of logs that wait for the store, in MB. Beyond it the oldest are deleted.
-        own_environments: whether versions get packages of their own that the default environment does not have.
-        environment_seconds: time limit for the installation of such packages.
+        own_environments: whether a version gets its own environment if the default environment does not satisfy it.
+        environment_seconds: time limit for making such an environment.
 
     """
 

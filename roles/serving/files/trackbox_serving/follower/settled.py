@@ -19,7 +19,7 @@ def is_served(model: ModelStatus) -> bool:
 
 
 def word(model: ModelStatus) -> str:
-    """Return why the version that the alias names is not served. Empty if it is, or if the alias names no version."""
+    """Return why the alias's version is not served. Empty if it is served, or if the alias names no version."""
     if model.wanted is None or is_served(model):
         return ""
     if model.refused and model.refused.version == model.wanted:

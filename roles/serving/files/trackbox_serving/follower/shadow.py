@@ -90,7 +90,7 @@ class Shadow:
         self.model.note(challenger=text)
 
     def step(self) -> None:
-        """Query the challenger's alias, and do the next part of the work."""
+        """Query the challenger's alias, and do the next step of the challenger's work."""
         if not self.alias:
             return
         number = self.model.registry.version_of(self.model.given.name, self.alias)

@@ -26,7 +26,7 @@ class Entry(Protocol):
 class Batches:
     """Queues entries of requests. A thread passes the entries in batches to `watch`, and then to `write`.
 
-    A batch ends after CLOSE_SECONDS, with CLOSE_ROWS rows, or with the hour.
+    A batch ends after CLOSE_SECONDS, with CLOSE_ROWS rows, or at the end of an hour.
 
     Args:
         most: maximum number of rows that wait. Further rows are dropped. An empty queue accepts a request with more

@@ -14,7 +14,7 @@ Explain = Callable[[Array], tuple[Array, Array]]
 
 
 def explainer(model: Any, columns: list[str]) -> Explain | None:
-    """Return the function that computes a model's contributions, or None if there is no exact one for its kind."""
+    """Return a function that computes exact contributions, or None if there is none for this kind of model."""
     kind = f"{type(model).__module__}.{type(model).__name__}"
     if kind == "xgboost.core.Booster" and one_output(model):
         return tree_contributions(model, columns)
@@ -34,7 +34,7 @@ def one_output(booster: Any) -> bool:
 
 
 def tree_contributions(booster: Any, columns: list[str]) -> Explain:
-    """Return a function that uses XGBoost's own TreeSHAP (Lundberg). Its last column is the base value."""
+    """Return a function that uses XGBoost's own TreeSHAP (Lundberg), whose last column is the base value."""
     import xgboost
 
     def explain(matrix: Array) -> tuple[Array, Array]:

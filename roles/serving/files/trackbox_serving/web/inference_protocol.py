@@ -186,7 +186,7 @@ def tensor(given: dict[str, Any], column: Column | None) -> Any:
 
 
 def outputs(output: Any) -> list[dict[str, Any]]:
-    """Return a model's output as tensors: one for each column of a table, else a single one."""
+    """Return a model's output as tensors: one tensor for each column of a table, else a single tensor."""
     if isinstance(output, pd.DataFrame):
         return [written(str(name), output[name].to_numpy()) for name in output]
     return [written("predictions", np.asarray(output))]

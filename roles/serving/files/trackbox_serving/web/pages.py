@@ -1,4 +1,4 @@
-"""The page `/docs`, which is plain HTML without scripts or other hosts, and the document `/openapi.json`."""
+"""The page `/docs`, plain HTML without scripts and without requests to other hosts, and `/openapi.json`."""
 
 from __future__ import annotations
 
