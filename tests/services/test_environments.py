@@ -239,7 +239,7 @@ def test_an_interrupted_installation_leaves_no_half_environment(builder: Builder
     process.wait()
     assert folders(builder) == [".part"]
     assert environment(builder.root, SIX, BASE) is None
-    # Simulate an interrupted removal, which leaves a folder with this prefix.
+    # Simulate an interrupted removal of another environment.
     (builder.root / ".gone-0123456789abcdef/lib").mkdir(parents=True)
     builder.run()
     assert folders(builder) == [answer(builder, SIX).environment]

@@ -1,4 +1,4 @@
-"""Hostile models that may run code do no damage. If one is refused, the version before it keeps serving."""
+"""Hostile models that may run code do no damage. If a version is refused, the previous version keeps serving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upgrade changes serving's packages and program while clients score. If it fails, the old ones keep serving."""
+"""An upgrade changes serving's packages and program while clients score. A failed upgrade restores both."""
 
 from __future__ import annotations
 

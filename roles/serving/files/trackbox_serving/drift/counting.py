@@ -97,7 +97,7 @@ class Counts:
     def snapshot(self) -> dict[str, Any]:
         """Return the counts of all processes as a dictionary for JSON.
 
-        `counts` has a list for each column of the profile, and then one for the scores.
+        `counts` has a list for each column of the profile, and then a list for the scores.
         """
         *counts, last = np.split(self.totals.sum(axis=0), np.cumsum(self.sizes))
         rows, flagged = last.tolist()

@@ -32,7 +32,7 @@ from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 # The name of the default environment, whose Python runs this program.
 BASE = Path(sys.prefix).name
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-# The folder of the environment that is being made, and the prefix of the folder of one that is being removed.
+# PART: folder of an environment that is being made. GONE: prefix of the folder of an environment that is being removed.
 PART, GONE = ".part", ".gone-"
 # The pause between two checks of uv's time and disk usage in seconds, and the minimum free disk space in bytes.
 LOOK, FREE_BYTES = 2.0, 512 << 20

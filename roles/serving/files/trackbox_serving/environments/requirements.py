@@ -143,7 +143,7 @@ def exchangeable(wanted: Requirement, found: str | None, flavour: str) -> bool:
 
 
 def checked(lines: tuple[str, ...]) -> list[str]:
-    """Return the lines if each has the form of LINE. Raise Refused if one does not."""
+    """Return the lines. Raise Refused if a line does not have the form of LINE."""
     for text in lines:
         if not LINE.fullmatch(text) or len(text) > LONGEST_LINE:
             raise Refused(f"The requirement {sentence(text, 80)} is not a name with versions.")

@@ -1,4 +1,4 @@
-"""Run the follower: a thread for each model, and one that uploads request logs and writes the overview page."""
+"""Run the follower: a thread for each model, and the main thread, which uploads logs and writes the overview page."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Drift:
     """The last two windows of a version.
 
     Attributes:
-        windows: windows, the later one first.
+        windows: finished windows, beginning with the latest.
 
     Args:
         profile: reference profile of the model.

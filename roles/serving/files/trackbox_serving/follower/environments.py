@@ -1,4 +1,4 @@
-"""Ask for the environments of versions. A one-shot unit makes them, because the follower must not run an installer."""
+"""Request environments of versions from a one-shot unit, because the follower itself must not run an installer."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Environments:
             wanted = {each.key(ENVIRONMENT): each for each in versions if each}
             self.needed[name] = set(wanted)
             for key, needs in wanted.items():
-                # Also make a new request if an earlier process left one without a complete environment.
+                # Also make a new request if an earlier process did not get the environment that it requested.
                 if key not in self.known or (key in self.leaving and not self.complete(key)):
                     self.known[key] = new_request(needs)
                 self.leaving.pop(key, None)

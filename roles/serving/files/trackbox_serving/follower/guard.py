@@ -48,8 +48,8 @@ print(json.dumps([problem, flavour]))
 def check(folder: Path, allow_code: bool, own_environments: bool = False) -> tuple[str, Needs]:
     """Refuse a model that the workers must not load, or whose requirements cannot be satisfied.
 
-    Return a text with the unsatisfied requirements that are no reason to refuse the model, and the packages that the
-    model needs in its own environment. Both may be empty. own_environments: whether the model may have one.
+    Return the unsatisfied requirements of a model that is served nevertheless, as text, and the packages of the model's
+    own environment. Both may be empty. own_environments: whether a model may have its own environment.
     """
     flavour = check_loading(folder, allow_code)
     python = check_python(folder, flavour)

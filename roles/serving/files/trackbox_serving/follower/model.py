@@ -287,7 +287,7 @@ class ModelFollower:
         return not needs or self.environments.ready(needs)
 
     def ask_for_environments(self) -> None:
-        """Request the environments of all versions on the disk that have their own packages."""
+        """Request environments for all versions on the disk that need their own."""
         self.environments.need(self.given.name, [self.needs(number) for number in self.stored])
 
     def differing(self, served: Served) -> str:

@@ -19,7 +19,7 @@ CHUNK, TOLERANCE = 500, 1e-9
 # form of a response. SAME: relative difference up to which predictions count as equal. Another order of summation may
 # cause such a difference.
 EXAMPLE_SCORES, SAME = "example_scores.json", 1e-5
-# The formats of MLflow's protocol. A request's body is a JSON object with one of them as its key.
+# The formats of MLflow's protocol. A request's body is a JSON object with one of these names as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 

@@ -57,7 +57,7 @@ def take(state: Path) -> Iterator[Sample]:
         except (OSError, ValueError, RecursionError):
             pass
         finally:
-            # unlink fails for a folder that has the name of a sample. It stays, because it belongs to the worker.
+            # unlink fails for a folder that has the name of a sample. The folder stays, because it is the worker's.
             with contextlib.suppress(OSError):
                 path.unlink()
 

@@ -21,7 +21,7 @@ class Settings:
     Attributes:
         shared: settings that the workers use, too.
         user: user name for NGINX, with `password`. Empty if NGINX needs no password.
-        ca_file: CA that signed NGINX's certificate. Empty if it is a public one.
+        ca_file: CA that signed NGINX's certificate. Empty if the CA is public.
         url: URL of NGINX, as users type it.
         s3_endpoint: URL of the S3 API for logs, with `bucket`, `region`, `s3_user` and `s3_secret`. Empty: no upload.
         poll_seconds: seconds between two queries of an alias.

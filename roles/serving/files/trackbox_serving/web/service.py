@@ -95,7 +95,7 @@ class Service:
             self.reader = Reader(self.scorer.columns)
 
     def warm_up(self) -> None:
-        """Score rows before the fork, so that no request has to wait for what libraries load at their first call."""
+        """Score rows before the fork, because a library's first call is slow, and no request should wait for it."""
         if not self.scorer.predict:
             return
         row = np.zeros((1, len(self.scorer.columns)))
