@@ -14,7 +14,7 @@ BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.
 ROOT = "/var/lib/trackbox-serving-environments"
 STATE = "/var/lib/trackbox-serving"
 BUILDER = "trackbox-serving-environments.service"
-# Seconds until packages are installed, on a busy machine.
+# Timeout in seconds for the installation of packages on a busy machine.
 INSTALLED = 600
 # The highest exposures that systemd-analyze security may report: for a unit with network access, and for one without.
 EXPOSED, CONFINED = 1.2, 1.0

@@ -20,7 +20,7 @@ from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.settings import Settings
 
 WHOLE = ("integer", "long")
-# The maximum size of a sample in bytes, and its fields beside `version`, `columns` and `data`.
+# The maximum size of a sample in bytes, and all fields of a sample except `version`, `columns` and `data`.
 MOST_BYTES = 64 << 20
 FACTS = ("request_id", "row", "time", "score", "decision")
 

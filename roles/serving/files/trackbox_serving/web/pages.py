@@ -1,4 +1,4 @@
-"""The page `/docs`, plain HTML without scripts and without requests to other hosts, and `/openapi.json`."""
+"""The pages `/docs` and `/openapi.json`. `/docs` is plain HTML without scripts or requests to other hosts."""
 
 from __future__ import annotations
 
