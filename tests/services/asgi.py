@@ -1,4 +1,4 @@
-"""Fixtures for MLflow's application with Trackbox's middlewares, and a function that sends it requests directly.
+"""Fixtures for MLflow's application with Trackbox's middlewares, and a function that calls it without a server.
 
 Tests that import this file are skipped if MLflow is not installed. Run them with training/.venv, which contains MLflow:
 training/.venv/bin/pytest tests/services

@@ -90,7 +90,7 @@ FORMATS: dict[str, tuple[Callable[[pd.DataFrame, np.random.Generator], bytes], s
 }
 
 
-#: Values that replace a number in a body.
+#: Values with which tests replace a number in a body.
 ODD: list[Any] = [SECRET, "1.5", "", True, None, [], [1, 2], {}, {"a": SECRET}, 10**30, -(2**70), math.nan, math.inf]
 ODD += [1e39, -1e308, 2**53 + 1]
 LITERALS = [b"{}", b"[]", b'"secret-8f3a"', b"{" * 3000, b"[" * 200_000, b"NaN", b'{"inputs": 1e999}', b"\xff"]

@@ -81,5 +81,5 @@ class Registry:
         self.client.set_registered_model_alias(self.name, alias, version)
 
     def tag(self, version: str) -> str:
-        """Return the tag `serving` of a version, in which the follower reports; empty if there is no tag."""
+        """Return a version's tag `serving`, which the follower writes. Empty if there is no such tag."""
         return str(self.client.get_model_version(self.name, version).tags.get("serving", ""))

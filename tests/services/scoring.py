@@ -120,7 +120,7 @@ class Server:
 
     @property
     def logged(self) -> list[Path]:
-        """The complete files of the request log, without those that a worker still writes."""
+        """The closed files of the request log. Files that a worker is still writing are not included."""
         return sorted((self.state / "log" / self.name / VERSION).glob("[!.]*.parquet"))
 
     def stop(self) -> int:

@@ -1,6 +1,6 @@
 """A replacement for systemd: run the real process of each model version, and pass its socket like a socket unit.
 
-It also runs the real program that prepares environments, when the follower asks for some.
+It also runs the real program that prepares environments, whenever the follower requests environments.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Process:
 class Units:
     """Runs the units that wanted.json lists, and restarts a process that ends. command: starts a version's process.
 
-    builder: the process that prepares environments, and the time of the request that it was started for.
+    builder: process that prepares environments, and the modification time of the requests for which it was started.
     """
 
     settings: Settings
@@ -109,7 +109,7 @@ class Units:
         each.listening.close()
 
     def run(self) -> None:
-        """Call `look` every 0.05 s until `stop` is set."""
+        """Call `look` and `prepare` every 0.05 s until `stop` is set."""
         while not self.stop.wait(0.05):
             self.look()
             self.prepare()
@@ -119,7 +119,7 @@ class Units:
 def watching(
     settings: Settings, command: Sequence[str] = (), packages: bool = True, **environment: str
 ) -> Iterator[Units]:
-    """Run the units, and stop them at the end. packages: whether environments are prepared."""
+    """Run the units, and stop them at the end. packages: whether to prepare environments of versions."""
     path = settings.state / "serving.json"
     path.write_text(json.dumps(asdict(settings), default=str))
     worker = (sys.executable, "-m", "trackbox_serving.run_unit")

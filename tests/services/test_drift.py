@@ -1,6 +1,6 @@
-"""Rows that a real scoring server scored are compared with the model's reference profile: drift is named, noise is not.
+"""With a real scoring server, drift is reported with the feature's name, and noise is not reported.
 
-The rows are the first day of the real sample that FRAUD_DATA names, or else synthetic ones.
+The rows are the first day of the real sample that FRAUD_DATA names. Without FRAUD_DATA they are synthetic.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RULES = Path(__file__).parents[2] / "roles/monitoring/files/rules.yml"
 
 @dataclass
 class Rows:
-    """The state folder with a model that was made on the reference rows, and the rows of later hours."""
+    """The state folder with a model that was trained on the reference rows, and the rows of later hours."""
 
     state: Path
     profile: Profile
@@ -86,13 +86,13 @@ def counted(server: Server) -> int:
 
 
 def windows(server: Server, rows: Rows, frames: list[pd.DataFrame]) -> Drift:
-    """Let the server score a window of rows for each frame; return what the follower makes of them."""
+    """Let the server score the rows of each frame; return the follower's drift with a window for each frame."""
     drift = Drift(rows.profile, seconds=0)
     for frame in [None, *frames]:
         if frame is not None:
             before = counted(server)
             send(server, frame)
-            # ROWS rows end a batch, so they are counted at once.
+            # A batch ends after ROWS rows, so these rows are counted without a delay.
             wait_until(lambda: counted(server) == before + ROWS)  # noqa: B023
         found = parse(server.ask("/drift").body, rows.profile)
         assert found
@@ -111,7 +111,7 @@ def values(text: str, name: str, *labels: str) -> dict[tuple[str, ...], float]:
 
 
 def named(drift: Drift) -> set[str]:
-    """Return the features that the alert names: those above limit and noise in two windows."""
+    """Return the features that the alert names: their index exceeds the limit and the noise in both windows."""
     text = drift_metrics([Model("fraud", VERSION, drift)])
     psi, noise = (values(text, name, "feature", "window") for name in ("psi", "noise"))
     high = {key for key, value in psi.items() if value > LIMIT and value > noise[key]}
@@ -127,7 +127,7 @@ def test_later_hours_of_the_same_day_raise_nothing_in_20_draws(server: Server, r
         assert len(psi) == 2 * 30
         highest.append(max(psi.items(), key=lambda item: item[1]))
     print(sorted(highest, key=lambda item: -item[1]))
-    # None is even high in one window.
+    # No index is above the limit in any window.
     assert max(value for _, value in highest) < LIMIT, highest
 
 
@@ -159,10 +159,10 @@ def test_a_change_is_named_within_two_windows(
     server: Server, rows: Rows, column: str, change: Callable[[pd.DataFrame, Rows], pd.Series], says: str
 ) -> None:
     frames = [frame.assign(**{column: change(frame, rows)}) for frame in (rows.draw(100), rows.draw(101))]
-    # After one window there is no alert yet.
+    # The alert needs two windows.
     assert named(windows(server, rows, frames[:1])) == set()
     drift = windows(server, rows, frames)
-    # The model may score these rows differently, and nothing else has changed.
+    # Only this column drifts. The scores may drift, too, because the model uses the column.
     assert named(drift) - {"score"} == {column}
     parts = values(drift_metrics([Model("fraud", VERSION, drift)]), "share", "feature", "part", "reference")
     [(part, reference, share)] = [(key[1], key[2], value) for key, value in parts.items() if key[0] == column]
@@ -211,8 +211,8 @@ def test_half_a_standard_deviation_is_high_in_most_features(rows: Rows) -> None:
             counts = np.bincount(places, minlength=len(reference.shares)).tolist()
             found[reference.name, deviations] = stability.index(reference, counts)
     low = {key: round(value, 2) for key, value in found.items() if value <= LIMIT}
-    # The index of a normal distribution is 0.24; most features have longer tails. What the time of day has moved one
-    # way is partly moved back by a shift the other way.
+    # The index of a normal distribution is 0.24, and most features have longer tails. Some indices are low, because the
+    # later time of day already moves a feature in one direction, and a shift in the other direction cancels a part.
     assert len(low) <= 6, low
     print(low)
 
@@ -233,7 +233,7 @@ def test_the_follower_asks_the_live_version_and_writes_metrics(
         watch.look(version, "1")
         return bool(condition())
 
-    # A busy server may answer too late to be counted, and is asked again.
+    # A busy server may respond after the timeout. Then the follower asks again.
     wait_until(lambda: looked(lambda: drift.last))
     assert watch.metrics({"fraud": VERSION}) == ""
     drift.seconds = 0.0
@@ -247,7 +247,7 @@ def test_the_follower_asks_the_live_version_and_writes_metrics(
     assert flagged[("reference",)] == rows.profile.flagged
     assert 0 < flagged[("last",)] < 0.5
     assert f'feature="V1",model="fraud",version="{VERSION}",window="last"' in text
-    # Another version is live, or the number was given again.
+    # There are no metrics if another version is live, or if the number now belongs to a new version.
     assert watch.metrics({"fraud": "8"}) == ""
     watch.look(version, "2")
     assert watch.metrics({"fraud": VERSION}) == ""
@@ -262,12 +262,12 @@ def test_rows_of_each_process_and_form_count_once_and_those_of_the_follower_do_n
         [victim, _] = server.workers()
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: len(server.workers()) == 2 and victim not in server.workers())
-        # MLflow's functions read this body, because it has numbers as text.
+        # MLflow's functions read this body, because it contains numbers as text.
         part = rows.draw(3).astype({"V1": str})
         document = {"dataframe_split": {"columns": list(part.columns), "data": part.to_numpy().tolist()}}
         assert server.score(document).status == 200
         wait_until(lambda: counted(server) == 2 * ROWS)
-        # More rows than are counted at once.
+        # Send more rows than one block of the counting contains.
         send(server, pd.concat([rows.draw(4)] * 2 + [rows.draw(5)[:5000]]))
         wait_until(lambda: counted(server) == 4 * ROWS + 5000)
         found: dict[str, Any] = server.ask("/drift").json

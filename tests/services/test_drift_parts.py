@@ -1,4 +1,4 @@
-"""Parts of the measurement of drift: a hostile profile is refused, counts are exact, noise is not drift."""
+"""Parts of the measurement of drift: hostile profiles are refused, counts are exact, and noise is not drift."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_profile_in_the_documentation_is_one() -> None:
         (profile(columns=[]), "list of 1 to 200 columns"),
         (profile(columns=[column(str(number)) for number in range(201)]), "list of 1 to 200 columns"),
         (profile(columns=[column(), column()]), "two columns of one name"),
-        # In the metrics, a column `score` has the other one's name.
+        # In the metrics, a column `score` is renamed to `feature.score`, which is the other column's name.
         (profile(columns=[column("score"), column("feature.score")]), "two columns of one name"),
         (profile(columns=[column(), []]), r"columns\[1\] must have the fields"),
         (profile(columns=[column(further=1)]), r"columns\[0\] must have the fields"),
@@ -136,7 +136,7 @@ def reference(values: Any) -> Reference:
 
 
 def count(where: Reference, values: Any) -> list[int]:
-    """Count values in the bins of a reference, one by one."""
+    """Count values in the bins of a reference by a simple loop, to check the fast implementation."""
     counts = [0] * len(where.shares)
     for value in np.asarray(values, dtype=float):
         place = -1 if np.isnan(value) else sum(value > edge for edge in where.edges)
@@ -248,13 +248,13 @@ def test_the_index_of_equal_distributions_is_within_the_noise() -> None:
                 where = reference(draw(m))
                 counts = bins_of(where, draw(n))
                 assert stability.index(where, counts) < stability.noise(where, n), (m, n)
-    # The noise grows as the sample gets smaller, but hides no large shift.
+    # The noise is large for a small sample, and small for a large sample.
     assert stability.noise(reference(RNG.standard_normal(40)), 10_000) > 0.25
     assert stability.noise(reference(RNG.standard_normal(1000)), 10_000) < 0.06
 
 
 def bins_of(where: Reference, values: Any) -> list[int]:
-    """Count many values in the bins of a reference."""
+    """Count values in the bins of a reference, fast enough for many values."""
     numbers = np.asarray(values, dtype=float)
     places = np.where(np.isnan(numbers), len(where.shares) - 1, np.searchsorted(where.edges, numbers))
     return np.bincount(places, minlength=len(where.shares)).tolist()
@@ -263,7 +263,7 @@ def bins_of(where: Reference, values: Any) -> list[int]:
 def test_the_index_is_that_of_the_textbook() -> None:
     where = reference(RNG.standard_normal(200_000))
     shift = RNG.standard_normal(200_000) + 0.5
-    # The symmetric divergence of two normal distributions is 0.25, and 10 bins see a little less.
+    # The symmetric divergence of these two normal distributions is 0.25. With 10 bins the index is a little lower.
     assert stability.index(where, bins_of(where, shift)) == pytest.approx(0.239, abs=0.01)
     assert stability.index(where, [0] * len(where.shares)) == 0
 
@@ -314,7 +314,7 @@ def test_a_window_has_enough_rows_and_time() -> None:
         assert not drift.windows
     drift.add(counted(1050), 310)
     assert [window.rows for window in drift.windows] == [50]
-    # The next window begins with the next rows, after a quiet time, and many rows do not make it shorter.
+    # The next window begins only with the next rows. It also has a minimum length, however many rows it contains.
     drift.add(counted(1050), 400)
     for at in (420, 519):
         drift.add(counted(9000), at)
@@ -360,7 +360,7 @@ def test_a_hostile_answer_is_none(answer: bytes) -> None:
 def test_impossible_counts_do_no_harm() -> None:
     drift = Drift(FOUND, seconds=0, rows=1)
     for rows in (0, 5):
-        # No count at all, although there are rows; and more flagged rows than rows.
+        # These counts are impossible: all bins are empty although there are rows, and more rows are flagged than exist.
         drift.add(Counted(1, rows, rows * 9, ((0,) * 5,) * 3), 1)
     assert len(drift.windows) == 1
     assert 'trackbox_serving_drift_psi{feature="a"' in drift_metrics([Model("m", "1", drift)])
@@ -368,7 +368,7 @@ def test_impossible_counts_do_no_harm() -> None:
 
 @pytest.fixture
 def loaded(data: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], Any]:
-    """Return a function that loads a version with a profile as the worker does."""
+    """Return a function that writes a profile for a version, and loads the version like the worker."""
     monkeypatch.setenv(settings.VARIABLE, str(tmp_path / "serving.json"))
     (tmp_path / "serving.json").write_text(json.dumps({"state": str(tmp_path), "log": "off"}))
 

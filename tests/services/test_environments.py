@@ -1,4 +1,4 @@
-"""The program that prepares environments of versions, with the real uv and the real package index, and its requests."""
+"""The program that prepares environments, with the real uv and package index, and the follower's requests to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLOSED = "http://127.0.0.1:9/simple"
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
-    """Return a builder of environments without the packages of the server, which would take a minute each."""
+    """Return a builder of environments without the server's packages, whose installation would take a minute."""
     monkeypatch.setattr(build, "PINNED", ())
     monkeypatch.setattr(build, "FREE", ())
     for name in ("asked", "root"):
@@ -42,7 +42,7 @@ def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:
 
 
 def ask(builder: Builder, *needs: Needs, asked: str = "1", keep_others: bool = False) -> None:
-    """Write the requests of a follower."""
+    """Write requests for environments, like the follower."""
     lists = {
         each.key(BASE): {
             "requirements": list(each.requirements), "preferences": list(each.preferences), "asked": asked,
@@ -66,7 +66,7 @@ def folders(builder: Builder) -> list[str]:
 
 
 def version_in(folder: Path, package: str) -> str:
-    """Return the version of a package that the Python of an environment finds."""
+    """Return the version of a package in an environment, from the environment's Python."""
     code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
     command = [str(folder / "bin/python"), "-I", "-c", code, package]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
@@ -80,7 +80,7 @@ def test_an_environment_has_what_was_asked_for_and_is_not_made_again(builder: Bu
     assert version_in(folder, "six") == "1.16.0"
     assert answer(builder, SIX).packages == {"six": "1.16.0"}
     assert "--hash=sha256:" in (folder / "lock.txt").read_text()
-    # It has bytecode, and nothing that another user may write to.
+    # The environment contains bytecode, and no file that another user may write to.
     assert list(folder.glob("lib/python3*/site-packages/__pycache__/six.*.pyc"))
     modes = [path.lstat().st_mode for path in folder.rglob("*") if not path.is_symlink()]
     assert not any(mode & 0o022 for mode in modes)
@@ -163,7 +163,7 @@ def test_an_index_that_is_away_is_no_reason_to_refuse_and_the_next_request_tries
     assert (found.environment, found.refused) == ("", "")
     assert "cannot be installed now" in found.unavailable
     assert CLOSED not in found.unavailable
-    # The request was answered.
+    # The same request is not tried again, because it has a result.
     builder.run()
     assert answer(builder, SIX) == found
     ask(builder, SIX, asked="2")
@@ -223,7 +223,7 @@ def test_an_environment_for_another_default_one_is_kept_and_not_made(builder: Bu
 
 
 def test_an_interrupted_installation_leaves_no_half_environment(builder: Builder) -> None:
-    """The whole program, with the packages of the server, is killed while it installs."""
+    """Kill the whole program while it installs the server's packages."""
     ask(builder, SIX)
     program = str(Path(trackbox_serving.__file__).parents[1])
     command = [sys.executable, "-m", "trackbox_serving.environments.build", builder.uv]
@@ -234,12 +234,12 @@ def test_an_interrupted_installation_leaves_no_half_environment(builder: Builder
         assert process.poll() is None
         assert time.monotonic() < end
         time.sleep(0.02)
-    # Its unit ends with all its processes.
+    # Kill the process group, like systemd, which kills all processes of a unit.
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert folders(builder) == [".part"]
     assert environment(builder.root, SIX, BASE) is None
-    # An interrupted removal leaves a folder that is no environment.
+    # Simulate an interrupted removal of another environment.
     (builder.root / ".gone-0123456789abcdef/lib").mkdir(parents=True)
     builder.run()
     assert folders(builder) == [answer(builder, SIX).environment]
@@ -262,12 +262,12 @@ def test_an_answer_is_that_of_the_last_request(settings: Settings, monkeypatch: 
     Result(unavailable="no index", asked=asked.known[key].asked).write(root, key)
     with pytest.raises(Unavailable, match="no index"):
         asked.ready(needs)
-    # It is asked for again.
+    # The environment has been requested again.
     assert not asked.ready(needs)
     Result(refused="a reason", asked=asked.known[key].asked).write(root, key)
     with pytest.raises(Refused, match="a reason"):
         asked.ready(needs)
-    # Nobody answers.
+    # Now the builder does not respond in time.
     asked.need("fraud", [])
     asked.need("fraud", [needs])
     monkeypatch.setattr(asking, "LATE", -settings.environment_seconds - 1)

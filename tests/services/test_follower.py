@@ -55,7 +55,7 @@ def settings(tracking_uri: str, registry: Registry, tmp_path_factory: pytest.Tem
         path.mkdir(exist_ok=True)
     STATES[:] = [folder / "status.json"]
     models = (ModelSetting(registry.name),)
-    # Each of these tests has environments of its own, so that each prepares them.
+    # Each test has its own folder of environments, so that each test must prepare them.
     shared = Shared(models, folder, run, folder / "packages", processes=1, tracking_uri=tracking_uri)
     return Settings(shared, poll_seconds=0.1, load_seconds=120, drain_seconds=0.2, url="https://ml.example.org")
 
@@ -130,7 +130,7 @@ def test_the_version_of_the_alias_is_served_and_the_registry_says_so(
         assert (found["live"]["version"], found["live"]["threshold"], found["problem"]) == (version, 0.5, "")
         about = follower.version(version).read_about()
         assert (about.name, about.version, about.alias) == (registry.name, version, "champion")
-        # For Prometheus: the metrics of the live version, with the model's name.
+        # The follower writes the live version's metrics, with the model's name, for Prometheus.
         metrics = settings.shared.run / "metrics.prom"
         until(lambda: f'trackbox_serving_requests_total{{model="{registry.name}"' in metrics.read_text(), 30)
         assert f'trackbox_serving_behind{{alias="champion",model="{registry.name}"}} 0.0' in metrics.read_text()
@@ -348,7 +348,7 @@ def test_a_model_with_code_is_served_only_where_the_settings_allow_it(
 def test_what_was_served_is_served_again_without_mlflow(settings: Settings, registry: Registry) -> None:
     with served_twice(settings, registry) as (first, second, _):
         pass
-    # Simulate a reboot while MLflow is down: /run is empty.
+    # Simulate a reboot, which empties /run, while MLflow is down.
     shutil.rmtree(settings.shared.run)
     settings.shared.run.mkdir()
     nowhere = replace(settings.shared, tracking_uri=f"http://127.0.0.1:{free_port()}")

@@ -26,7 +26,7 @@ __all__ = ["registry", "settings", "tracking_uri", "units"]
 
 OLDER = "1.8.0"
 PINS = [f"scikit-learn=={OLDER}", "mlflow==2.22.0"]
-# Saves a model with the packages of the environment that runs it.
+# This program saves a model with the packages of the environment whose Python runs it.
 SAVE = "import sys, pathlib, registered; registered.save(pathlib.Path(sys.argv[1]), 2.0, pip_requirements=sys.argv[2:])"
 
 
@@ -79,7 +79,7 @@ def test_a_model_of_an_older_library_is_served_with_its_packages(
         folder = Path(program).parents[1]
         assert folder.parent == settings.shared.environments
         assert list(folder.glob(f"lib/python3*/site-packages/scikit_learn-{OLDER}.dist-info"))
-    # After a restore the version has no environment. Requests wait until it is made again.
+    # Simulate a restore, after which the version has no environment. Requests wait until it has been made again.
     shutil.rmtree(settings.shared.environments)
     shutil.rmtree(settings.shared.run)
     settings.shared.run.mkdir()
@@ -87,7 +87,7 @@ def test_a_model_of_an_older_library_is_served_with_its_packages(
         until(lambda: status(settings, registry)["preparing"] == second)
         until(lambda: answering(follower) == second, 300)
         until(lambda: not status(settings, registry)["preparing"])
-        # With the version before live, the environment stays for the way back. Two versions further it goes.
+        # The environment is kept for a rollback while its version is the previous one, and removed after that.
         registry.point(first)
         until(lambda: answering(follower) == first)
         assert folder.is_dir()
@@ -123,7 +123,7 @@ def test_an_alias_that_moves_on_ends_the_preparation(settings: Settings, registr
     first, second = registry.add(), registry.add(pip_requirements=[f"scikit-learn=={OLDER}"])
     wanted = settings.shared.state / "environments/wanted.json"
     registry.point(second)
-    # Without the unit that prepares environments.
+    # Nothing prepares environments in this test, so the preparation does not end.
     with watching(settings.shared, packages=False), following(settings) as follower:
         until(lambda: registry.tag(second).startswith("prepares its packages"))
         assert len(json.loads(wanted.read_text())["environments"]) == 1

@@ -62,7 +62,7 @@ def test_what_the_environment_has_is_not_named(tmp_path: Path, flavour: str, lin
 @pytest.mark.parametrize(
     ("flavour", "line"),
     [
-        # Only the last number of the version differs, or the model's scores do not depend on the package.
+        # Either only the last number of the version differs, or the package does not affect the model's scores.
         ("sklearn", "scikit-learn==1.9.0"),
         ("sklearn", "numpy==1.26.4"),
         ("sklearn", "mlflow==2.22.0"),
@@ -103,14 +103,14 @@ def test_a_version_that_matters_is_a_reason_to_refuse(tmp_path: Path, flavour: s
 @pytest.mark.parametrize(
     ("flavour", "lines", "needed", "preferred"),
     [
-        # The pins of other packages than the model's library are satisfied where they can be.
+        # The pin of the model's library must be satisfied. All other pins are satisfied if possible.
         (
             "sklearn",
             ["mlflow==2.22.0", "scikit-learn==1.8.0", "numpy==2.4.6"],
             ["scikit-learn", "scikit-learn==1.8.0", "skops==0.14.0"],
             ["mlflow-skinny==2.22.0", "numpy==2.4.6"],
         ),
-        # A range is no pin. An extra would add packages.
+        # A range must be satisfied, unlike a pin. The extra is removed, because it would add packages.
         ("sklearn", ["NumPy[all] <2, >=1.26"], ["numpy<2,>=1.26", "scikit-learn", "skops==0.14.0"], []),
         (
             "xgboost",
@@ -119,7 +119,7 @@ def test_a_version_that_matters_is_a_reason_to_refuse(tmp_path: Path, flavour: s
             ["xgboost-cpu==2.1.4"],
         ),
         ("onnx", ["onnxruntime<1.20"], ["onnxruntime", "onnxruntime<1.20"], []),
-        # A model that may run code has all packages that it pins, but MLflow's version is the server's.
+        # A model that may run code gets all packages that it pins, except that it gets the server's version of MLflow.
         (
             "",
             ["lightgbm[pandas]==4.6.0", "numpy==2.5.1", "mlflow==3.17.0", "gone==1; python_version < '3'"],

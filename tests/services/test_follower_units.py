@@ -240,7 +240,7 @@ trackbox_serving_request_seconds_sum{path="infer"} 0.5
     assert lines.count("# TYPE trackbox_serving_requests_total counter") == 1
     assert 'trackbox_serving_requests_total{model="fraud",path="infer",status="200"} 7.0' in lines
     assert 'trackbox_serving_request_seconds_bucket{le="+Inf",model="a \\"b\\"",path="infer"} 7.0' in lines
-    # They are what a worker's own are.
+    # The follower reads the same traffic from these metrics as from the worker's own metrics.
     assert read(version_metrics([("fraud", worker)])) == read(worker)
     assert version_metrics([]) == ""
 

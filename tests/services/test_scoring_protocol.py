@@ -1,4 +1,4 @@
-"""The server gives the same scores as MLflow's server, to 1e-9. It refuses with 4xx each body that MLflow's refuses."""
+"""The server gives the same scores as MLflow's server, within 1e-9, and refuses the same bodies, always with 4xx."""
 
 from __future__ import annotations
 

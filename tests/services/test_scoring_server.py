@@ -150,7 +150,7 @@ def test_a_killed_process_loses_no_later_request_and_no_count_and_only_its_open_
     assert counted >= 20
     victim = server.workers()[0]
     os.kill(victim, signal.SIGKILL)
-    # Do not wait for a new worker: the other worker and the queue of the socket must accept the requests.
+    # Do not wait for a new worker, because the other worker and the socket's queue must accept the requests.
     for _ in range(20):
         assert server.score(row).status == 200
     wait_until(lambda: len(server.workers()) == 2 and victim not in server.workers())
@@ -242,7 +242,7 @@ def test_an_answer_names_the_version_and_the_request(server: Server, row: dict[s
 
 
 def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str, Any]) -> None:
-    # A process that is killed between two writes has sent half an answer.
+    # With two writes, a process that is killed between them would have sent half a response.
     body = json.dumps(row).encode()
     request = b"POST /invocations HTTP/1.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (
         JSON.encode(),
@@ -259,7 +259,7 @@ def test_head_and_body_of_an_answer_are_one_write(server: Server, row: dict[str,
 
 
 def test_each_model_of_fraud_scores_its_example_as_when_it_was_saved(state: Path, tmp_path: Path) -> None:
-    # The isolation forest has code of its own, and is not served by default.
+    # Leave out the isolation forest, because it contains code and is not served by default.
     models = sorted({path.name for path in (state / "models").iterdir()} - {"isolation-forest"})
     assert len(models) > 2
     for name in models:

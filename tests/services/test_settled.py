@@ -28,7 +28,7 @@ def asked(folder: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, **value
     ("values", "code", "words"),
     [
         (LIVE, 0, "fraud@champion (version 3) is served"),
-        # No version has the alias.
+        # The alias names no version, so there is nothing to wait for.
         ({"problem": "The registry has no version of fraud with the alias champion."}, 0, ""),
         (
             {**LIVE, "wanted": "4", "refused": Refusal("4", "it has NaN", "")},

@@ -1,4 +1,4 @@
-"""A challenger scores logged rows in the background: real versions, a real registry and a real object store."""
+"""A challenger scores logged rows in the background, with real versions, a real registry and a real object store."""
 
 from __future__ import annotations
 

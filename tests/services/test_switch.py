@@ -39,7 +39,7 @@ def test_a_unit_of_another_form_is_refused() -> None:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder: `root` has one file, `staged` the new version of it and a second file. systemctl is `true`."""
+    """Return a folder: `root` contains a file, `staged` its new version and another file. systemctl does nothing."""
     monkeypatch.setattr(switch, "ROOT", tmp_path / "root")
     monkeypatch.setattr(switch, "SYSTEMCTL", ("true",))
     (tmp_path / "root/etc").mkdir(parents=True)
@@ -93,7 +93,7 @@ def test_environments_of_versions_are_prepared_for_the_new_packages_before_the_v
         version.write_about(About(unit.name, unit.version, needs=own))
     key = needs.key("environment-new")
     assert switch.new_needs(staged, units) == {units[0]: (key, needs)}
-    # This systemctl keeps the unit and the requests that it is called with.
+    # Replace systemctl by a script that saves the unit and the requests that exist when it is called.
     script = root / "systemctl"
     script.write_text(
         f"#!/bin/sh\ncp {root}/{switch.ENVIRONMENTS_TRIAL} {staged}-environments/wanted.json {root}/seen/\n"
@@ -116,6 +116,6 @@ def test_environments_of_versions_are_prepared_for_the_new_packages_before_the_v
     (packages / ("0" * 16)).mkdir()
     Result(environment="0" * 16).write(packages, key)
     switch.prepare_environments(staged, units)
-    # What it needed meanwhile is gone.
+    # The temporary unit and the folder with the requests are removed.
     assert not (root / switch.ENVIRONMENTS_TRIAL).exists()
     assert not staged.with_name("staged-environments").exists()

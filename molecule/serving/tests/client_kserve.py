@@ -1,4 +1,4 @@
-"""Score rows by KServe's client of the Open Inference Protocol: client_kserve.py BODY; print JSON."""
+"""Score rows with KServe's client for the Open Inference Protocol, and print JSON: client_kserve.py BODY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ url = os.environ["MLFLOW_TRACKING_URI"] + "/serving"
 
 
 async def score() -> dict[str, Any]:
-    """Return what the server answers."""
+    """Return the server's response: whether the model is ready, and the scores."""
     trust = ssl.create_default_context(cafile=os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"])
     client = InferenceRESTClient(RESTConfig(protocol="v2", verify=trust))
     ready = await client.is_model_ready(url, "fraud", headers=headers)

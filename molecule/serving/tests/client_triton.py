@@ -1,4 +1,4 @@
-"""Score rows by Triton's client of the Open Inference Protocol: client_triton.py BODY; print JSON."""
+"""Score rows with Triton's client for the Open Inference Protocol, and print JSON: client_triton.py BODY."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports the fixtures of tests/machine: the machine, its power switch, and the served models."""
+"""Import fixtures of tests/machine: the machine, its power switch, and the served models."""
 
 from endpoint import endpoint, versions
 from machine import Machine, host, machine

@@ -1,4 +1,4 @@
-"""Four clients score without a pause: no request fails while the alias moves, and while processes and services end."""
+"""No request of four clients fails while the alias moves, processes are killed, or services restart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testinfra.host import Host
 
 MOVES, KILLS = 100, 20
 UNIT = "trackbox-serving@fraud-{}.service"
-# The time limit of an answer while the alias moves, in ms. docs/serving.md has measurements.
+# The maximum latency while the alias moves, in ms. docs/serving.md contains measurements.
 SLOW = 2000
 
 
@@ -30,7 +30,7 @@ def test_no_request_fails_while_the_alias_moves_a_hundred_times(
             moved = time.monotonic()
             alias(machine, versions[turn % 2])
             took.append(clients.first(versions[turn % 2], moved))
-            # Half a second before the first answer, and after it.
+            # The time from half a second before the new version's first response to half a second after it.
             spans.append((moved + took[-1] - 0.5, moved + took[-1] + 0.5))
             time.sleep(0.5)
     usual = [each.ms for each in clients.answers[:quiet]]
@@ -56,7 +56,7 @@ def test_no_request_fails_while_processes_are_killed_twenty_times(
     unit = UNIT.format(versions[1])
     with Clients(endpoint, {versions[1]: scores}) as clients:
         for _ in range(KILLS):
-            # All of the version's processes, or one of those that answer.
+            # Kill all processes of the version, or only one worker process.
             whom = chance.choice(["all", "one"])
             if whom == "all":
                 host.check_output(f"systemctl kill --signal=KILL {unit}")
@@ -72,8 +72,9 @@ def test_no_request_fails_while_processes_are_killed_twenty_times(
 def test_no_request_fails_while_services_restart(host: Host, endpoint: Endpoint, versions: list[str]) -> None:
     scores = endpoint.serve(versions[1])
     versions_of_fraud = "'trackbox-serving@*.service'"
-    # NGINX closes its sockets when it restarts: a connection may be refused, but no request that was taken may be lost.
-    # With a version that restarts at the same moment one would be: Debian's unit lets NGINX end requests for 5 s.
+    # NGINX closes its sockets when it restarts. So a connection may be refused, but no accepted request may be lost.
+    # Never restart NGINX and a version at the same time: Debian's unit kills NGINX after 5 s, so requests that wait for
+    # the version would be lost.
     with Clients(endpoint, {versions[1]: scores}, patience=60) as clients:
         for units in (
             "trackbox-serving-follower",

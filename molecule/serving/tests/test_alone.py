@@ -1,4 +1,4 @@
-"""Without MySQL, MLflow and MinIO, and after a reboot, scoring goes on; the log is delivered when the store is back."""
+"""Without MySQL, MLflow and MinIO, scoring works even after a reboot. The log is uploaded once the store is back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDER = "/var/lib/trackbox-serving/log/fraud"
 
 @contextmanager
 def alone(machine: Machine, host: Host) -> Iterator[None]:
-    """Stop the other services and keep them stopped, after a reboot too."""
+    """Keep MySQL, MinIO and MLflow stopped during the `with` block, even after a reboot."""
     host.check_output(f"systemctl disable --now {ALONE}")
     try:
         yield
@@ -42,7 +42,7 @@ def test_after_a_reboot_without_the_other_services_the_same_versions_answer(
         assert endpoint.score() == (versions[1], before)
         previous = endpoint.ask(f"v2/models/fraud/versions/{versions[0]}/ready")
         assert previous.status == 200
-        # A log is closed after a minute.
+        # A worker closes its log file after a minute.
         until(lambda: host.run(f"ls {FOLDER}/*/*.parquet").rc == 0, 90, "no log was closed")
         waiting = host.check_output(f"cd {FOLDER}; ls */*.parquet").split()
         status = "cat /var/lib/trackbox-serving/status.json"

@@ -1,4 +1,4 @@
-"""A version with other packages: the real units install them, and serve it with them; what each unit cannot do."""
+"""The machine's units install a version's own packages, and serve the version with them. Each unit is confined."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.
 ROOT = "/var/lib/trackbox-serving-environments"
 STATE = "/var/lib/trackbox-serving"
 BUILDER = "trackbox-serving-environments.service"
-# Seconds until packages are installed, on a busy machine.
+# Timeout in seconds for the installation of packages on a busy machine.
 INSTALLED = 600
-# The highest values of systemd-analyze security: of a unit with network, and of one without.
+# The highest exposures that systemd-analyze security may report: for a unit with network access, and for one without.
 EXPOSED, CONFINED = 1.2, 1.0
-# What the program that installs packages must not do, as shell commands.
+# Shell commands that must fail in the unit that installs packages.
 FORBIDDEN = (
     f"ls {STATE}/models",
     f"cat {STATE}/status.json",
@@ -53,7 +53,7 @@ def registered(machine: Machine, host: Host, kind: str) -> str:
 
 
 def exposure(host: Host, unit: str) -> float:
-    """Return how systemd rates a unit's exposure."""
+    """Return the exposure of a unit, as systemd-analyze security rates it."""
     return float(host.check_output(f"systemd-analyze security --no-pager {unit} | tail -1").split(": ")[1].split()[0])
 
 
@@ -82,14 +82,14 @@ def test_a_version_gets_the_packages_that_it_needs_and_the_old_one_serves_meanwh
     assert program.startswith(f"{ROOT}/")
     folder = program.removesuffix("/bin/python")
     assert host.run(f"ls -d {folder}/lib/python3*/site-packages/scikit_learn-1.8.0.dist-info").rc == 0
-    # Only the installer's user may change it, and the version's process sees it read-only.
+    # Only the installer's user may change environments. They are read-only for the version's process.
     assert host.check_output(f"find {ROOT} ! -user serving-environments -o -perm /022 ! -type l") == ""
     assert host.run(f"nsenter --target {process} --mount touch {ROOT}/x").rc != 0
     ratings = exposure(host, unit), exposure(host, BUILDER)
     print(f"systemd-analyze security: version {ratings[0]}, {BUILDER} {ratings[1]}")
     assert ratings[0] <= CONFINED
     assert ratings[1] <= EXPOSED
-    # The installer has ended, and has left nothing behind.
+    # The installer has ended, and has removed its temporary files.
     assert host.run(f"systemctl is-active {BUILDER}").stdout.strip() == "inactive"
     assert sorted(host.check_output(f"ls -A {ROOT}").split()) == sorted([folder.removeprefix(f"{ROOT}/"), "results"])
 
@@ -113,7 +113,7 @@ def test_the_installer_reaches_nothing_but_its_folder_and_the_network(host: Host
 def test_without_its_environment_a_version_waits_until_it_is_made_again(
     machine: Machine, host: Host, rules: Endpoint
 ) -> None:
-    """As after a restore on another machine, because a backup does not contain environments."""
+    """Environments are missing after a restore on another machine, because a backup does not contain them."""
     live = rules.version()
     host.check_output(f"systemctl stop trackbox-serving-follower 'trackbox-serving@rules-{live}.service'")
     host.check_output(f"rm -r {ROOT}/*")

@@ -1,4 +1,4 @@
-"""Hostile models that may run code: what each of them could do is nothing, and the version before serves on."""
+"""Hostile models that may run code do no damage. If a version is refused, the previous version keeps serving."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from machine import Machine
 from testinfra.host import Host
 
 BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
-# Seconds until a version is served or refused: its download, its start, and serving_load_seconds twice.
+# Timeout in seconds until a version is served or refused. It allows for the download and twice serving_load_seconds.
 DECIDED = 300
 
 
 @dataclass
 class Rules:
-    """The model `rules`, whose versions may run code. good: a version of it that does no harm."""
+    """The model `rules`, whose versions may run code. good: number of a harmless version."""
 
     machine: Machine
     endpoint: Endpoint
@@ -26,13 +26,13 @@ class Rules:
     good: str = ""
 
     def take(self, kind: str) -> tuple[str, str]:
-        """Register a version, let the alias name it, and wait; return its number, and why it was refused if it was."""
+        """Register a version, point the alias at it, and wait; return its number and the reason if it was refused."""
         number = self.register(kind)
         alias(self.machine, number, "live", "rules")
         until(lambda: tag(self.machine, number, "rules"), DECIDED, f"nothing was decided on {kind}")
         verdict = tag(self.machine, number, "rules")
         if verdict.startswith("refused: "):
-            # The version before serves on.
+            # The previous version keeps serving.
             assert self.endpoint.score() == (self.good, [0.5, 0.5])
             alias(self.machine, self.good, "live", "rules")
             return number, verdict.removeprefix("refused: ")
@@ -40,7 +40,7 @@ class Rules:
         return number, ""
 
     def said(self, kind: str) -> list[str]:
-        """Let a version be served, and return what it says that it could do."""
+        """Wait until a version is served; return the forbidden actions in which it succeeded, as it reports them."""
         number, refused = self.take(kind)
         assert not refused
         version, scores = self.endpoint.score()
@@ -53,7 +53,7 @@ class Rules:
 
 @pytest.fixture(scope="module")
 def rules(machine: Machine, host: Host) -> Rules:
-    """Serve a version of `rules` that does no harm."""
+    """Serve a harmless version of `rules`."""
     python = host.check_output("python3 -c 'import platform; print(platform.python_version())'")
 
     def register(kind: str) -> str:
@@ -110,10 +110,10 @@ def test_a_process_that_a_model_leaves_behind_ends_with_its_version(host: Host, 
     number, refused = rules.take("outlive")
     assert not refused
     unit = f"trackbox-serving@rules-{number}.service"
-    # Its user is the version's own, and has no other process.
+    # Each version runs as its own user, so all processes of this user belong to the version.
     user = host.check_output(f"stat --format=%u /proc/$(systemctl show --property=MainPID --value {unit})")
     assert host.check_output(f"pgrep --uid {user} --count") > "2"
-    # Two versions further, it is neither live nor the previous one.
+    # After two further versions, this version is neither live nor previous, so it is stopped.
     for kind in ("nothing", "nothing"):
         rules.good, _ = rules.take(kind)
     until(lambda: host.run(f"systemctl is-active {unit}").rc, 150, f"{unit} runs")

@@ -1,4 +1,4 @@
-"""The log has the rows of each accepted request exactly once, or they are counted as dropped."""
+"""The log contains the rows of each accepted request exactly once, or the rows are counted as dropped."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from testinfra.host import Host
 
 FOLDER = "/var/lib/trackbox-serving/log/fraud"
 UNIT = "trackbox-serving@fraud-{}.service"
-# By docs/serving.md: what a process has not closed is lost when it is killed, and it closes a file each minute.
+# As docs/serving.md says, a process closes its log file each minute, and a killed process loses the file that is open.
 CLOSED_AFTER = 60
 
 
 def logged(machine: Machine, host: Host, since: float) -> Counter[str]:
-    """Wait until nothing waits for the store; return how many rows of each request the bucket has since a Unix time."""
+    """Wait until all logs are uploaded; return how many rows the bucket has for each request since a Unix time."""
     until(lambda: host.run(f"ls {FOLDER}/*/*.parquet").rc, 120, "a log waits")
     keys = {"AWS_ACCESS_KEY_ID": "serving", "AWS_SECRET_ACCESS_KEY": machine.secret("serving_s3_secret")}
     said = machine.run_client("client_log.py", "fraud", str(since), **keys)
@@ -26,7 +26,7 @@ def logged(machine: Machine, host: Host, since: float) -> Counter[str]:
 
 
 def rows(endpoint: Endpoint) -> int:
-    """Return how many rows the endpoint's body has."""
+    """Return the number of rows in the body that the endpoint sends."""
     return len(endpoint.body["dataframe_split"]["data"])
 
 
@@ -38,7 +38,7 @@ def test_each_accepted_request_is_in_the_log_exactly_once(
         for version in (*versions, *versions):
             endpoint.serve(version)
             time.sleep(2)
-    # At a stop each process closes its file.
+    # Each process closes its log file when it stops.
     host.check_output("systemctl restart 'trackbox-serving@*.service'")
     found = logged(machine, host, since)
     mine = Counter({each.request: rows(endpoint) for each in clients.answers})

@@ -1,4 +1,4 @@
-"""Clients of the Open Inference Protocol that others wrote get the scores of MLflow's protocol."""
+"""KServe's and Triton's clients of the Open Inference Protocol get the same scores as clients of MLflow's protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More requests than the machine can answer: refusals come at once, memory stays bounded, and MLflow answers."""
+"""Under overload, serving refuses requests quickly, memory stays within a limit, and MLflow still responds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scoring_clients import quantile
 from testinfra.host import Host
 
 CLIENTS, SECONDS, ROWS = 200, 20, 1000
-# The time limits of a refusal and of a call of MLflow, in seconds. The clients of this test use the same two cores.
+# The time limits of a refusal and of a request to MLflow, in seconds. The clients of this test use the same two cores.
 REFUSAL, CALL = 2.0, 10.0
 MEMORY = "systemctl list-units --plain --no-legend --full 'trackbox-serving@*.service' | awk '{print $1}'"
 
 
 def memory_mb(host: Host) -> float:
-    """Return the memory of all versions' processes, in MB, with what they share counted once (PSS)."""
+    """Return the memory of all versions' processes in MB (PSS, so shared memory is counted once)."""
     pids = f"for unit in $({MEMORY}); do p=$(systemctl show -p MainPID --value $unit); echo $p; pgrep -P $p; done"
     text = host.run(f"for p in $({pids}); do cat /proc/$p/smaps_rollup 2>/dev/null; done").stdout
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
@@ -31,7 +31,7 @@ def test_two_hundred_clients_are_refused_at_once_and_mlflow_answers(
     machine: Machine, host: Host, endpoint: Endpoint, versions: list[str]
 ) -> None:
     endpoint.serve(versions[1])
-    # Rows enough that the requests of all clients are at work at the same time.
+    # Each request has so many rows that the requests of all clients overlap.
     split = endpoint.body["dataframe_split"]
     large = replace(endpoint, body={"dataframe_split": {**split, "data": split["data"][:1] * ROWS}})
     scores = large.score()[1]
@@ -39,7 +39,7 @@ def test_two_hundred_clients_are_refused_at_once_and_mlflow_answers(
     before, calls, memory = memory_mb(host), [], []
     given = {"secrets": str(machine.secrets), "name": machine.name, "body": large.body, "seconds": SECONDS}
     given |= {"number": CLIENTS, "expected": {versions[1]: scores}}
-    # A process of its own: its threads do not delay what is measured here.
+    # The clients run in another process, so that their threads do not delay the measurements here.
     command = [sys.executable, str(ROOT / "tests/machine/overloading.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
         assert clients.stdin is not None
@@ -68,5 +68,5 @@ def test_two_hundred_clients_are_refused_at_once_and_mlflow_answers(
     assert quantile(refused, 0.99) < REFUSAL * 1000
     assert max(calls) < CALL
     assert max(memory) < before + 512
-    # Afterwards all is as before.
+    # After the overload, the version scores as before.
     assert large.score() == (versions[1], scores)

@@ -1,4 +1,4 @@
-"""After a restore the endpoint serves the version that the restored registry's alias names, and delivers its log."""
+"""After a restore, clients get the version that the restored registry's alias names, and its log is uploaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_restored_version_replaces_another_one_of_its_number(
     first, second = (endpoint.serve(version) for version in versions)
     assert first != second
     machine.play(playbook="playbooks/backup.yml")
-    # Until the restore, the version of this number has the files of the first one.
+    # Delete the model, and register the first version's files under both numbers. The restore must undo this.
     machine.run_client("client_recreate.py", "fraud", versions[0], versions[1])
     alias(machine, versions[1])
     until(

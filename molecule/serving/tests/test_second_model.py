@@ -1,4 +1,4 @@
-"""A second model, of another package, is served by variables alone; its broken versions are refused with reasons."""
+"""A change of variables is enough to serve a second model. Its broken versions are refused with a reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testinfra.host import Host
 MODELS = [{"name": "fraud"}, {"name": "rules", "alias": "live", "allow_code": True}, {"name": "churn"}]
 BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
 
-# By the kind of a version, what the reason of its refusal says.
+# For each kind of broken version, a part of the reason for its refusal.
 BROKEN = {
     "signature": "The version answers 400",
     "nan": "no finite number",
@@ -47,7 +47,7 @@ def registered(machine: Machine, host: Host, *kinds: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def churn(machine: Machine, host: Host, endpoint: Endpoint) -> Iterator[Endpoint]:
-    """Serve a second model, while the first one is asked without a pause; remove it after the module."""
+    """Serve a second model while clients continuously request the first model. Remove the second model at the end."""
     version, scores = endpoint.score()
     with Clients(endpoint, {version: scores}) as clients:
         machine.play("--extra-vars", json.dumps({"serving_models": MODELS}))
@@ -86,7 +86,7 @@ def test_a_broken_version_is_refused_with_its_reason(machine: Machine, host: Hos
 def test_a_file_that_rots_in_the_store_is_not_served(machine: Machine, host: Host, churn: Endpoint) -> None:
     before = churn.score()
     number = registered(machine, host, "good:3")["good:3"]
-    # MinIO stores small objects inside its own file, with a checksum.
+    # MinIO stores a small object inside its own metadata file, together with a checksum.
     newest = "find /var/lib/minio/mlflow -path '*/model.skops/*' -type f -printf '%T@ %p\\n' | sort -n | tail -1"
     path = host.check_output(newest).split(" ", 1)[1]
     host.check_output("python3 -c %s %s", ROT, path)

@@ -1,4 +1,4 @@
-"""An upgrade changes serving's packages and program while clients score; where it fails, the old ones serve on."""
+"""An upgrade changes serving's packages and program while clients score. A failed upgrade restores both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 UPGRADE = "playbooks/upgrade.yml"
 LOCK = (ROOT / "roles/serving/files/requirements.txt").read_text()
-# Gives the machine the same program under another name, as if an older checkout had installed it.
+# Renames the program on the machine, as if an older checkout had installed it.
 OLDER = """
 set -e
 cd /opt/trackbox/serving
@@ -31,14 +31,14 @@ systemctl restart trackbox-serving-follower
 
 
 def installed(host: Host) -> tuple[str, str]:
-    """Return the environment and program that the versions' units name, and all that are on the disk."""
+    """Return the environment and the program that serving's units name, and all environments and programs on disk."""
     units = "/etc/systemd/system/trackbox-serving*"
     named = host.check_output(f"grep -ohE '(environment|program)-[0-9a-f]+' {units} | sort -u | xargs")
     return named, " ".join(host.check_output("cd /opt/trackbox/serving; ls -d environment-* program-* | sort").split())
 
 
 def without(package: str) -> str:
-    """Return the lock without a package: its line, and those of its hashes."""
+    """Return the lock without the lines of a package and of its hashes."""
     kept, skipping = [], False
     for line in LOCK.splitlines(keepends=True):
         skipping = line.startswith(f"{package}==") if not line.startswith(" ") else skipping
@@ -48,7 +48,7 @@ def without(package: str) -> str:
 
 
 def lock(folder: Path, text: str) -> str:
-    """Return the option that gives serving another lock."""
+    """Write a lock to a file; return Ansible's option that makes serving use this lock."""
     path = folder / "lock.json"
     path.write_text(json.dumps({"serving_requirements": text}))
     return f"--extra-vars=@{path}"
@@ -62,7 +62,7 @@ def upgraded(machine: Machine, *options: str, status: int = 0) -> str:
 
 @pytest.fixture
 def asked(endpoint: Endpoint, versions: list[str]) -> Iterator[Clients]:
-    """Score without a pause, with the second version live; afterwards no request has failed, and no other answered."""
+    """Let clients score continuously. Check at the end that no request failed, and that no other version answered."""
     scores = endpoint.serve(versions[1])
     with Clients(endpoint, {versions[1]: scores}, 2) as clients:
         yield clients
@@ -73,7 +73,7 @@ def asked(endpoint: Endpoint, versions: list[str]) -> Iterator[Clients]:
     assert endpoint.version() == versions[1]
 
 
-# Without orjson the program cannot be imported; without xgboost-cpu the live version cannot be loaded.
+# Without orjson the program cannot be imported. Without xgboost-cpu the live version cannot be loaded.
 @pytest.mark.parametrize(
     ("package", "reason"),
     [("orjson", "No module named 'orjson'"), ("xgboost-cpu", "version {} of fraud does not load with them: ")],
@@ -93,7 +93,7 @@ def test_packages_with_which_a_version_does_not_load_are_refused_before_the_swit
     assert not host.file("/var/lib/trackbox/serving-new").exists
 
 
-# Without uvicorn-worker a version loads, and its server does not start.
+# Without uvicorn-worker a version can be loaded, but its server does not start.
 def test_after_a_switch_that_fails_the_old_packages_serve_again(
     machine: Machine, host: Host, asked: Clients, versions: list[str], tmp_path: Path
 ) -> None:
@@ -119,11 +119,11 @@ def test_packages_and_program_change_and_no_request_fails(
     assert "program of serving 000000000000 -> " in output
     assert "requests of a version waited for at most " in output
     named, there = installed(host)
-    # Nothing of the old ones is left.
+    # The old environment and program have been removed.
     assert named == there
     assert not set(named.split()) & set(before[0].split())
     assert named.split()[1] == new
     assert "Nothing to upgrade" in upgraded(machine, option, "--check")
-    # With the checkout's own lock again.
+    # Upgrade back to the checkout's own lock.
     upgraded(machine)
     assert changes(machine.play()) == []

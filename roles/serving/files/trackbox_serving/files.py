@@ -1,4 +1,4 @@
-"""Read and write the files that the follower, the workers and the units' root service exchange.
+"""Read and write the files that the follower, the workers and the service that starts units exchange.
 
 Writers replace a whole file at once. Readers open only regular files, because the writer may be less trusted.
 """
@@ -44,7 +44,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def write_json(path: Path, value: Any, mode: int | None = None) -> None:
-    """Replace a JSON file atomically: readers see either the old or the new content. mode: by default the umask's."""
+    """Replace a JSON file atomically: readers see either the old or the new content. mode: None uses the umask."""
     new = path.with_name(f".{path.name}")
     with new.open("w") as file:
         if mode is not None:

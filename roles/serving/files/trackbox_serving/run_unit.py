@@ -32,7 +32,7 @@ def leave(folder: Path, reason: str) -> None:
 def enter_environment(version: Version) -> None:
     """If a version has packages of its own, run this program again with the Python of their environment.
 
-    While the environment is not there, wait: the follower asks for it.
+    If the environment does not exist yet, wait for it. The follower requests it.
     """
     from trackbox_serving.environments.place import environment
 
@@ -40,7 +40,7 @@ def enter_environment(version: Version) -> None:
     try:
         needs = version.read_about().needs
     except (OSError, ValueError, TypeError):
-        # The worker reports the error.
+        # Ignore the error here, because the worker reports it.
         return
     if not needs or Path(sys.prefix).parent == root:
         return

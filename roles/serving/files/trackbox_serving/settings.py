@@ -41,7 +41,7 @@ class Settings:
         models: registered models that are served.
         state: folder of models and logs.
         run: folder of the Unix sockets.
-        environments: folder of the environments of versions whose packages are not those of the default one.
+        environments: folder of the environments of versions that do not use the default environment.
         max_rows: maximum number of rows in a request.
         max_body_mb: maximum size of a request's body in MiB, after decompression.
         processes: number of worker processes of each version.

@@ -3,9 +3,10 @@
     python3 -m trackbox_serving.switch try STAGED STATE
     python3 -m trackbox_serving.switch change STAGED OLD STATE
 
-STAGED contains the new units and settings, by their paths below /. `try` also prepares environments of versions anew,
-because they contain the packages of the server, too. `change` keeps the present ones in OLD until it has
-ended, so it can be repeated after an interruption. Sockets stay open: requests wait while a version loads.
+STAGED contains the new units and settings, by their paths below /. `try` also prepares new environments for versions
+that have their own, because these contain the server's packages, too. `change` keeps the current units and settings in
+OLD until it has ended, so it can be repeated after an interruption. Sockets stay open, so requests wait while a version
+loads.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ Type=oneshot
 ExecStart={command} trackbox_serving.try_version %I
 BindReadOnlyPaths={settings}:{path}
 """
-# The unit that prepares environments, and one like it that gets its requests from another folder.
+# The unit that prepares environments, and its copy for a trial, which reads its requests from another folder.
 ENVIRONMENTS, ENVIRONMENTS_TRIAL = f"{TEMPLATE}-environments.service", f"{TEMPLATE}-trial-environments.service"
 # Seconds that a version has for its first response, after systemd has reported its start.
 ANSWERS = 30
@@ -101,7 +102,7 @@ def put(source: Path, paths: Sequence[Path]) -> None:
 
 
 def keep(staged: Path, old: Path, state: Path) -> list[Unit]:
-    """Save the current files and served versions in OLD, unless an interrupted run has. Return the saved versions."""
+    """Save the current files and served versions in OLD, if OLD does not exist yet. Return the saved versions."""
     if not old.exists():
         new = old.with_name(f"{old.name}.part")
         shutil.rmtree(new, ignore_errors=True)
@@ -159,7 +160,7 @@ def last_words(name: str) -> str:
 
 
 def trial_unit(text: str, settings: Path) -> str:
-    """Return the text of a trial's unit. text: that of a version's unit. settings: path of the new settings."""
+    """Return the text of a trial's unit. text: text of a version's unit. settings: path of the new settings."""
     found = re.search(r"^ExecStart=(.*) trackbox_serving\.run_unit %I$", text, re.MULTILINE)
     if found is None:
         raise FailedError("the unit of versions has no known ExecStart")
@@ -168,22 +169,22 @@ def trial_unit(text: str, settings: Path) -> str:
 
 
 def new_needs(staged: Path, units: Sequence[Unit]) -> dict[Unit, tuple[str, Needs]]:
-    """Return the packages of each version that has its own environment, and their key with the new packages."""
+    """Return, for each version with its own environment, the environment's key after the upgrade and its packages."""
     settings = load(staged / PATH[1:])
     command = re.search(r"^ExecStart=(\S+)", (staged / SERVICE).read_text(), re.MULTILINE)
-    # ExecStart is BASE/bin/python.
+    # ExecStart begins with the default environment's path: BASE/bin/python.
     base = Path(command[1]).parents[1].name if command else ""
     found = {unit: Version(settings, unit.name, unit.version).read_about().needs for unit in units}
     return {unit: (needs.key(base), needs) for unit, needs in found.items() if needs}
 
 
 def prepare_environments(staged: Path, units: Sequence[Unit]) -> None:
-    """Prepare the versions' own environments for the new packages. Raise FailedError if that fails for one of them."""
+    """Prepare the versions' own environments with the server's new packages. Raise FailedError if that fails."""
     needed, root = new_needs(staged, units), load(staged / PATH[1:]).environments
     if not needed:
         return
     wanted = {key: {**asdict(needs), "asked": "the upgrade"} for key, needs in needed.values()}
-    # STAGED itself contains only files that belong below /.
+    # Use a folder beside STAGED, because all files in STAGED are copied to /.
     folder, path = staged.with_name(f"{staged.name}-environments"), UNITS / ENVIRONMENTS_TRIAL
     try:
         folder.mkdir(exist_ok=True)
@@ -216,7 +217,7 @@ def try_all(staged: Path, state: Path) -> None:
                 words = last_words(service(unit, TRIAL))
                 raise FailedError(f"version {unit.version} of {unit.name} does not load with them: {words}")
     except BaseException:
-        # It removes the environments that the follower does not ask for.
+        # This unit removes the environments that only the trial needs.
         systemctl("start", "--no-block", ENVIRONMENTS)
         raise
     finally:
@@ -250,7 +251,7 @@ def change(staged: Path, old: Path, state: Path) -> int:
 
 
 def main() -> int:
-    """Do what the arguments say; return the exit code."""
+    """Run the program with its arguments; return the exit code."""
     match sys.argv[1:]:
         case ["try", staged, state]:
             try:

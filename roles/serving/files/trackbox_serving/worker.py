@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "ARROW_NUM_THREADS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
-    # MLflow has nothing to track here, and would create a database in the current directory.
+    # MLflow tracks nothing here. Without this URI it would create a database in the current directory.
     "MLFLOW_TRACKING_URI": "file:///nonexistent",
     # MLflow's own scoring server sets this variable, too.
     "_MLFLOW_IS_IN_SERVING_ENVIRONMENT": "true",
@@ -63,7 +63,7 @@ def options(bind: str, processes: int) -> dict[str, Any]:
         "preload_app": True,
         "timeout": HANGS,
         "graceful_timeout": STOPS,
-        # Longer than NGINX keeps connections (60 s), because the client must close an idle connection first.
+        # Keep idle connections longer than NGINX (60 s), because the client must be the first to close a connection.
         "keepalive": 75,
         "backlog": 4096,
         "child_exit": metrics.process_ended,

@@ -1,1 +1,1 @@
-"""Read request bodies: into a matrix for the fast path, or else with MLflow's own functions."""
+"""Read request bodies, either into a matrix for the fast path or with MLflow's own functions."""

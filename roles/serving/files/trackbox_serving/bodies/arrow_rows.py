@@ -63,7 +63,7 @@ def table_rows(table: pa.Table, columns: list[Column]) -> NDArray[np.float64] | 
         return None
     arrays = []
     for column in columns:
-        # Leave a table to MLflow if index_columns in its metadata names the column, because pandas makes it an index.
+        # Leave the table to MLflow if its metadata lists the column in index_columns: pandas would make it an index.
         if column.name not in names or column.name in index:
             return None
         array = table.column(column.name)

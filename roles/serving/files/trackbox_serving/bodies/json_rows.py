@@ -31,7 +31,7 @@ class Reader:
     def __init__(self, columns: list[Column]) -> None:
         self.names = [column.name for column in columns]
         self.known = set(self.names)
-        # For a single name, itemgetter returns the value instead of a tuple.
+        # With a single name, itemgetter would return a value instead of a tuple.
         self.pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         )
@@ -66,7 +66,7 @@ class Reader:
         kinds = set(map(type, chain.from_iterable(rows)))
         if not kinds <= {float, int, type(None)}:
             return None
-        # A column of whole numbers must have only integers here. MLflow refuses fractions, and handles missing values.
+        # Leave the body to MLflow if a column of whole numbers has fractions, which MLflow refuses, or missing values.
         if kinds != {int} and any(set(map(type, map(itemgetter(i), rows))) != {int} for i in self.whole):
             return None
         try:
@@ -121,7 +121,7 @@ def ordinary_index(index: Any, rows: int) -> bool:
 
 
 def plain(matrix: Matrix, whole: Sequence[int] = (), small: Sequence[int] = ()) -> bool:
-    """Return whether every model reads these numbers alike.
+    """Return whether all models read these numbers in the same way.
 
     Each number must be missing or finite in float32. Whole numbers must be exact in float64.
 

@@ -1,4 +1,4 @@
-"""Read and score bodies with MLflow's own functions, if the fast path cannot.
+"""Use MLflow's own functions to read and score bodies that the fast path does not support.
 
 `mlflow.pyfunc.scoring_server.invocations` reads the body, calls the model and writes the response. It gets a recorder
 instead of the model. The recorder keeps the rows for the log, checks the limit of rows, and then calls the model.

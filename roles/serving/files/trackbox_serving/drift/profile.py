@@ -1,6 +1,6 @@
-"""Read a reference profile: the file reference_profile.json of a model, as `fraud` writes it.
+"""Read a model's reference profile from the file reference_profile.json, which `fraud` writes.
 
-A model may come from anyone, so nothing in the file is believed: it is read up to a size, and each field is checked.
+A model may come from anyone, so the file is not trusted. Its size is limited, and each field is checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trackbox_serving.files import read_regular
 from trackbox_serving.log.column_names import logged
 
 FILE, SCHEMA = "reference_profile.json", 1
-# The most bytes of the file, columns, edges of a column, and characters of a column's name.
+# The maximum numbers of bytes of the file, of columns, of edges of a column, and of characters of a column's name.
 MOST_BYTES, MOST_COLUMNS, MOST_EDGES, MOST_CHARACTERS = 256 << 10, 200, 64, 200
 MOST_ROWS = 10**12
 FIELDS = {"name", "rows", "edges", "below", "shares", "above", "missing"}
@@ -84,7 +84,7 @@ def parse(given: Any) -> Profile:
     if not isinstance(columns, list) or not 1 <= len(columns) <= MOST_COLUMNS:
         raise ProfileError(f"{FILE} must have a list of 1 to {MOST_COLUMNS} columns.")
     found = tuple(reference(column, f"columns[{number}]") for number, column in enumerate(columns))
-    # Names that differ here must differ in the metrics, too.
+    # Two columns must not get the same name in the metrics, where a column like `score` is renamed.
     if len({logged(column.name) for column in found}) != len(found):
         raise ProfileError(f"{FILE} has two columns of one name.")
     flagged: Any = given.get("flagged")

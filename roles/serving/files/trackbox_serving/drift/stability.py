@@ -1,7 +1,7 @@
 """Compare counts with a reference: the population stability index, its noise, and what has changed most.
 
 The index (PSI) of shares q against reference shares p is the sum of (q - p) * log(q / p) over the bins. It measures how
-different the two are. A p-value would measure how many rows there are: of enough rows any difference is significant.
+different the distributions are. A p-value would not, because with enough rows any difference is significant.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from trackbox_serving.drift.profile import Reference
 
 # Rows that are added to each bin, so that an empty bin has a logarithm.
 ADDED = 0.5
-# How often the index of equal distributions may exceed the noise.
+# The maximum probability that the index of rows from the same distribution exceeds the noise.
 CHANCE = 1e-4
 
 
 def index(reference: Reference, counts: Sequence[int]) -> float:
-    """Return the PSI of counts against a reference. Both have the same bins. Return 0 if there are no counts."""
+    """Return the PSI of counts against a reference with the same bins, or 0 if there are no counts."""
     return math.fsum(parts(reference, counts)) if sum(counts) else 0.0
 
 
@@ -43,7 +43,7 @@ def noise(reference: Reference, rows: int) -> float:
 
 
 def change(reference: Reference, counts: Sequence[int]) -> tuple[str, float, float]:
-    """Return what has changed most: words for a part of the rows, its share in the reference, and its share now.
+    """Return the part of the rows whose share has changed most, as text, its share in the reference, and its share now.
 
     The part is the missing values if they add most to the PSI. Otherwise it is the values above the edge at which the
     two distributions differ most, or the values below the range of the reference.

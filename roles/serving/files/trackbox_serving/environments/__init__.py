@@ -1,1 +1,1 @@
-"""Environments of versions: Python packages for versions that the default environment does not satisfy."""
+"""Python environments for versions whose requirements the default environment does not satisfy."""

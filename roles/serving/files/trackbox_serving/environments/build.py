@@ -2,8 +2,9 @@
 
     python -m trackbox_serving.environments.build UV FOLDER ROOT MB SECONDS
 
-FOLDER contains the follower's wanted.json. ROOT gets the environments and the results; place.py describes them. Of the
-serving programs only this one has network. It installs wheels alone, whose installation runs no code of theirs.
+FOLDER contains the follower's wanted.json. The program writes environments and results to ROOT; place.py describes
+them. By default, only this program of serving can reach other machines. It installs only wheels, because the
+installation of a wheel runs no code of the package.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 # The name of the default environment, whose Python runs this program.
 BASE = Path(sys.prefix).name
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-# The folder of the environment that is being made, and the beginning of the name of one that is being removed.
+# PART: folder of an environment that is being made. GONE: prefix of the folder of an environment that is being removed.
 PART, GONE = ".part", ".gone-"
-# In seconds: the pause between two checks of uv's time and disk. In bytes: what has to stay free on the disk.
+# The pause between two checks of uv's time and disk usage in seconds, and the minimum free disk space in bytes.
 LOOK, FREE_BYTES = 2.0, 512 << 20
 LOCKED = re.compile(r"(?m)^([a-z0-9._-]+)==([^\s\\;]+)")
 
@@ -44,7 +45,7 @@ class Withdrawn(Exception):  # noqa: N818 - a state rather than an error
 
 @dataclass(frozen=True)
 class Request:
-    """An environment that the follower asks for. asked: identifies the request in its result."""
+    """The follower's request for an environment. asked: identifier of the request, which its result repeats."""
 
     key: str
     needs: Needs
@@ -71,7 +72,7 @@ class Builder:
     seconds: float
 
     def run(self) -> None:
-        """Make the environments that are wanted and missing, until the follower asks for no other."""
+        """Make all missing environments that the follower asks for, and those that it asks for in the meantime."""
         tried: set[tuple[str, str]] = set()
         (self.root / RESULTS).mkdir(exist_ok=True)
         with locked(self.root):
@@ -86,7 +87,7 @@ class Builder:
                 self.answer(missing[0])
 
     def wanted(self) -> tuple[list[Request], bool]:
-        """Return what the follower asks for, and whether all other environments stay."""
+        """Return the follower's requests, and whether to keep all other environments."""
         given = json.loads(read_regular(self.folder / WANTED, MOST_BYTES))
         found = [
             Request(key, Needs.read(each), str(each["asked"]))
@@ -96,7 +97,7 @@ class Builder:
         return found, given.get("keep_others") is True
 
     def is_missing(self, request: Request) -> bool:
-        """Return whether an environment is to be made now: for this base, and not yet answered."""
+        """Return whether to make an environment: whether its request is for this program's base, and has no result."""
         found = Result.read(self.root, request.key)
         answered = found is not None and (bool(found.environment) or found.asked == request.asked)
         return not answered and request.needs.key(BASE) == request.key
@@ -129,7 +130,7 @@ class Builder:
         lines = [f"{name}=={ours[name]}" for name in PINNED] + list(FREE) + checked(request.needs.requirements)
         preferred = {**ours, **dict(text.split("==", 1) for text in checked(request.needs.preferences))}
         (part / "requirements.in").write_text("\n".join(lines) + "\n")
-        # uv takes the versions of an existing lock where the requirements allow them.
+        # uv keeps the versions of an existing lock if the requirements allow them.
         lock = part / "lock.txt"
         lock.write_text("".join(f"{name}=={version}\n" for name, version in sorted(preferred.items())))
         python = str(Path(sys.base_prefix) / "bin" / PYTHON)
@@ -149,7 +150,7 @@ class Builder:
         new = part / "environment"
         (new / ".lock").unlink(missing_ok=True)
         lock.rename(new / "lock.txt")
-        # A folder with its final name must be complete after a power cut, too.
+        # Write all files to the disk first, so that a folder with its final name is complete after a power failure.
         os.sync()
         new.rename(self.root / name)
         return name
@@ -199,7 +200,7 @@ class Builder:
             raise Withdrawn
 
     def remove_others(self, keys: set[str]) -> None:
-        """Remove the results of all other keys, and the environments that no result names."""
+        """Remove the results of all keys but these, and the environments that no remaining result names."""
         for path in (self.root / RESULTS).iterdir():
             if path.stem not in keys:
                 path.unlink(missing_ok=True)
@@ -210,7 +211,7 @@ class Builder:
                 continue
             gone = path
             if not path.name.startswith("."):
-                # An environment is complete or absent, if this is interrupted, too.
+                # Rename the folder first, so that an interruption leaves no incomplete environment.
                 gone = path.with_name(f"{GONE}{path.name}")
                 path.rename(gone)
             shutil.rmtree(gone, ignore_errors=True)
@@ -223,12 +224,12 @@ def versions() -> dict[str, str]:
 
 
 def failure(said: str) -> Refused | Unavailable:
-    """Return the error that uv's output describes: packages that do not exist or fit, or an index that is away."""
-    # The reason is a paragraph. Its lines may begin with a frame.
+    """Return Refused if uv reports missing or conflicting packages, else Unavailable (the index may be down)."""
+    # uv prints the reason as a paragraph, whose lines may begin with box-drawing characters.
     reason = re.search(r"Because .*?(?=\n\s*\n|\Z)", re.sub(r"(?m)^[ ×╰─▶│]+", "", said), re.DOTALL)
     if "No solution found" in said and reason:
         return Refused(f"Its packages cannot be installed: {sentence(reason[0], 240)}")
-    # An address may contain a password.
+    # Replace URLs, because a URL may contain a password.
     words = re.sub(r"\w+://\S+", "the index", sentence(said, 2000)).removeprefix("error: ")
     return Unavailable(f"The packages cannot be installed now: {sentence(words, 200)}")
 
@@ -250,7 +251,7 @@ def size(folder: Path) -> int:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the lock of the environments' folder: an upgrade prepares environments, too."""
+    """Hold the lock of the environments' folder, because an upgrade may prepare environments at the same time."""
     handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -260,12 +261,12 @@ def locked(root: Path) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """Do what the arguments say; return the exit code."""
+    """Run the program with its arguments; return the exit code."""
     uv, folder, root, most_mb, seconds = arguments or sys.argv[1:]
     try:
         Builder(uv, Path(folder), Path(root), int(most_mb), float(seconds)).run()
     except FileNotFoundError:
-        # The follower has asked for nothing yet.
+        # The follower has made no request yet.
         return 0
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         print(f"{folder}/{WANTED}: {error!r}", file=sys.stderr)

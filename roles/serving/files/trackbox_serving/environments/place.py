@@ -1,4 +1,4 @@
-"""What an environment must contain, where it is, and the files by which the follower and the builder talk.
+"""The packages and the folder of an environment, and the files that the follower and the builder exchange.
 
 The follower writes STATE/environments/wanted.json. The builder, build.py, writes ROOT/results/KEY.json, and the folders
 ROOT/ENVIRONMENT. ENVIRONMENT is a hash of the locked packages, so versions with the same packages share a folder.
@@ -30,7 +30,7 @@ class Needs:
 
     Attributes:
         requirements: lines that the environment satisfies.
-        preferences: pins that the environment satisfies where it can.
+        preferences: pins that the environment satisfies if possible.
 
     """
 
@@ -41,16 +41,17 @@ class Needs:
         return bool(self.requirements)
 
     def key(self, base: str) -> str:
-        """Return the name of the environment's result. base: the folder's name of the default environment.
+        """Return the key of the environment's request and result. base: folder name of the default environment.
 
-        With another base, the packages of the server differ. With another minor version of Python, all wheels do.
+        The key changes with the default environment, because each environment contains the server's packages in the
+        versions of the default one. It changes with Python's minor version, because wheels are made for a version.
         """
         python = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return digest(json.dumps([base, python, sorted(self.requirements), sorted(self.preferences)]))
 
     @classmethod
     def read(cls, given: Any) -> Needs:
-        """Return the needs in a JSON object. Raise TypeError if they have another form."""
+        """Return the needs in a decoded JSON object. Raise TypeError if it is malformed."""
         if not isinstance(given, Mapping):
             raise TypeError("the needs are no object")
         lists = [given.get(name) for name in ("requirements", "preferences")]
@@ -61,13 +62,13 @@ class Needs:
 
 @dataclass(frozen=True)
 class Result:
-    """The builder's answer. At most one of the first three fields has a text.
+    """The builder's response to a request. At most one of the first three fields is set.
 
     Attributes:
         environment: name of the environment's folder.
         refused: reason why the packages cannot be installed.
-        unavailable: reason why the installation can be tried again.
-        asked: the request that this is the answer to.
+        unavailable: temporary reason why the packages are not installed. The follower may ask again.
+        asked: identifier of the request.
         packages: version of each package of the environment.
 
     """
@@ -85,7 +86,7 @@ class Result:
 
     @classmethod
     def read(cls, root: Path, key: str) -> Result | None:
-        """Return the result of a key, or None if there is none, or one of an environment that does not exist."""
+        """Return the result of a key, or None if it is missing or malformed, or names a missing environment."""
         try:
             given = json.loads(read_regular(root / RESULTS / f"{key}.json", MOST_BYTES))
             found = cls(**{each.name: given[each.name] for each in fields(cls)})
@@ -101,11 +102,11 @@ class Result:
 
 
 def digest(text: str) -> str:
-    """Return a name for a text."""
+    """Return a hash of a text, for use as a name."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def environment(root: Path, needs: Needs, base: str) -> Path | None:
-    """Return the folder of the environment with these packages, or None if it is not there."""
+    """Return the folder of the environment with these packages, or None if it does not exist."""
     found = Result.read(root, needs.key(base))
     return root / found.environment if found and found.environment else None

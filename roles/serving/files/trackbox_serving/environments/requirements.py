@@ -1,7 +1,7 @@
-"""Which lines of a model's requirements.txt an environment gets. Lines that could do anything else are refused.
+"""Choose the lines of a model's requirements.txt for its environment. Lines other than names and versions are refused.
 
 Installing a wheel runs no code, but a package may run code whenever Python starts (a .pth file) or imports it. So a
-model that may not run code chooses versions of packages, but no packages: it may name those of the default environment.
+model that may not run code may choose versions, but only of packages that the default environment has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from trackbox_serving.follower.errors import Refused, sentence
 
-# A line for uv: a name, extras, and versions. It can be no option, address, path, environment variable or comment.
+# A line for uv: a name, extras and versions. Options, URLs, paths, environment variables and comments do not match.
 VERSIONS = r"(?:==|~=|!=|<=|>=|<|>)[A-Za-z0-9.!+*_-]+"
 LINE = re.compile(rf"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\[[a-z0-9,-]+\])?(?:{VERSIONS}(?:,{VERSIONS})*)?")
 MOST_LINES, LONGEST_LINE = 500, 300
@@ -28,8 +28,9 @@ SAME = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu"}
 LIBRARY = {"sklearn": "scikit-learn", "xgboost": "xgboost-cpu"}
 READS_OLDER = "xgboost-cpu"
 
-# The packages of the worker: those that have the default environment's version in every environment, those of any
-# version, and those that load a flavour. skops is pinned, because it decides which types of a file are safe.
+# The packages of the worker. Each environment has the default environment's versions of PINNED, and any versions of
+# FREE. LOADING has the packages that load a flavour. skops is pinned, because it decides which types of a file are
+# safe.
 PINNED = (
     "gunicorn", "httptools", "mlflow-skinny", "orjson", "prometheus-client", "uvicorn", "uvicorn-worker", "uvloop",
 )  # fmt: skip
@@ -39,7 +40,7 @@ EXACT = {*PINNED, "skops"}
 
 
 def parse(text: str) -> dict[str, Requirement]:
-    """Return the lines of a requirements.txt that apply on this machine. Raise Refused for a line of another kind."""
+    """Return the lines of a requirements.txt that apply on this machine. Raise Refused for an invalid line."""
     found = {}
     for line in text.splitlines():
         stripped = line.partition(" #")[0].strip()
@@ -55,13 +56,13 @@ def parse(text: str) -> dict[str, Requirement]:
 
 
 def package(wanted: Requirement) -> str:
-    """Return the name of the package in the serving environment that a requirement means."""
+    """Return the name that a requirement's package has in the serving environment."""
     name = canonicalize_name(wanted.name)
     return SAME.get(name, str(name))
 
 
 def pin(wanted: Requirement) -> str:
-    """Return the version of a requirement that is a single pin, or an empty string for any other."""
+    """Return the version of a requirement that is a single pin, or an empty string for any other requirement."""
     if len(wanted.specifier) != 1:
         return ""
     [only] = wanted.specifier
@@ -88,9 +89,9 @@ def matters(wanted: Requirement, found: str, flavour: str) -> bool:
 
 
 def line(said: str, wanted: Requirement, allow_extras: bool) -> str:
-    """Return a requirement as a line for uv. Raise Refused if it is more than names and versions.
+    """Return a requirement as a line for uv. Raise Refused if it contains more than names and versions.
 
-    said: the model's line.
+    said: line in the model's requirements.txt.
     """
     extras = f"[{','.join(sorted(map(canonicalize_name, wanted.extras)))}]" if wanted.extras and allow_extras else ""
     text = f"{package(wanted)}{extras}{str(wanted.specifier).replace(' ', '')}"
@@ -104,7 +105,7 @@ def line(said: str, wanted: Requirement, allow_extras: bool) -> str:
 def own_lines(
     wanted: Mapping[str, Requirement], flavour: str, installed: Callable[[str], str | None]
 ) -> tuple[list[str], list[str]]:
-    """Return the lines that an environment must satisfy, and the pins that it satisfies where it can.
+    """Return the lines that an environment must satisfy, and the pins that it satisfies if possible.
 
     flavour: the flavour of a model that contains only data, or an empty string for one that may run code.
     installed: returns the version of a package in the default environment, or None.
@@ -124,7 +125,7 @@ def own_lines(
         if pin(each) and name == LIBRARY.get(flavour) == READS_OLDER:
             needed.add(f"{name}>={pin(each)}")
             preferred.add(text)
-        # Another version would do, so the environment has the pinned one only if all other packages allow it.
+        # The model also accepts other versions, so the environment gets this one only if all other packages allow it.
         elif pin(each) and exchangeable(each, found, flavour):
             preferred.add(text)
         else:
@@ -134,7 +135,7 @@ def own_lines(
 
 
 def exchangeable(wanted: Requirement, found: str | None, flavour: str) -> bool:
-    """Return whether a model is served with another version than a pin's, too: see `matters`."""
+    """Return whether a model may also be served with a version other than the pinned one. See `matters`."""
     name = package(wanted)
     if flavour:
         return name != LIBRARY.get(flavour)
@@ -142,7 +143,7 @@ def exchangeable(wanted: Requirement, found: str | None, flavour: str) -> bool:
 
 
 def checked(lines: tuple[str, ...]) -> list[str]:
-    """Return the lines if each has the form of LINE. Raise Refused if one does not."""
+    """Return the lines. Raise Refused if a line does not have the form of LINE."""
     for text in lines:
         if not LINE.fullmatch(text) or len(text) > LONGEST_LINE:
             raise Refused(f"The requirement {sentence(text, 80)} is not a name with versions.")

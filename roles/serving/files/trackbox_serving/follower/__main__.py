@@ -1,4 +1,4 @@
-"""Run the follower: a thread for each model, and one that uploads request logs and writes the overview page."""
+"""Run the follower: a thread for each model, and the main thread, which uploads logs and writes the overview page."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Follower:
             thread.join()
 
     def begin(self) -> None:
-        """Say in the status that it is that of an earlier process, or of a backup, until the registry answers."""
+        """Mark each model's status as unconfirmed until the registry responds, because it may be from a backup."""
         for model in self.models:
             model.mine.candidate = "The registry is asked."
 

@@ -1,6 +1,6 @@
-"""Upload closed request log files to the object store, and limit the disk space of those that wait.
+"""Upload closed request log files to the object store, and limit the disk space of the files that wait.
 
-A file that is uploaded twice, after a crash or an outage, overwrites itself, because its key stays the same.
+If a file is uploaded twice after a crash or an outage, it overwrites itself, because its key stays the same.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class Delivery:
     def count(self, problem: str, delivered: int, dropped: int) -> None:
         """Delete the oldest files beyond the size limit, and update the status of the upload."""
         left = closed(self.settings.shared.state)
-        # Delete the log before labels, because clients were told that their labels are stored.
+        # Delete files of the log before files of labels, because clients were told that their labels are stored.
         left.sort(key=lambda file: file.path.name.startswith(LABELS))
         total = sum(file.size for file in left)
         while left and total > self.settings.log_disk_mb << 20:

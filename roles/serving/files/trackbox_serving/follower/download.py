@@ -1,4 +1,4 @@
-"""Download a version to the disk with sizes and checksums, and check later that its files are unchanged."""
+"""Download a version to the disk and store its files' checksums. Later, check that the files are unchanged."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fetch(registry: Registry, version: Version, max_mb: int) -> Path:
 
 
 def save(registry: Registry, place: str, file: File, folder: Path) -> dict[str, Any]:
-    """Download one file, and return its size and SHA-256. Raise Refused if its size is not what the store lists."""
+    """Download one file, and return its size and SHA-256. Raise Refused if the store lists another size."""
     target, digest, size = folder / file.path, hashlib.sha256(), 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:

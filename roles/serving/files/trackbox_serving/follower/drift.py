@@ -1,7 +1,8 @@
 """Measure the drift of live versions: compare the rows that they scored with the reference profiles of their models.
 
-A window has at least WINDOW_ROWS rows and WINDOW_SECONDS. In shorter ones the time of day alone looks like drift: in
-the evening of the first day of `fraud`'s real sample, V12 has a PSI of 0.22 to 0.26 in 4 hours, 0.16 to 0.2 in 6.
+A window has at least WINDOW_ROWS rows and lasts at least WINDOW_SECONDS. In shorter windows the time of day alone looks
+like drift. For example, in the first evening of `fraud`'s real sample, the PSI of V12 is 0.22 to 0.26 in windows of 4
+hours, but 0.16 to 0.2 in windows of 6 hours.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from trackbox_serving.log.column_names import logged
 from trackbox_serving.version import Version
 
 WINDOW_ROWS, WINDOW_SECONDS = 10_000, 6 * 3600.0
-# Seconds between two questions to a version, and the PSI from which the metrics say what has changed.
+# Seconds between two requests to a version, and the lowest PSI at which the metrics show what has changed.
 ASKED, SAID = 60.0, 0.1
-# The largest answer of a version that is read. The widest profile needs 0.3 MB.
+# The maximum size of a version's response in bytes. The largest profile needs 0.3 MB.
 ANSWER_BYTES = 1 << 20
-# The names of the last two windows, the later one first.
+# The names of the last two windows in the metrics. The later window comes first.
 WINDOWS = ("last", "before")
 
 
@@ -41,7 +42,7 @@ class Counted:
     counts: tuple[tuple[int, ...], ...]
 
     def since(self, other: Counted | None) -> Counted:
-        """Return what was counted after `other`. If the version has started again since then, this is everything."""
+        """Return the counts since `other`. If the version has restarted since then, return all its counts."""
         if other is None or other.began != self.began:
             return self
         counts = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(self.counts, other.counts, strict=True)]
@@ -59,7 +60,7 @@ class Counted:
 
 
 def parse(answer: bytes, profile: Profile) -> Counted | None:
-    """Return the counts in a version's answer, or None if it is malformed. The version is untrusted."""
+    """Return the counts in a version's response, or None if it is malformed. The version is untrusted."""
     try:
         given = json.loads(answer)
         began, rows, flagged = (given[key] for key in ("began", "rows", "flagged"))
@@ -77,11 +78,11 @@ class Drift:
     """The last two windows of a version.
 
     Attributes:
-        windows: windows, the later one first.
+        windows: finished windows, beginning with the latest.
 
     Args:
         profile: reference profile of the model.
-        seconds, rows: the least of a window.
+        seconds, rows: minimum length of a window, and minimum number of its rows.
 
     """
 
@@ -93,12 +94,12 @@ class Drift:
         self.opened = 0.0
 
     def add(self, counted: Counted, at: float) -> None:
-        """Take what the version has counted so far. at: time.monotonic(). The first call only begins a window."""
+        """Add the version's counts so far. at: time.monotonic(). The first call only stores them for comparison."""
         fresh = counted.since(self.last)
         if self.last is None or not fresh.possible:
             self.window = None
         elif self.window is None or not self.window.rows:
-            # The time begins with the first rows. After a quiet night, the first minutes of a morning are no window.
+            # A window begins with its first rows. Otherwise a night without rows would count as part of its length.
             self.window, self.opened = fresh, at
         else:
             self.window = self.window.plus(fresh)
@@ -118,14 +119,14 @@ class Model:
 
 
 class Watch:
-    """Asks the live versions for their counts, and says what drifts."""
+    """Requests the counts of the live versions, and returns their drift as metrics."""
 
     def __init__(self) -> None:
         self.models: dict[str, tuple[tuple[str, str], Drift | None]] = {}
         self.asked: dict[str, float] = {}
 
     def look(self, version: Version, made: str) -> None:
-        """Ask the live version of a model, if it is time. made: when it was registered, since numbers may return."""
+        """Request the live version's counts if they are due. made: registration time, because numbers can be reused."""
         known, drift = self.models.get(version.name, (("", ""), None))
         if known != (version.version, made):
             drift = begin(version)
@@ -165,7 +166,7 @@ def begin(version: Version) -> Drift | None:
 def drift_metrics(models: Sequence[Model]) -> str:
     """Return the metrics of the last two windows of some models, for Prometheus.
 
-    A feature has four values and, if it drifts, one more, so a model has at most 5 times 200 of them and a few.
+    A feature has four time series, and a fifth if it drifts. A model has at most 200 features, so about 1000 series.
     """
     from prometheus_client import generate_latest
     from prometheus_client.core import GaugeMetricFamily
@@ -187,7 +188,7 @@ def drift_metrics(models: Sequence[Model]) -> str:
             rows.add_metric([*labels, name], window.rows)
             flagged.add_metric([*labels, name], window.flagged / window.rows)
             for reference, counts in zip(profile.references, window.counts, strict=True):
-                # As in the log, a column with the name `score` has another one.
+                # A column named `score` is renamed, as in the log, because `score` means the model's scores.
                 feature = "score" if reference is profile.score else logged(reference.name)
                 value = stability.index(reference, counts)
                 psi.add_metric([*labels, feature, name], value)

@@ -1,4 +1,4 @@
-"""Ask for the environments of versions. A one-shot unit makes them, because the follower must not run an installer."""
+"""Request environments of versions from a one-shot unit, because the follower itself must not run an installer."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trackbox_serving.follower.guard import ENVIRONMENT
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import now
 
-# In seconds: how long an environment stays that no version needs any more, because a version that drains may import a
-# module of it; the pause until a request is repeated, because systemd can miss a change; and how much longer than
-# its own limit an answer may take.
+# In seconds. STAYS: time for which an unused environment is kept, because a version that drains may still import its
+# modules. ASK_AGAIN: pause before a request is repeated, because systemd can miss a change. LATE: time that a result
+# may take in addition to the limit of the installation.
 STAYS, ASK_AGAIN, LATE = 300.0, 30.0, 120.0
 
 
 @dataclass
 class Asked:
-    """An environment that was asked for. since, again: time.monotonic() of the first and of the next request."""
+    """A request for an environment. since, again: time.monotonic() of the request and of its next repetition."""
 
     needs: Needs
     asked: str
@@ -34,25 +34,25 @@ class Asked:
 
 
 def new_request(needs: Needs) -> Asked:
-    """Return a request for an environment. Its time tells its answer from earlier ones."""
+    """Return a new request for an environment. It contains the time, so that earlier results do not match it."""
     return Asked(needs, f"{now()} {time.monotonic_ns()}", time.monotonic(), 0)
 
 
 class Environments:
-    """The environments of all models' versions. Threads of several models use it."""
+    """The environments of all models' versions. The threads of several models share this object."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.root = settings, settings.shared.environments
         self.path = settings.shared.state / "environments" / WANTED
         self.needed: dict[str, set[str]] = {}
         self.known: dict[str, Asked] = {}
-        # Environments that no version needs: the time.monotonic() from which they are removed.
+        # Environments that no version needs, with the time.monotonic() at which their requests are dropped.
         self.leaving: dict[str, float] = {}
         self.lock = threading.RLock()
         self.written = self.read_earlier()
 
     def read_earlier(self) -> Any:
-        """Read the requests of an earlier process. They leave, unless a model needs them again."""
+        """Read the requests of an earlier process. They are dropped after STAYS, unless a model needs them again."""
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
             given = json.loads(self.path.read_text())
             for key, each in given["environments"].items():
@@ -68,7 +68,7 @@ class Environments:
             wanted = {each.key(ENVIRONMENT): each for each in versions if each}
             self.needed[name] = set(wanted)
             for key, needs in wanted.items():
-                # A new process asks again for what the last one did not get.
+                # Also make a new request if an earlier process did not get the environment that it requested.
                 if key not in self.known or (key in self.leaving and not self.complete(key)):
                     self.known[key] = new_request(needs)
                 self.leaving.pop(key, None)
@@ -80,7 +80,7 @@ class Environments:
             self.write()
 
     def write(self) -> None:
-        """Write the requests if they have changed, or if one of them has had no answer for a while."""
+        """Write the requests if they have changed, or if a request has had no result for ASK_AGAIN seconds."""
         with self.lock:
             moment = time.monotonic()
             for key in [key for key, end in self.leaving.items() if moment > end]:
@@ -102,7 +102,7 @@ class Environments:
             ]
             if value != self.written or late:
                 self.path.parent.mkdir(exist_ok=True)
-                # Another user reads the file, in a unit that sees nothing else in the state folder.
+                # The unit that prepares environments reads this file as another user, and sees no other file here.
                 self.path.parent.chmod(0o755)
                 write_json(self.path, value, mode=0o644)
                 self.written = value
@@ -110,7 +110,7 @@ class Environments:
                     each.again = moment + ASK_AGAIN
 
     def complete(self, key: str) -> bool:
-        """Return whether an environment is there."""
+        """Return whether an environment exists."""
         found = self.answer(key)
         return found is not None and bool(found.environment)
 
@@ -122,8 +122,8 @@ class Environments:
     def ready(self, needs: Needs) -> bool:
         """Return whether an environment is complete.
 
-        Raise Refused if its packages cannot be installed. Raise Unavailable if that failed for another reason, or if
-        nobody answers; it is tried again.
+        Raise Refused if its packages cannot be installed. Raise Unavailable if there is a temporary problem, or no
+        result in time. The environment is then requested again.
         """
         with self.lock:
             key = needs.key(ENVIRONMENT)

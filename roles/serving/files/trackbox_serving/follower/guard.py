@@ -48,8 +48,8 @@ print(json.dumps([problem, flavour]))
 def check(folder: Path, allow_code: bool, own_environments: bool = False) -> tuple[str, Needs]:
     """Refuse a model that the workers must not load, or whose requirements cannot be satisfied.
 
-    Return the unsatisfied requirements that are no reason to refuse the model, or an empty string, and the packages
-    that the model needs in an environment of its own. own_environments: whether it may have one.
+    Return the unsatisfied requirements of a model that is served nevertheless, as text, and the packages of the model's
+    own environment. Both may be empty. own_environments: whether a model may have its own environment.
     """
     flavour = check_loading(folder, allow_code)
     python = check_python(folder, flavour)
@@ -107,7 +107,7 @@ def column_types(folder: Path) -> dict[str, str]:
 
 
 def check_python(folder: Path, flavour: str) -> list[str]:
-    """Return how Python's minor version differs from the model's. If so and the model has code, raise Refused."""
+    """Return the model's Python version as text if its minor version differs. If the model has code, raise Refused."""
     stated = ""
     with contextlib.suppress(OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
@@ -124,8 +124,8 @@ def check_python(folder: Path, flavour: str) -> list[str]:
 def check_pins(folder: Path, flavour: str, own_environments: bool = False) -> tuple[list[str], Needs]:
     """Compare the model's requirements with the default environment.
 
-    Return those that it does not satisfy, and that are no reason to refuse the model, or the packages of an environment
-    of the model's own. Raise Refused if the default environment does not do, and the model may not have its own.
+    Return the unsatisfied requirements that are no reason to refuse the model. If a requirement is such a reason,
+    return the packages of the model's own environment instead, or raise Refused if `own_environments` is false.
     """
     path = folder / "requirements.txt"
     wanted = requirements.parse(path.read_text(errors="replace")) if path.is_file() else {}
@@ -146,7 +146,7 @@ def check_pins(folder: Path, flavour: str, own_environments: bool = False) -> tu
 
 
 def installed(name: str) -> str | None:
-    """Return the version of a package in this environment, the default one, or None if it is not installed."""
+    """Return the version of a package in the default environment, or None if it is not installed."""
     with contextlib.suppress(PackageNotFoundError):
         return version(name)
     return None

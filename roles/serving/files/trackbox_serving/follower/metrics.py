@@ -64,7 +64,7 @@ def read(text: str) -> Traffic:
 
 
 def scrape(socket: Path) -> str:
-    """Return the metrics of a version; nothing where it does not answer."""
+    """Return the metrics of a version, or an empty string if it does not respond."""
     with contextlib.suppress(OSError, HTTPException, ValueError):
         answer = ask(socket, "/metrics", timeout=2)
         if answer.status == 200:
@@ -74,17 +74,17 @@ def scrape(socket: Path) -> str:
 
 @dataclass(frozen=True)
 class Families:
-    """Metrics as prometheus_client's registries have them."""
+    """A registry of given metrics for prometheus_client's function `generate_latest`."""
 
     families: Sequence[Any]
 
     def collect(self) -> Sequence[Any]:
-        """Return them."""
+        """Return the metrics."""
         return self.families
 
 
 def version_metrics(scraped: Sequence[tuple[str, str]]) -> str:
-    """Return the metrics of several models as one text. scraped: a model's name, and its version's metrics."""
+    """Return the metrics of several models as one text. scraped: pairs of a model's name and its version's metrics."""
     from prometheus_client import generate_latest
     from prometheus_client.core import Metric
     from prometheus_client.parser import text_string_to_metric_families
@@ -99,7 +99,7 @@ def version_metrics(scraped: Sequence[tuple[str, str]]) -> str:
 
 
 def follower_metrics(status: Status) -> str:
-    """Return what the follower itself knows: versions that were refused or that are not served yet, and its log."""
+    """Return the follower's own metrics, about refused versions, versions that are not served yet, and log uploads."""
     from prometheus_client import generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 

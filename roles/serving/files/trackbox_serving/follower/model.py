@@ -30,8 +30,8 @@ from trackbox_serving.run_unit import ENDED, FAILED
 from trackbox_serving.settings import ModelSetting
 from trackbox_serving.version import About, Version
 
-# The tag of a version that says whether it is served or was refused, and its text while the packages are prepared.
-# `fraud promote --wait` reads it.
+# The tag that shows whether a version is served or was refused, and the beginning of the tag's text while packages are
+# prepared. `fraud promote --wait` reads the tag.
 TAG = "serving"
 PREPARES = "prepares its packages"
 # In seconds: the pause between two checks of a version that is starting, the time after which the units are requested
@@ -191,7 +191,7 @@ class ModelFollower:
         """Make the version that the alias names live, or refuse it."""
         number, made = self.registry.named(self.given.name, self.given.alias) or (None, "")
         if (refused := self.mine.refused) and refused.version != number:
-            # The alias has left the refused version. If the alias returns to it, check the version again.
+            # The alias no longer names the refused version. If it names that version again, check the version again.
             self.status.change(lambda: setattr(refused, "under", ""))
         if self.waiting and self.waiting.version != number:
             self.waiting = None
@@ -212,7 +212,7 @@ class ModelFollower:
             self.take(number, made)
 
     def note_live(self, number: str) -> None:
-        """Note whether the live version has its packages. A backup does not contain them."""
+        """Show in the status whether the live version's packages are installed. After a restore they are missing."""
         try:
             there, problem = self.packaged(number), ""
         except Refused as refusal:
@@ -221,7 +221,7 @@ class ModelFollower:
         self.note(problem=problem, candidate=candidate, preparing="" if there else number)
 
     def forget_namesake(self, number: str, made: str) -> None:
-        """Stop and remove an older version with the same number: its model was deleted and registered again."""
+        """Stop and remove an older version with the same number, whose model was deleted and registered again."""
         version = self.version(number)
         known = {served.made for served in (self.mine.live, self.mine.previous) if served and served.version == number}
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -244,7 +244,7 @@ class ModelFollower:
     def take(self, number: str, made: str = "") -> None:
         """Download, check, start and test a version, and switch clients to it.
 
-        While its packages are prepared, return. The next step continues.
+        If its packages are not installed yet, return. A later step continues.
         """
         try:
             served = self.waiting or self.prepare(number, made=made)
@@ -268,7 +268,7 @@ class ModelFollower:
             self.refuse(number, str(refusal))
 
     def note_packages(self, number: str) -> None:
-        """Say in the status and in a tag that a version's packages are prepared."""
+        """Show in the status and in a tag that a version's packages are being prepared."""
         first = self.mine.preparing != number
         self.note(candidate=f"The packages of version {number} are prepared.", preparing=number, problem="")
         if first:
@@ -276,18 +276,18 @@ class ModelFollower:
                 self.registry.tag(self.given.name, number, TAG, f"{PREPARES} since {now()}")
 
     def needs(self, number: str) -> Needs:
-        """Return the packages of a version's own environment. Empty if it uses the default one."""
+        """Return the packages of a version's own environment. Empty if the version uses the default environment."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return self.version(number).read_about().needs
         return Needs()
 
     def packaged(self, number: str) -> bool:
-        """Return whether a version's packages are installed. Raise Refused or Unavailable if they cannot be."""
+        """Return whether a version's packages are installed. Raise Refused or Unavailable if that is not possible."""
         needs = self.needs(number)
         return not needs or self.environments.ready(needs)
 
     def ask_for_environments(self) -> None:
-        """Request the environments of all versions on the disk that have their own packages."""
+        """Request environments for all versions on the disk that need their own."""
         self.environments.need(self.given.name, [self.needs(number) for number in self.stored])
 
     def differing(self, served: Served) -> str:
@@ -338,7 +338,7 @@ class ModelFollower:
             raise
 
     def forget_ends(self, number: str) -> None:
-        """Remove the files in which earlier processes of the version left the reason for their end."""
+        """Remove the files that contain why earlier processes of the version ended."""
         log = self.version(number).log
         for name in (FAILED, ENDED):
             (log / name).unlink(missing_ok=True)
@@ -417,7 +417,7 @@ class ModelFollower:
     # Methods that refuse versions, and that stop versions that are no longer needed
 
     def refuse(self, number: str, reason: str) -> None:
-        """Write to the status and the registry why a version is refused. The live version stays."""
+        """Write to the status and the registry why a version is refused. The live version is not changed."""
         text = sentence(reason)
         refused = Refusal(number, text, now(), self.judge(), False)
         self.note(refused=refused, candidate="", preparing="", problem="")
@@ -428,7 +428,7 @@ class ModelFollower:
         return excess(self.version(number).log, self.settings.log_disk_mb)
 
     def watch(self) -> None:
-        """Stop a version whose log folder breaks its limits, even if it is live: it could fill the disk."""
+        """Stop a version whose log folder breaks its limits, even the live version, because it could fill the disk."""
         for number in self.kept:
             if not (reason := self.excess(number)):
                 continue
@@ -478,7 +478,7 @@ class ModelFollower:
         self.wanted.set(self.given.name, numbers, again)
 
     def ask_again(self) -> None:
-        """Request the units again if sockets are missing or left over: systemd can lose a change while it reloads."""
+        """Request the units again if sockets are missing or left over. systemd can miss a change while it reloads."""
         there = {path.stem for path in self.links.folder.glob("*.sock") if not path.is_symlink()}
         if there != self.kept and time.monotonic() > self.asked + ASK_AGAIN:
             self.asked = time.monotonic()

@@ -13,7 +13,7 @@ from trackbox_serving.follower.metrics import Traffic
 from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import LogStatus, ModelStatus, Served, now
 
-# The maximum number of characters of an example in a command line. Longer ones are hard to read and to paste.
+# The maximum number of characters of an example in a command line. Longer examples are hard to read and to paste.
 LONGEST_EXAMPLE = 2000
 
 

@@ -15,10 +15,11 @@ from trackbox_serving.follower.unix import ask
 
 # The number of logged rows in a replayed request, and the difference up to which two scores count as equal.
 CHUNK, TOLERANCE = 500, 1e-9
-# The file in a model's folder with the predictions for its input example at the time when the model was logged, in the
-# form of a response; and the relative difference up to which they are the same: that of another order of summation.
+# EXAMPLE_SCORES: file in a model's folder with the predictions for its input example when the model was logged, in the
+# form of a response. SAME: relative difference up to which predictions count as equal. Another order of summation may
+# cause such a difference.
 EXAMPLE_SCORES, SAME = "example_scores.json", 1e-5
-# The formats of MLflow's protocol. A request's body is a JSON object with one of them as its key.
+# The formats of MLflow's protocol. A request's body is a JSON object with one of these names as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 
@@ -106,7 +107,7 @@ def score(socket: Path, version: str, body: Any, seconds: float) -> list[Any]:
 def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
     """Let a version score the model's input example.
 
-    Raise Refused if it fails, if its predictions are not valid, or if the model has other predictions for the example.
+    Raise Refused if the version fails, or if its predictions are not valid or differ from those logged with the model.
     """
     try:
         body = json.loads((folder / "serving_input_example.json").read_text())
@@ -122,7 +123,7 @@ def example(socket: Path, version: str, folder: Path, seconds: float) -> None:
 
 
 def same_again(found: list[Any], logged: bytes) -> None:
-    """Raise Refused if the predictions differ from those of the time when the model was logged."""
+    """Raise Refused if the predictions differ from those that were logged with the model."""
     try:
         before = predictions(logged)
     except Refused as error:

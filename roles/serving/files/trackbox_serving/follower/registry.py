@@ -41,7 +41,7 @@ class File:
 
 
 def safe(path: str) -> PurePosixPath:
-    """Return the path. Raise Refused if it leaves the model's folder."""
+    """Return the path. Raise Refused if it points outside the model's folder."""
     parts = PurePosixPath(path)
     if not path or parts.is_absolute() or ".." in parts.parts or "\0" in path:
         raise Refused(f"The name of a file leaves the model's folder: {sentence(path, 80)}")
@@ -68,7 +68,7 @@ class Registry:
         return self.local.session
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Return a response that is 200 or says that something is missing. Raise Unavailable for any other."""
+        """Return a response with status 200, or one that reports a missing object. Raise Unavailable for any other."""
         try:
             answer = self.session.request(method, self.url + path, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
@@ -97,7 +97,7 @@ class Registry:
         return str(found["version"]), str(found.get("creation_timestamp", ""))
 
     def describe(self, name: str, version: str) -> Version:
-        """Return what the registry says about a version. Raise Refused if it no longer exists."""
+        """Return the registry's data about a version. Raise Refused if the version no longer exists."""
         asked = {"name": name, "version": version}
         answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get", params=asked)
         if answer.status_code != 200:
@@ -108,7 +108,7 @@ class Registry:
         return Version(name, version, found.get("run_id", ""), sentence(by, 80))
 
     def place(self, name: str, version: str) -> str:
-        """Return the path of a version's files in MLflow's artifact store. Raise Refused if they are not there."""
+        """Return the path of a version's files in MLflow's artifact store. Raise Refused if it does not have them."""
         asked = {"name": name, "version": version}
         answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get-download-uri", params=asked)
         if answer.status_code != 200:

@@ -20,7 +20,7 @@ from trackbox_serving.log.column_names import SAMPLE
 from trackbox_serving.settings import Settings
 
 WHOLE = ("integer", "long")
-# The maximum size of a sample in bytes, and its fields beside `version`, `columns` and `data`.
+# The maximum size of a sample in bytes, and all fields of a sample except `version`, `columns` and `data`.
 MOST_BYTES = 64 << 20
 FACTS = ("request_id", "row", "time", "score", "decision")
 
@@ -44,7 +44,7 @@ class Sample:
     facts: dict[str, list[Any]]
 
     def part(self, first: int, end: int | None) -> Sample:
-        """Return some of the rows."""
+        """Return the sample with only the rows from `first` to before `end`."""
         facts = {name: values[first:end] for name, values in self.facts.items()}
         return replace(self, data=self.data[first:end], facts=facts)
 
@@ -57,7 +57,7 @@ def take(state: Path) -> Iterator[Sample]:
         except (OSError, ValueError, RecursionError):
             pass
         finally:
-            # unlink fails for a folder that has the name of a sample. It stays, because it belongs to the worker.
+            # unlink fails for a folder that has the name of a sample. The folder stays, because it is the worker's.
             with contextlib.suppress(OSError):
                 path.unlink()
 

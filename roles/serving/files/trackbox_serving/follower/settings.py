@@ -21,7 +21,7 @@ class Settings:
     Attributes:
         shared: settings that the workers use, too.
         user: user name for NGINX, with `password`. Empty if NGINX needs no password.
-        ca_file: CA that signed NGINX's certificate. Empty if it is a public one.
+        ca_file: CA that signed NGINX's certificate. Empty if the CA is public.
         url: URL of NGINX, as users type it.
         s3_endpoint: URL of the S3 API for logs, with `bucket`, `region`, `s3_user` and `s3_secret`. Empty: no upload.
         poll_seconds: seconds between two queries of an alias.
@@ -30,8 +30,8 @@ class Settings:
         max_model_mb: maximum size of a version on the disk, in MB.
         challenger: alias of versions that score logged rows in the background. Empty if there are none.
         log_disk_mb: maximum size of logs that wait for the store, in MB. Beyond it the oldest are deleted.
-        own_environments: whether versions get packages of their own that the default environment does not have.
-        environment_seconds: time limit for the installation of such packages.
+        own_environments: whether a version gets its own environment if the default environment does not satisfy it.
+        environment_seconds: time limit for making such an environment.
 
     """
 

@@ -1,6 +1,7 @@
-"""Wait until the follower serves what the aliases name: python -m trackbox_serving.follower.settled STATE SECONDS.
+"""Wait until the follower serves the aliases' versions: python -m trackbox_serving.follower.settled STATE SECONDS.
 
-It prints a line for each model; the exit code is 1, with a sentence, where a model is not served as its alias says.
+The program prints a line for each served model. If the version that an alias names is not served, the program prints
+the reason, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def is_served(model: ModelStatus) -> bool:
 
 
 def word(model: ModelStatus) -> str:
-    """Return what is wrong with a model; empty where its alias names what is served, or names nothing."""
+    """Return why the alias's version is not served. Empty if it is served, or if the alias names no version."""
     if model.wanted is None or is_served(model):
         return ""
     if model.refused and model.refused.version == model.wanted:
@@ -33,7 +34,7 @@ def main() -> int:
         models = list(Status.read(path).models.values())
         problems = [each for each in map(word, models) if each]
         decided = all("was refused" in each for each in problems)
-        # An alias that names no version is a problem, too, but nothing will come of waiting.
+        # Do not wait for a model whose alias names no version, because waiting would not change that.
         waiting = any(model.candidate or (model.problem and model.wanted) for model in models)
         if (decided and not waiting) or time.monotonic() > end:
             break

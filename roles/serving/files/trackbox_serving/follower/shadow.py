@@ -44,7 +44,7 @@ class Running:
     Attributes:
         served: the challenger's version.
         kinds: types of the model's columns by name.
-        until: time.monotonic() until which it must answer for the first time, or None once it has.
+        until: time.monotonic() at which the time for its first response ends, or None after the first response.
         failures: number of consecutive failures.
         rows, changed: number of scored rows, and of decisions that differ from the live version's.
         scores: rows with the columns COLUMNS, for the next file.
@@ -90,7 +90,7 @@ class Shadow:
         self.model.note(challenger=text)
 
     def step(self) -> None:
-        """Query the challenger's alias, and do the next part of the work."""
+        """Query the challenger's alias, and do the next step of the challenger's work."""
         if not self.alias:
             return
         number = self.model.registry.version_of(self.model.given.name, self.alias)

@@ -14,7 +14,7 @@ from trackbox_serving.files import write_json
 
 
 def now() -> str:
-    """Return the time as ISO 8601, in UTC."""
+    """Return the current time as ISO 8601, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -62,7 +62,7 @@ class ModelStatus:
     Attributes:
         wanted: number of the version that the alias names.
         candidate: progress of a new version. Empty if there is none.
-        comparison: result of the last candidate with logged rows.
+        comparison: how the last candidate scored logged rows, compared with the live version.
         challenger: state of the version that scores logged rows in the background. Empty if there is none.
         problem: reason why the follower cannot continue. Empty if there is none.
         preparing: number of the version whose packages are prepared. Empty if there is none.
@@ -83,7 +83,7 @@ class ModelStatus:
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> ModelStatus:
-        """Return the status in a dictionary that `asdict` made, without the keys that only another release knows."""
+        """Return the status from a dictionary that `asdict` made. Ignore keys that this release does not know."""
         kinds: dict[str, Any] = {"live": Served, "previous": Served, "refused": Refusal}
         values = only(cls, given)
         for name, kind in kinds.items():

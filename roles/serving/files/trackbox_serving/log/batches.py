@@ -1,4 +1,4 @@
-"""The queue and the thread to which requests hand over what they need not wait for."""
+"""A queue and a thread for work that requests need not wait for, such as writing the log."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Entry(Protocol):
 
 
 class Batches:
-    """Takes entries from requests, and hands them on in batches in a thread: to `watch`, and to `write`.
+    """Queues entries of requests. A thread passes the entries in batches to `watch`, and then to `write`.
 
-    A batch ends after CLOSE_SECONDS, with CLOSE_ROWS rows, or with the hour.
+    A batch ends after CLOSE_SECONDS, with CLOSE_ROWS rows, or at the end of an hour.
 
     Args:
         most: maximum number of rows that wait. Further rows are dropped. An empty queue accepts a request with more
             rows.
-        watch: function that gets each batch first. An error of it is printed, and does not keep the batch from `write`.
+        watch: function that gets each batch first. Its errors are printed, and `write` gets the batch in any case.
 
     """
 
@@ -60,7 +60,7 @@ class Batches:
         return True
 
     def stop(self) -> None:
-        """Hand on the waiting entries, and end the thread."""
+        """Process the waiting entries, and end the thread."""
         self.entries.put(None)
         self.thread.join()
 
@@ -69,7 +69,7 @@ class Batches:
         return time.monotonic() + CLOSE_SECONDS
 
     def run(self) -> None:
-        """Collect entries, and hand on a batch as soon as it is due."""
+        """Collect entries, and process a batch as soon as it is due."""
         pending: list[Entry] = []
         count, due, ended = 0, 0.0, False
         while not ended:
@@ -96,7 +96,7 @@ class Batches:
                 pending, count = [], 0
 
     def hand_on(self, entries: list[Entry], count: int) -> None:
-        """Hand on a batch of `count` rows."""
+        """Pass a batch of `count` rows to `watch` and `write`."""
         if self.watch:
             try:
                 self.watch(entries)
@@ -105,7 +105,7 @@ class Batches:
         self.write(entries, count)
 
     def write(self, entries: list[Any], count: int) -> None:
-        """Write a batch. This class writes nothing: it is for versions without a log."""
+        """Do nothing, because this class is for versions without a log. Subclasses write the batch to a file."""
 
 
 def hour(entry: Entry) -> str:

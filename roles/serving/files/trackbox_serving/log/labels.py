@@ -66,7 +66,7 @@ class LabelTables:
         return pa.Table.from_arrays(columns, schema=SCHEMA)
 
     def sample(self, entries: list[Labels], most: int) -> None:
-        """Return None: the follower needs no labels."""
+        """Return None, because the follower needs no labels."""
 
 
 class LabelWriter(Writer):

@@ -93,7 +93,7 @@ class Rows:
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
     def sample(self, entries: list[Entry], most: int) -> dict[str, Any] | None:
-        """Return the clients' last rows for the follower in a form that JSON allows, or None if there are none.
+        """Return the clients' last rows for the follower as a dictionary for JSON, or None if there are none.
 
         At most `most` rows are returned. They come from whole requests, so that each row keeps its number. Only a
         request with more than `most` rows is cut.

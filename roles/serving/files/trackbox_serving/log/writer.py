@@ -1,4 +1,4 @@
-"""The files of the request log of one process, and of the labels that clients send."""
+"""Write the files of one process: the request log, and the labels that clients send."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Writer(Batches):
             metrics.DROPPED.labels("queue").inc(entry.count)
 
     def written(self, entries: list[Any], on_disk: bool) -> None:
-        """Count the rows of a file."""
+        """Count the rows of a file as logged, or as dropped if they are not on the disk."""
         counter = metrics.LOGGED if on_disk else metrics.DROPPED.labels("disk")
         counter.inc(sum(entry.count for entry in entries))
 

@@ -1,1 +1,1 @@
-"""Models: which ones may be loaded, and how they score rows."""
+"""Which models may be loaded, and how a loaded model scores rows."""

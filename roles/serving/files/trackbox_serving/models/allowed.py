@@ -61,7 +61,7 @@ def safe_copy(folder: Path, allow_code: bool) -> Iterator[Path]:
     """
     description = read_description(folder)
     if allow_code:
-        # MLflow reads a path as a URL, so `%20` as a space. Copy the folder: MLflow would not follow a link to it.
+        # MLflow decodes a path like a URL, so `%20` becomes a space. Copy the folder: MLflow would not follow a link.
         with tempfile.TemporaryDirectory(prefix="model-") if "%" in str(folder) else nullcontext() as copy:
             yield shutil.copytree(folder, Path(copy, "model")) if copy else folder
         return
@@ -99,7 +99,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def check_file(folder: Path, first: Any, second: Any) -> Path:
-    """Return the path of the file that both flavours name. Raise ModelError if they differ or it is elsewhere."""
+    """Return the file that both flavours name. Raise ModelError if they differ, or it is not in the model's folder."""
     path = folder / str(first)
     if first != second or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise ModelError(f"The flavours of the model name {first!r} and {second!r}: not one file in its folder.")
@@ -107,7 +107,7 @@ def check_file(folder: Path, first: Any, second: Any) -> Path:
 
 
 def check_xgboost(folder: Path, flavour: dict[str, Any], function: dict[str, Any]) -> None:
-    """Check what mlflow.xgboost reads: the file and the class."""
+    """Check the file and the class that mlflow.xgboost reads."""
     kind = flavour.get("model_class", "xgboost.core.Booster")
     if kind not in XGBOOST_CLASSES:
         raise ModelError(f"{kind!r} is no class of XGBoost that may be loaded.")

@@ -14,7 +14,7 @@ Explain = Callable[[Array], tuple[Array, Array]]
 
 
 def explainer(model: Any, columns: list[str]) -> Explain | None:
-    """Return the function that computes a model's contributions, or None if there is no exact one for its kind."""
+    """Return a function that computes exact contributions, or None if there is none for this kind of model."""
     kind = f"{type(model).__module__}.{type(model).__name__}"
     if kind == "xgboost.core.Booster" and one_output(model):
         return tree_contributions(model, columns)
@@ -34,7 +34,7 @@ def one_output(booster: Any) -> bool:
 
 
 def tree_contributions(booster: Any, columns: list[str]) -> Explain:
-    """Return a function that uses XGBoost's own TreeSHAP (Lundberg). Its last column is the base value."""
+    """Return a function that uses XGBoost's own TreeSHAP (Lundberg), whose last column is the base value."""
     import xgboost
 
     def explain(matrix: Array) -> tuple[Array, Array]:
@@ -46,7 +46,7 @@ def tree_contributions(booster: Any, columns: list[str]) -> Explain:
 
 
 def linear_contributions(steps: list[Any]) -> Explain:
-    """Return a function that multiplies coefficients by values. With a scaler, a mean row has contributions of 0."""
+    """Return a function that multiplies coefficients by values. With a scaler, values are relative to their means."""
     coefficients, base = steps[-1].coef_[0], float(steps[-1].intercept_[0])
 
     def explain(matrix: Array) -> tuple[Array, Array]:

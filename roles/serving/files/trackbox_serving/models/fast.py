@@ -23,7 +23,7 @@ def use_one_thread(model: Any) -> None:
 
 
 def candidates(model: Any, function: str, columns: list[str]) -> Iterator[Callable[[Any], Any]]:
-    """Yield functions that should give the model's output, the fastest first. `scorer.py` tests them.
+    """Yield functions that may compute the model's output, the fastest first. `scorer.py` tests whether they do.
 
     Args:
         model: model object of its library.
@@ -51,7 +51,7 @@ def candidates(model: Any, function: str, columns: list[str]) -> Iterator[Callab
 
 
 def forest(model: Any) -> Callable[[Any], Any]:
-    """Return a function that averages a forest's trees. Their `predict` takes float32, gives (n, 1, classes) shares."""
+    """Return a function that averages a forest's trees. A tree accepts float32, and returns shares (n, 1, classes)."""
     trees = [tree.tree_ for tree in model.estimators_]
 
     def predict(matrix: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A loaded model, which scores with MLflow's own functions, or on a fast path for a plain matrix of numbers.
+"""A loaded model, which scores rows with MLflow's own functions, or a plain matrix of numbers on a fast path.
 
 The fast path is used only if it gave the same output as MLflow's functions for test rows when the model was loaded.
 """

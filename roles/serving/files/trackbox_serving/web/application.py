@@ -34,7 +34,7 @@ def counts_of(service: Service) -> Handler:
     """Return the handler of /drift, which only the follower can reach."""
 
     async def show_counts(_: Call) -> Answer:
-        """The counts of rows in the bins of the reference profile, of all processes."""
+        """The number of rows in each bin of the reference profile, counted by all processes."""
         if service.counts is None:
             raise RefusedError(404, "Drift is not measured: the model has no reference profile that can be used.")
         return json_answer(service.counts.snapshot())

@@ -38,7 +38,7 @@ class Draining:
 
 
 class GatheredWrites:
-    """A transport that writes at the end of the loop's turn what it was given during the turn."""
+    """A transport that combines all writes of one iteration of the event loop into a single write."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.transport, self.loop = transport, loop
@@ -62,7 +62,7 @@ class GatheredWrites:
         self.transport.close()
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is done by the transport itself."""
+        """Return all other attributes from the original transport."""
         return getattr(self.transport, name)
 
 

@@ -49,7 +49,7 @@ class Call:
 
 #: A function that answers a call, or raises RefusedError.
 Handler = Callable[[Call], Awaitable[Answer]]
-#: A function from a path to its handlers by method and its label in the metrics, or None for an unknown path.
+#: A function that returns a path's handlers by method and the path's label in the metrics, or None if it is unknown.
 Router = Callable[[str], tuple[dict[str, Handler], str] | None]
 
 

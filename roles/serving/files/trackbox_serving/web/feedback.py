@@ -66,7 +66,7 @@ async def keep(writer: LabelWriter, found: tuple[list[str], list[int], list[floa
             written.set_result(on_disk)
 
     def done(on_disk: bool) -> None:
-        # During a stop the event loop may have ended, and then no request waits for the result.
+        # Ignore that the event loop has ended during a stop, because then no request waits for the result.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(resolve, on_disk)
 

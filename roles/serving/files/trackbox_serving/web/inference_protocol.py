@@ -56,11 +56,11 @@ class InferenceProtocol:
         return json_answer({"name": LIBRARY, "version": VERSION, "extensions": []})
 
     async def health(self, call: Call) -> Answer:
-        """Say that the server is live or ready. It has loaded the model before it accepts requests."""
+        """Report that the server is live or ready. It has loaded the model before it accepts requests."""
         return json_answer({call.path.rpartition("/")[2]: True})
 
     async def ready(self, _: Call) -> Answer:
-        """Say that the model is ready."""
+        """Report that the model is ready."""
         return json_answer({"name": self.service.about.name, "ready": True})
 
     async def model(self, _: Call) -> Answer:
@@ -186,7 +186,7 @@ def tensor(given: dict[str, Any], column: Column | None) -> Any:
 
 
 def outputs(output: Any) -> list[dict[str, Any]]:
-    """Return a model's output as tensors: one for each column of a table, else a single one."""
+    """Return a model's output as tensors: one tensor for each column of a table, else a single tensor."""
     if isinstance(output, pd.DataFrame):
         return [written(str(name), output[name].to_numpy()) for name in output]
     return [written("predictions", np.asarray(output))]

@@ -1,4 +1,4 @@
-"""The page `/docs`, which is plain HTML without scripts or other hosts, and the document `/openapi.json`."""
+"""The pages `/docs` and `/openapi.json`. `/docs` is plain HTML without scripts or requests to other hosts."""
 
 from __future__ import annotations
 

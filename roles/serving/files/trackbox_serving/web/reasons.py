@@ -94,7 +94,7 @@ def rows_of(name: str, value: Any) -> list[dict[str, Any]] | None:
 
 
 def longest(lists: dict[str, list[Any]]) -> int:
-    """Return the length of the longest list."""
+    """Return the number of values in the longest column."""
     return max(map(len, lists.values()), default=0)
 
 

@@ -73,7 +73,7 @@ class Service:
         scorer: loaded model of the version.
         quick: whether the model scores one row fast enough for the event loop.
         counts: counts of rows in the bins of the model's reference profile. None if there is no profile.
-        writer: thread that writes the request log, and that counts. None before `start`, and if there is nothing to do.
+        writer: thread that writes the request log, and counts rows. None before `start`, or if neither is needed.
         labels: writer of the labels that clients send. None before `start`, and if there is no log.
         waiting: number of requests that have begun and are not answered.
 
@@ -95,7 +95,7 @@ class Service:
             self.reader = Reader(self.scorer.columns)
 
     def warm_up(self) -> None:
-        """Score rows before the fork, so that no request has to wait for what libraries load at their first call."""
+        """Score rows before the fork, because a library's first call is slow, and no request should wait for it."""
         if not self.scorer.predict:
             return
         row = np.zeros((1, len(self.scorer.columns)))
