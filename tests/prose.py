@@ -17,7 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COUNT = 100
-TASK = re.compile(r"^\s*- name: (.+?)(?: # noqa.*)?$")
+TASK = re.compile(r"^(\s*)- name: (.+?)(?: # noqa.*)?$")
+# The keys whose values are lists of tasks.
+TASKS = re.compile(r"^\s*(?:- )?(?:(?:pre_|post_)?tasks|handlers|block|rescue|always):$")
 # Skips instructions for a linter, such as `type: ignore`.
 COMMENT = re.compile(r"^\s*#:?(?! ?(?:type: |noqa|fmt: |!)) ?(.+)")
 
@@ -51,10 +53,22 @@ def joined(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield first, " ".join(texts)
 
 
+def task_names(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yield the line and the name of each play and task. Skip names of units, users and other items of lists."""
+    for number, line in lines:
+        if found := TASK.match(line):
+            depth = len(found[1])
+            before = (text for _, text in reversed(lines[: number - 1]) if re.match(r"\s*[^\s#]", text))
+            parent = next((text for text in before if len(text) - len(text.lstrip()) < depth), "")
+            if not depth or TASKS.match(parent):
+                yield number, f"TASK {found[2]}"
+
+
 def of_yaml(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each task name and comment of a YAML file or a template."""
     lines = list(enumerate(path.read_text().splitlines(), 1))
-    yield from ((number, f"TASK {found[1]}") for number, line in lines if (found := TASK.match(line)))
+    if path.suffix == ".yml":
+        yield from task_names(lines)
     yield from joined(iter(lines))
 
 
