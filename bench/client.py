@@ -1,4 +1,4 @@
-"""Send requests from many clients to several servers in turns; print a JSON object with the times of each round.
+"""Send requests from many clients to several servers alternately; print a JSON object with the times of each round.
 
 Standard input is a JSON object with these keys:
 
@@ -143,7 +143,7 @@ def together(clients, calls, batch):
 
 
 def main():
-    """Send requests to the servers in turns, and print the times."""
+    """Send requests to the servers alternately, and print the times."""
     s = json.load(sys.stdin)
     peers = {name: [Client(peer) for _ in range(s["clients"])] for name, peer in s["peers"].items()}
     found = {name: [] for name in peers}

@@ -1,4 +1,4 @@
-"""Upload files to several stores in turns and download them again; print a JSON object with the seconds of each round.
+"""Upload files to several stores alternately and download them again; print a JSON object with the seconds per round.
 
 Standard input is a JSON object with these keys:
 
@@ -66,7 +66,7 @@ class Door:
 
 
 class S3:
-    """A client of S3 by boto3, which splits large files into parts of its default size."""
+    """An S3 client that uses boto3, with boto3's default size for the parts of large files."""
 
     def __init__(self, store, folder):
         """store: a value of `stores` in the JSON object on standard input. folder: folder for the store's CA file."""
@@ -107,7 +107,7 @@ def timed(call, names, threads):
 
 
 def main():
-    """Upload, download and delete the files in each store in turns; print the seconds."""
+    """Upload, download and delete the files in each store alternately; print the seconds."""
     s = json.load(sys.stdin)
     names = [f"{os.getpid()}-{number}" for number in range(s["count"])]
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:

@@ -1,4 +1,4 @@
-"""Run training procedures in turns on the machine; print the seconds and peak memory of each process as JSON.
+"""Run training procedures alternately on the machine; print the seconds and peak memory of each process as JSON.
 
 Standard input is a JSON object with these keys:
 
@@ -40,7 +40,7 @@ def run(command, environment, folder):
 
 
 def main():
-    """Measure the procedures in turns."""
+    """Measure the procedures alternately: each one once in each round."""
     s = json.load(sys.stdin)
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as temporary:
         folder = Path(temporary)

@@ -47,7 +47,7 @@ def table(found: dict[str, list[list[float]]]) -> str:
 
 
 def main() -> None:
-    """Measure the installations in turns, and print the table."""
+    """Measure the installations alternately: each one once in each round. Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("installation", nargs="+", help="NAME=ENV_FILE")
     parser.add_argument("--rounds", type=int, default=9)

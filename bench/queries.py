@@ -110,7 +110,7 @@ class Measured:
         self.bench, self.found = bench, dict[tuple[str, int, int], list[float]]()
 
     def ask(self, peers: dict[tuple[str, int, int], Question]) -> None:
-        """Send the requests in turns, and store their times. peers: requests by name, size of the list, and page."""
+        """Send the requests alternately, and store their times. peers: requests by name, size of the list, and page."""
         door = self.bench.door()
         given = {json.dumps(key): door | {"ask": question.page(key[2])} for key, question in peers.items()}
         said = self.bench.client({**SETTINGS, "peers": given})

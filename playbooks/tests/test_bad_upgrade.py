@@ -1,4 +1,4 @@
-"""playbooks/upgrade.yml refuses invalid settings, and a host without an installation, with one error message."""
+"""playbooks/upgrade.yml refuses a wrong setting or a host without Trackbox, with a single error message."""
 
 from __future__ import annotations
 

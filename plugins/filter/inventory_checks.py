@@ -39,7 +39,7 @@ def is_host_name(name: str) -> bool:
 
 
 def in_ascii(name: str) -> str:
-    """Return the ASCII form (IDNA) of an international name, without a dot at its end; empty if there is none."""
+    """Return the ASCII form (IDNA) of an international host name, without a final dot; "" if it has no such form."""
     try:
         spelled = name.removesuffix(".").encode("idna").decode()
         # Python's codec replaces some letters, such as the German sharp s. So refuse a name that does not decode to

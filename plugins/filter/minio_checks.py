@@ -153,7 +153,10 @@ def content_problems(
 
 
 def s3_policies(users: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the S3 policy of each of `minio_users`, by the user's name. The module minio_content builds them."""
+    """Return the S3 policy of each user in `minio_users`, by the user's name.
+
+    The module minio_content builds the policies, as it does when it creates the users.
+    """
     loader = SourceFileLoader("minio_content", str(MODULE))
     module = ModuleType(loader.name)
     loader.exec_module(module)

@@ -86,8 +86,9 @@ def serving_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def serving_pending(found: Mapping[str, str], wanted: Mapping[str, str], lock: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line `OLD -> NEW` for each part of a pending or interrupted upgrade; an empty list if there is none.
+    """Return a line for each part of serving that upgrade.yml has to upgrade; an empty list if there is none.
 
+    The parts are the packages and the program. A line contains `OLD -> NEW`, or says that an upgrade was interrupted.
     found: the output of files/installed. If it names no environment, site.yml has not installed serving yet.
     wanted: the folders of this checkout's `environment` and `program`. lock: name and version of each of its packages.
     """

@@ -42,7 +42,7 @@ def given(facts: Mapping[str, Any], side: str, only: str = "") -> str:
 
 
 def flat(promised: Promised, *keys: str) -> list[Any]:
-    """Return the facts that all services have under a key, or under nested keys, in one list."""
+    """Return one list of the facts that any service has under this key, or under this path of nested keys."""
     found: list[Any] = []
     for each in promised.values():
         value: Any = each

@@ -33,6 +33,6 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """Registers the lookup of this file with Ansible."""
 
     def run(self, terms: list[str], variables: Mapping[str, Any], **options: Any) -> list[dict[str, Any]]:
-        """Return one mapping, from the names of the variables to their values. terms: the regular expression."""
+        """Return a list with one mapping: names and values of the variables whose names match `terms[0]`, a regex."""
         names = sorted(name for name in variables if re.search(terms[0], name))
         return [self._templar.template({name: variables[name] for name in names})]

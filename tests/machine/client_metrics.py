@@ -12,7 +12,7 @@ name = run.info.run_id
 
 
 def batch(*metrics: tuple[str, float, int]) -> None:
-    """Log metrics in one call; a metric's time is its step."""
+    """Log metrics in one call. Each metric gets its step as its timestamp, too."""
     client.log_batch(name, metrics=[Metric(key, value, step, step) for key, value, step in metrics])
 
 

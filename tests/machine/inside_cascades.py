@@ -76,7 +76,10 @@ class RefusedError(Exception):
 
 
 def follow(metadata: MetaData, rows: Rows, table: Table, old: Row, new: Row | None) -> None:
-    """Compute the effect on `rows` if a row is deleted (`new` is None) or changed, with the actions of foreign keys."""
+    """Delete the row `old` from `rows`, or replace it by `new`, and do what the foreign keys prescribe in that case.
+
+    new: the changed row; None deletes the row. Raises RefusedError if a foreign key forbids it.
+    """
     if new is None:
         rows[table.name].remove(old)
     else:

@@ -44,7 +44,8 @@ def test_a_downloaded_artifact_equals_the_uploaded_one(door: Door, name: str) ->
         assert whole.headers["Content-Disposition"].startswith("attachment; filename=")
         assert whole.headers.get_all("X-Content-Type-Options") == ["nosniff"]
         assert "sandbox" in whole.headers["Content-Security-Policy"]
-        # NGINX must remove these headers of the object store, because MLflow does not send them.
+        # The body comes from the object store. NGINX must remove the headers that the store adds to its response,
+        # because a response of MLflow would not have them.
         assert not [
             name
             for name in whole.headers

@@ -20,7 +20,7 @@ def trained(host: Host) -> dict[str, Any]:
 
 
 def get(machine: Machine, path: str) -> Any:
-    """Return the decoded response of MLflow's API to the admin."""
+    """Send a GET request to MLflow's API as admin; return the decoded response."""
     answer = machine.ask(f"/api/2.0/mlflow/{path}", user="admin", password=machine.secret("admin_password"))
     assert answer.status == 200, answer.body
     return json.loads(answer.body)

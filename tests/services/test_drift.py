@@ -159,7 +159,7 @@ def test_a_change_is_named_within_two_windows(
     server: Server, rows: Rows, column: str, change: Callable[[pd.DataFrame, Rows], pd.Series], says: str
 ) -> None:
     frames = [frame.assign(**{column: change(frame, rows)}) for frame in (rows.draw(100), rows.draw(101))]
-    # The alert needs two windows.
+    # One window with the change raises no alert, because a column must drift in two windows.
     assert named(windows(server, rows, frames[:1])) == set()
     drift = windows(server, rows, frames)
     # Only this column drifts. The scores may drift, too, because the model uses the column.

@@ -17,7 +17,7 @@ Answer = Callable[[str, list[float]], list[tuple[Mapping[str, str], Mapping[floa
 
 @contextmanager
 def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve at a free port of loopback; yield the address."""
+    """Run an HTTP server at a free port of 127.0.0.1; yield its address as HOST:PORT."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -44,7 +44,7 @@ def ended() -> int:
 
 
 def states(**units: str) -> dict[str, Any]:
-    """Return the state of a machine on which units run. units: description by purpose (lock, restore or backup)."""
+    """Return the state of a machine on which units run. units: their descriptions, by `lock`, `restore`, `backup`."""
     names = {"lock": "trackbox-lock", "restore": "trackbox-restore", "backup": "trackbox-backup"}
     blocks = [
         f"Id={names[name]}.service\nDescription={text}\nActiveState=active\nInactiveExitTimestamp=Mon 02:30"

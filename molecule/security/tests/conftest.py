@@ -16,7 +16,7 @@ ATTACKS: Counter[str] = Counter()
 
 @pytest.fixture(scope="session")
 def attacks() -> Counter[str]:
-    """Return the counter of attacks. Keys: `network`, and `local` for attacks by a user on the machine."""
+    """Return the number of attacks: `network` over the network, `local` by a user on the machine."""
     return ATTACKS
 
 

@@ -41,7 +41,8 @@ def test_traces_are_limited_by_their_decompressed_size(machine: Machine, tmp_pat
         statuses[size] = curl(
             machine, "/v1/traces", body, "Content-Encoding: gzip", "Content-Type: application/x-protobuf"
         )
-    # MLflow accepts the size of the smaller body, but refuses the content with 400, because zeros are no traces.
+    # MLflow accepts the size of the smaller body, but refuses its content with 400, because zero bytes are not a valid
+    # message of traces.
     assert (statuses[31][0], statuses[33][0]) == (400, 413)
     assert json.loads(statuses[33][1])["error_code"] == "INVALID_PARAMETER_VALUE"
 

@@ -125,8 +125,8 @@ def test_provided(machine: Machine, host: Host, controller: str, tmp_path: Path)
     with seen.load():
         second = install()
     assert seen.certificate() == second.certificate != first.certificate
-    # Simulate a certificate of a public authority. The controller trusts public authorities, so the secrets contain no
-    # ca.crt.
+    # Simulate a certificate of a public authority: the controller trusts the authority (SSL_CERT_FILE), so no variable
+    # names its certificate, and the secrets contain no ca.crt.
     (machine.secrets / "ca.crt").unlink()
     del variables["trackbox_ca_certificate"]
     options = ["--extra-vars", json.dumps({**variables, "verify_only": "tls_certificate"})]

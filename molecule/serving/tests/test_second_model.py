@@ -14,7 +14,7 @@ from testinfra.host import Host
 MODELS = [{"name": "fraud"}, {"name": "rules", "alias": "live", "allow_code": True}, {"name": "churn"}]
 BODY = {"dataframe_split": {"columns": ["a", "b"], "data": [[0.0, 1.0], [3.0, 0.0]]}}
 
-# For each kind of broken version, a part of the reason for its refusal.
+# The kinds of broken versions, each with a part of the reason that the refusal must name.
 BROKEN = {
     "signature": "The version answers 400",
     "nan": "no finite number",

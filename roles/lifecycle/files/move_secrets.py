@@ -1,6 +1,7 @@
 """Move a folder of secrets, and correct its path in the files `env` and `summary.txt`: move_secrets.py FROM TO.
 
-An interrupted move can be repeated, because the folder is renamed in the last step, and atomically.
+If a move is interrupted, run it again. This works because the folder keeps its old name until the last step, and that
+step, a rename, is atomic.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def evaluate(
     """
     log = read_log(settings, model, window.since, window.until, window.time_zone)
     log = labelled(log, window)
-    # If a challenger also served clients, count only its responses to clients.
+    # A version can have scored rows as a challenger and, at another time, for clients. Then count
+    # only the rows that it scored for clients.
     tried = log.shadow[~log.shadow["version"].isin(log.rows["version"])]
     counted = Counted(
         pd.concat([count(log.rows), count(tried)]) if len(tried) else count(log.rows),

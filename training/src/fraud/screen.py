@@ -172,7 +172,7 @@ class Screen:
         )
 
     def evaluation(self, result: Evaluation) -> None:
-        """Print what `fraud evaluate` measured, and the link."""
+        """Print what `fraud evaluate` measured, and the link to its MLflow run."""
 
         def share(value: Interval | None) -> str:
             return str(value) if value else "–"

@@ -172,7 +172,7 @@ class Backup:
         )
 
     def create(self) -> dict[str, Any]:
-        """Make the backup, read it back, and store the manifest, which completes it; return the manifest."""
+        """Store and check the parts of the backup. Then store and return the manifest, which completes the backup."""
         if HALF.exists():
             raise Refused(
                 "A restore onto this machine did not end, so nothing whole is here to back up: type restore.yml again."

@@ -19,7 +19,7 @@ INTERVAL = 0.5  # seconds
 
 
 def drop_waiting(listeners: list[socket.socket], ready: Path) -> None:
-    """Close the connections that arrive at these sockets during one interval, unless READY exists again."""
+    """Wait up to INTERVAL for a connection, and close one for each socket that has one, unless READY exists again."""
     for listener in select.select(listeners, [], [], INTERVAL)[0]:
         if not ready.exists():
             with suppress(OSError):  # a worker has accepted the connection already, or the client has closed it

@@ -16,7 +16,7 @@ from trackbox_mlflow import patches
 
 
 def install() -> None:
-    """Let Session.add_all insert metrics as rows."""
+    """Replace Session.add_all by a function that inserts metrics as rows, if the patch fits these packages."""
     if not patches.BULK_METRICS.get():
         return
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric

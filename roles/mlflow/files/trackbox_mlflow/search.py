@@ -33,7 +33,7 @@ from trackbox_mlflow import indexes, patches
 PAGES = (10, 100)
 # If a page ends beyond this row number, MLflow's own statement runs, which sorts all rows.
 FARTHEST = 50_000
-# The rows of a filter are read first only if the filter matches at most this many rows.
+# If at most this many rows match a filter, they are read first, and MLflow's statement then reads no other rows.
 FEW = 1_000
 # A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
 LISTS = 20

@@ -98,7 +98,8 @@ def serve(application_name: str, workers: int, log_config: str | None) -> NoRetu
     signing.install()
     answer_memory_errors(app)
     protocol, wrapped = drain_connections(), wrap(application, os.environ)
-    # Freeze objects. Otherwise the garbage collector would write to pages that are shared after fork, and so copy them.
+    # Exclude the objects that exist now from garbage collection. After the fork, all workers share the memory of these
+    # objects. A garbage collector writes to the objects that it checks, so each worker would get a copy of its own.
     gc.collect()
     gc.freeze()
 

@@ -24,9 +24,10 @@ from trackbox_monitoring.jobs import certificate_metrics, job_metrics
 from trackbox_monitoring.nginx_log import NginxLog
 from trackbox_monitoring.versions import version_metrics
 
-# Seconds between two rounds, and the age in seconds from which serving's metrics are stale, because their follower has
-# stopped.
+# Seconds between two rounds.
 ROUND = 5.0
+# The follower of serving writes its metrics often. If its file is older than this many seconds, the follower has
+# stopped, and the metrics in the file are no longer true.
 OLD = 60.0
 
 JOBS = Path("/var/lib/trackbox")

@@ -222,7 +222,7 @@ def installed(what: Sequence[Any], services: Collection[str]) -> list[Any]:
 
 
 def document(prometheus: Prometheus, services: Collection[str]) -> dict[str, Any]:
-    """Return the content of a range's file. Raises one of ERRORS."""
+    """Return the content of the JSON file for one time range. Raises one of ERRORS if a query fails."""
     over, began, charts = prometheus.over, time.monotonic(), []
     for each in installed(CHARTS, services):
         if time.monotonic() - began > MOST_SECONDS:

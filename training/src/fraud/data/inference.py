@@ -68,7 +68,7 @@ def days(keys: list[str], since: date | None, until: date | None) -> list[str]:
 
 
 def read_table(content: bytes, columns: tuple[str, ...]) -> pd.DataFrame | None:
-    """The columns of an object; None if the object is not a Parquet file with these columns."""
+    """Read these columns of an object; None if it is not a Parquet file that has all of them."""
     try:
         table = pq.read_table(io.BytesIO(content), columns=list(columns))
     except (pa.ArrowException, OSError, ValueError):

@@ -49,7 +49,7 @@ class Counted:
 
 
 def assume_ordinary(frame: pd.DataFrame, after: int, now: datetime) -> pd.DataFrame:
-    """Give the label 0 to rows without a label that were scored more than `after` days ago."""
+    """Give the label 0 to each row that has none, if it was scored more than `after` days ago."""
     old = frame["label"].isna() & (frame["time"] < now - timedelta(days=after))
     return frame.assign(label=frame["label"].mask(old, 0.0))
 

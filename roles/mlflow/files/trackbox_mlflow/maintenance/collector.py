@@ -108,15 +108,15 @@ class Collector:
         return gone
 
     def collect_row(self, kind: str, name: str, location: str, sql: str, delete: Callable[[str], None]) -> None:
-        """Delete a row, then its files.
+        """Delete the row of a run, model or experiment, then its files.
 
-        After an interruption in between, the files remain, and a later collection finds them. If the files were deleted
-        first, a run without files would remain.
+        If the collection is interrupted after the first step, the files remain, and a later collection finds them.
+        In the other order, an interruption would leave a run whose files are missing.
         """
         if self.collect:
             identifier = sql.split()[1].strip(",")
             if not self.query(f"{sql} AND {identifier} = :name", name=name):
-                return  # a user has restored it meanwhile
+                return  # a user has restored the run, model or experiment since `collect_rows` found its row
             delete(name)
         if kind != "experiment" and location.startswith(SCHEME) and name in location:
             self.remove_files(f"{location.removeprefix(SCHEME).lstrip('/').partition(name)[0]}{name}/")

@@ -76,7 +76,8 @@ def refuse(found: str | None, wanted: str, oldest: str, playbook: str) -> str:
 
 def create(engine: sqlalchemy.Engine, uri: str) -> None:
     """Create MLflow's tables in a database that contains no data of MLflow."""
-    # Drop the tables of an interrupted creation, which MySQL cannot roll back. They would make a new creation fail.
+    # An earlier call may have been interrupted. MySQL cannot roll back CREATE TABLE, so some tables exist then, and
+    # creating them again would fail. So drop them first.
     left = sqlalchemy.MetaData()
     left.reflect(engine)
     left.drop_all(engine)

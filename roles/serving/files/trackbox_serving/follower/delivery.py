@@ -42,7 +42,8 @@ class Closed:
     def key(self) -> str:
         """The object's key in the bucket."""
         kind, _, name = self.path.name.partition("-")
-        # Labels and challengers' scores have their own subfolders, so that `NAME/*/*.parquet` matches only the log.
+        # Labels and challengers' scores lie one folder deeper than request logs (NAME/labels/DATE/FILE instead of
+        # NAME/DATE/FILE), so that `NAME/*/*.parquet` matches only request logs.
         below = f"{kind}/" if kind in BESIDE else ""
         name = name if below else self.path.name
         day = datetime.datetime.fromtimestamp(self.changed, datetime.UTC).strftime("%Y-%m-%d")

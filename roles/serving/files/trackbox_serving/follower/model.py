@@ -449,7 +449,7 @@ class ModelFollower:
         self.ask_for_units()
 
     def tag_refusal(self) -> None:
-        """Write the last refusal into a tag of the version, if the tag has not been written yet."""
+        """Write the last refusal into a tag of the refused version, unless an earlier call has written it."""
         refused = self.mine.refused
         if refused and not refused.tagged:
             self.registry.tag(self.given.name, refused.version, TAG, f"refused: {refused.reason}")

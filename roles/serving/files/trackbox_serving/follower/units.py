@@ -50,14 +50,14 @@ class Wanted:
 
 
 class Links:
-    """The links of one model in RUN/MODEL."""
+    """The symbolic links in RUN/MODEL to the sockets of one model's versions."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self.settings, self.name = settings, name
         self.folder = settings.run / quote(name, safe="")
 
     def make_folder(self) -> None:
-        """Create the folders of the links, which NGINX may enter."""
+        """Create the folders that contain the model's links. Their mode allows NGINX to enter them."""
         for folder in (self.folder, self.folder / BY_NUMBER):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)

@@ -31,7 +31,7 @@ class InferenceProtocol:
         self.service = service
 
     def route(self, path: str) -> tuple[dict[str, Handler], str] | None:
-        """Return the handlers of a path and its name in the metrics, or None for an unknown path."""
+        """Return the handlers of a path, and the name of the path in the metrics; None for an unknown path."""
         words = path.strip("/").split("/")[1:]
         about = self.service.about
         if words in ([], ["health", "live"], ["health", "ready"]):
