@@ -85,7 +85,7 @@ class Door:
 
 
 class Client:
-    """A client with a connection of its own, which logs to a run or repeats one request."""
+    """A client that logs to a run or repeats one request, on a connection of its own."""
 
     def __init__(self, peer):
         """peer: a value of `peers` in the JSON object on standard input."""

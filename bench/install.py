@@ -1,4 +1,4 @@
-"""Measure the time of site.yml on a bare VM, of a second run, and of a shell script with the same steps."""
+"""Measure site.yml on a bare VM, then a second run of site.yml, and a shell script with the same steps."""
 
 from __future__ import annotations
 

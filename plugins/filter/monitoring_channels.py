@@ -104,7 +104,7 @@ def alertmanager_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         receivers.append(
             {"name": "heartbeat", "webhook_configs": [{"url": given["heartbeat_url"], "send_resolved": False}]}
         )
-        # Alertmanager repeats a message only after group_interval, so this interval must be short, too.
+        # Alertmanager repeats a message only when both intervals have passed, so group_interval must be short, too.
         times = {"group_wait": "0s", "group_interval": "1m", "repeat_interval": "30s"}
         routes.append({"matchers": ['alertname="Heartbeat"'], "receiver": "heartbeat", **times})
     return {

@@ -21,10 +21,10 @@ def installed(seen: Seen) -> bool:
 
 
 def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
-    """Return an error message for each account or group with a name that Trackbox needs and that it did not create.
+    """Return an error message for each account or group that is named like one of Trackbox's, but that others made.
 
     Earlier versions did not mark their accounts. So an unmarked system account without a login shell is accepted if
-    Trackbox is installed, or if its home is that of the object store.
+    Trackbox is installed, or if the account's home is the folder of the object store.
 
     seen: the result of tasks/look.yml. accounts: the home that Trackbox gives each account, by the account's name.
     """
@@ -53,7 +53,10 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
 
 
 def group_problems(seen: Seen, host: str, groups: Iterable[str]) -> list[str]:
-    """Return an error message for each group from before Trackbox, because its members could read credentials."""
+    """Return an error message for each of these groups that existed before Trackbox.
+
+    Members of such a group could read the credentials of the training package.
+    """
     return [
         f"{host} has a group {name} that Trackbox did not make, and its members would read the credentials of the "
         f"training package: rename the group by groupmod --new-name NEW {name}."
@@ -79,7 +82,7 @@ def foreign_path_problems(seen: Seen, host: str, files: Iterable[str] = ()) -> l
 
 
 def site_problems(seen: Seen, host: str) -> list[str]:
-    """Return an error message if NGINX has sites from before Trackbox, because it would stop serving them."""
+    """Return an error message if NGINX already serves other sites, because Trackbox replaces nginx.conf."""
     return [
         f"{host} has an NGINX with sites of its own ({', '.join(seen['site'])}), which would be served no longer: "
         "Trackbox replaces /etc/nginx/nginx.conf. Move the sites to another machine, or remove these files."

@@ -15,7 +15,7 @@ BASE = "machine/files/trackbox_host"
 
 
 def python_modules(package: str, role: str) -> dict[str, str]:
-    """Return a dictionary from path to source of each module of a role's Python package and of the shared package."""
+    """Return the sources of all modules of a role's Python package and of the shared package, by the modules' paths."""
     found: dict[str, str] = {}
     for folder in (ROLES / role / "files" / package, ROLES / BASE):
         found |= {str(path.relative_to(folder.parent)): path.read_text() for path in sorted(folder.rglob("*.py"))}

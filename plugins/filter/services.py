@@ -24,7 +24,7 @@ def offering(services: Iterable[str], path: str) -> list[str]:
 
 
 def role_files(services: Iterable[str], path: str) -> list[str]:
-    """Return the absolute path of the file in each role that contains it. path: relative to the service's role."""
+    """Return the absolute path of the file `path` in each role that contains this file. path: relative to the role."""
     return [str(ROLES / name / path) for name in offering(services, path)]
 
 

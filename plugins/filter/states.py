@@ -16,8 +16,8 @@ LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
 }
-# The playbooks that are refused after an interrupted rotation. They remove MLflow's second S3 user, or replace its key,
-# while MLflow still uses it.
+# The playbooks that are refused after an interrupted rotation, because MLflow may still use its second S3 user. These
+# playbooks remove this user, or replace this user's key.
 ROTATION_FIRST = ("site.yml", "restore.yml", "upgrade.yml")
 OWNER = re.compile(r"(?P<playbook>\S+\.yml) of (?P<controller>\S+) process (?P<process>\d+)")
 
@@ -94,7 +94,7 @@ def lock_problem(states: Mapping[str, Any], host: str, playbook: str, changes_no
 
 
 def work_in_the_way(units: Mapping[str, Mapping[str, str]]) -> str:
-    """Return a message about a unit of a playbook that still runs; empty if there is none. Ignore the lock's unit."""
+    """Return a message about a running unit that a playbook started; empty if there is none. Ignore the lock's unit."""
     for name, unit in sorted(units.items()):
         owner = OWNER.fullmatch(unit["Description"])
         if name == LOCK or not owner:

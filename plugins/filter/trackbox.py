@@ -18,8 +18,8 @@ BOOLEANS = {"true", "false", "yes", "no", "1", "0"}
 # Types that YAML gives to text without quotes. The original text is then lost: 0123 becomes 83, and 1.10 becomes 1.1.
 UNQUOTED = {bool: "true or false", int: "a number", float: "a number", datetime.date: "a date", bytes: "binary data"}
 RENAMED = {"trackbox_object_folder": "minio_data_dir"}
-# Variables that were removed, and the reason in the message. They named a database or an object store on another
-# machine, which no service can use yet.
+# Variables that were removed, each with the reason that the error message gives. They named a database or an object
+# store on another machine. No service can use another machine's database or store yet.
 REMOVED = dict.fromkeys(
     ("mlflow_database_uri", "mlflow_artifacts_destination", "mlflow_s3_endpoint"),
     "MLflow keeps its data in the MySQL and the MinIO of its own machine",

@@ -26,7 +26,7 @@ ODD = [
     "💾.bin",
     "[x]{y}^z~`|$!*,@:",
 ]
-FILES = NAMES[:6]  # without traces, because their attachments have UUIDs as names
+FILES = NAMES[:6]  # without the routes of traces, because attachments of traces have UUIDs as names
 
 
 def is_missing(answer: Answer) -> bool:

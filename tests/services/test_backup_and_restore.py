@@ -238,7 +238,7 @@ def test_a_declared_file_is_packed_and_one_that_goes_meanwhile_is_passed_over(tm
     file.write_text("status")
 
     class Removing(io.BytesIO):
-        """An archive in memory. Its first write deletes a file of the folder, which is listed but not yet packed."""
+        """An archive in memory. Its first write deletes a file that is already listed, but not packed yet."""
 
         def write(self, data: Any) -> int:
             (folder / "then gone").unlink(missing_ok=True)

@@ -37,7 +37,7 @@ def stored(s3_endpoint: str) -> Minio:
 
 @pytest.fixture
 def shadowing(settings: Settings, s3_endpoint: str, stored: Minio, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The settings of a follower with a challenger, which stores the challenger's scores after one second."""
+    """The settings of a follower with a challenger. The follower stores the challenger's scores after one second."""
     monkeypatch.setattr(shadow, "CLOSE_SECONDS", 1.0)
     monkeypatch.setattr("trackbox_serving.follower.__main__.ROUND", 0.2)
     keys = {"s3_user": KEYS["MINIO_ROOT_USER"], "s3_secret": KEYS["MINIO_ROOT_PASSWORD"]}

@@ -75,8 +75,8 @@ Controller(
     tls_context=context,
     require_starttls=True,
     auth_required=True,
-    # Do not offer LOGIN, because Alertmanager does not know aiosmtpd's prompts for it, which differ from those of other
-    # servers.
+    # Do not offer LOGIN. For this method, aiosmtpd sends other prompts than most servers, and Alertmanager does not
+    # know these prompts.
     auth_exclude_mechanism=["LOGIN"],
     authenticator=login,
 ).start()

@@ -20,7 +20,9 @@ LOGS = ["check", "install", "again"]
 # Warnings that a run of site.yml cannot avoid.
 WARNINGS = (
     "Deprecation warnings can be disabled",
-    "community.mysql.mysql_",  # These modules are deprecated, but the lock file for Python 3.11 has no successor.
+    # These modules are deprecated. The roles cannot use their successors yet, because the lock file for Python 3.11 has
+    # none.
+    "community.mysql.mysql_",
     "Create user up to this point in real play",  # In check mode no task creates the user `minio`.
     "Create group up to this point in real play",
 )

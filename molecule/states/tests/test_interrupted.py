@@ -14,7 +14,7 @@ from machine import Machine, changes
 from testinfra.host import Host
 
 BEFORE = "/opt/trackbox/minio/minio.service.before"
-# For each playbook, the command on the machine whose success triggers the kill.
+# For each playbook, a command that runs on the machine. As soon as the command succeeds, the test kills the playbook.
 MOMENTS = {
     "site.yml": "systemctl is-active --quiet trackbox-lock",
     "backup.yml": "systemctl show -P ActiveState trackbox-backup | grep -q activating",

@@ -235,8 +235,8 @@ def test_a_failed_migration_restores_the_old_version_with_all_data(machine: Mach
 
 
 def test_a_failed_conversion_restores_the_old_version_with_all_data(machine: Machine, host: Host, before: str) -> None:
-    # The key of this table is too long for utf8mb4, so its conversion fails. Tables are converted in the order of their
-    # names, so MLflow's tables are already converted then.
+    # The key of this table is too long for utf8mb4, so the table's conversion fails. Tables are converted in the order
+    # of their names, so all of MLflow's tables are converted before the table zz.
     host.check_output("mysql mlflow -e 'CREATE TABLE zz (x VARCHAR(1000), KEY (x)) CHARACTER SET latin1'")
     keys = "SELECT COUNT(*) FROM information_schema.referential_constraints WHERE constraint_schema = 'mlflow'"
     try:
@@ -366,8 +366,8 @@ def test_a_second_upgrade_changes_nothing(machine: Machine, host: Host, before: 
 
 
 def test_after_the_upgrade_site_yml_changes_the_databases_settings_only(machine: Machine) -> None:
-    # site.yml changes MySQL's settings, because the variables of the old version set another collation for new schemas.
-    # The role lifecycle restarts services if an earlier test interrupted site.yml while it held the lock.
+    # The old version was installed with variables that set another collation for new schemas, so site.yml now changes
+    # MySQL's settings. If an earlier test interrupted site.yml, the role lifecycle restarts services.
     assert {task.partition(" : ")[0] for task in changes(machine.play())} <= {"mysql", "lifecycle"}
     assert changes(machine.play()) == []
 

@@ -51,10 +51,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The description of a data set, which is stored with the rows.
+    """The description of a data set. It is stored with the rows.
 
     Attributes:
-        hash: SHA-256 of the values, which is the data set's name.
+        hash: SHA-256 of the values. It is the data set's name.
         kind: `real` or `synthetic`.
         source: file name, `openml:ID`, or the origin of synthetic data.
         source_sha256: SHA-256 of the source file; empty if the source is not a file.
@@ -96,7 +96,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Context:
-    """The input of a comparison, which all its steps share.
+    """The input that all steps of a comparison share.
 
     Attributes:
         columns: distribution of each feature in the training and validation parts, for the

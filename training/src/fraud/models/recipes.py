@@ -77,7 +77,7 @@ def isolation(seed: int, threads: int) -> Any:
 
 
 def dummy(seed: int, threads: int) -> Any:
-    """A baseline for all metrics, which predicts the share of frauds for every row."""
+    """A baseline for all metrics: it predicts the share of frauds for every row."""
     return DummyClassifier(strategy="prior")
 
 
