@@ -32,7 +32,8 @@ def sample(session: Any, metric: Any, filters: list[Any], order_by: list[Any], p
     step first.
     """
     values = session.query(metric.value, metric.timestamp, metric.step, metric.is_nan).filter(*filters)
-    # Order by the step alone, because MySQL would sort all values by the further columns of `order_by`.
+    # Order by the step alone, because the index has this order. With the further columns of `order_by`, MySQL would
+    # have to sort all values.
     start = values.order_by(metric.step).limit(2).all()
     if len(start) < 2 or (distance := start[1].step - start[0].step) <= 0:
         return None

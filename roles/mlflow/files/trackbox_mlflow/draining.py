@@ -35,7 +35,7 @@ def drain_connections() -> Any:
                 self.announce_close()
 
         def on_headers_complete(self) -> None:
-            """Begin a request. While the connection drains, its response is the last one."""
+            """Begin a request. If the connection drains, the response to this request is the last one."""
             super().on_headers_complete()
             if self.draining and self.cycle is not None:
                 self.announce_close()

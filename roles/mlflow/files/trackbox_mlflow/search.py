@@ -43,9 +43,9 @@ NO_SUCH_INDEX = 1176  # MySQL's error code for a missing index
 
 @dataclass(frozen=True)
 class Order:
-    """A column that orders a list, and its index.
+    """A column by which a list is sorted, and the index that contains this column.
 
-    scope: the columns before it in the index, which a search must compare with values.
+    scope: the index's columns before this one; a search must compare each of them with values.
     values: whether the table contains metrics, parameters or tags, which have a `key`.
     """
 
@@ -75,7 +75,7 @@ ORDERS = {
         ),
     )
 }
-# The tables whose rows have tags, parameters or metrics in other tables, and the column that joins these tables.
+# The tables whose rows have tags, parameters or metrics in other tables, and the column that joins the other tables.
 OWNERS = {"runs": "run_uuid", "trace_info": "request_id", "logged_models": "model_id"}
 
 
@@ -88,7 +88,7 @@ def base(table: Any) -> Any:
 
 
 def same_table(one: Any, other: Any) -> bool:
-    """Whether two tables have the same name. The ORM has annotated copies of a table, which are other objects."""
+    """Whether two tables have the same name. `is` is not enough, because the ORM makes annotated copies of tables."""
     return one is not None and getattr(one, "name", None) == other.name
 
 
@@ -156,7 +156,7 @@ class Page:
         self.filters = [target for target, _, _, how in self.statement._setup_joins if not how["isouter"]]
 
     def comparisons(self, where: Any) -> Iterator[tuple[str, list[Any]]]:
-        """Yield each column of the ordering column's table that a WHERE compares with values, and the values."""
+        """Yield each column of `self.table` that the conditions of a WHERE compare with values, and these values."""
         return (found for one in conditions(where) if (found := compared(one, self.table)))
 
     def scopes(self) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-RESTART_DELAY = 1  # seconds before a failed worker is replaced, because its database may be down
+RESTART_DELAY = 1  # seconds before a failed worker is replaced; it may have failed because the database is down
 
 
 def supervise(count: int, run: Callable[[int], None]) -> None:

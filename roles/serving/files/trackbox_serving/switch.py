@@ -41,7 +41,7 @@ Type=oneshot
 ExecStart={command} trackbox_serving.try_version %I
 BindReadOnlyPaths={settings}:{path}
 """
-# The unit that prepares environments, and its copy for a trial, which reads its requests from another folder.
+# The unit that prepares environments, and a copy of it for trials. The copy reads the requests from another folder.
 ENVIRONMENTS, ENVIRONMENTS_TRIAL = f"{TEMPLATE}-environments.service", f"{TEMPLATE}-trial-environments.service"
 # Seconds that a version has for its first response, after systemd has reported its start.
 ANSWERS = 30
@@ -169,7 +169,7 @@ def trial_unit(text: str, settings: Path) -> str:
 
 
 def new_needs(staged: Path, units: Sequence[Unit]) -> dict[Unit, tuple[str, Needs]]:
-    """Return, for each version with its own environment, the environment's key after the upgrade and its packages."""
+    """Return, for each version with its own environment, the key that it has after the upgrade, and its packages."""
     settings = load(staged / PATH[1:])
     command = re.search(r"^ExecStart=(\S+)", (staged / SERVICE).read_text(), re.MULTILINE)
     # ExecStart begins with the default environment's path: BASE/bin/python.

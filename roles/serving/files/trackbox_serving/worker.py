@@ -122,7 +122,8 @@ def serve(service: Any) -> None:
 
         def load(self) -> Any:
             application = create(service)
-            # Freeze objects, so that the garbage collector does not write to shared pages and thereby copy them.
+            # Exclude the objects that exist now from garbage collection. The worker processes share their memory, and a
+            # garbage collector, which writes to the objects that it checks, would copy this memory for each process.
             gc.collect()
             gc.freeze()
             return application

@@ -18,7 +18,8 @@ from trackbox_mlflow.asgi.types import READ_METHODS, Application, Message, Recei
 from trackbox_mlflow.disks import Disks
 from trackbox_mlflow.signing import ArtifactPaths, Download, Signer
 
-# An upload bypasses MLflow only if 8 uploads of its size fit on the disk, because free space is not checked again.
+# An upload bypasses MLflow only if 8 uploads of its size fit on the disk. NGINX does not check the free space during
+# the upload, while other uploads may use up the space.
 UPLOADS_THAT_FIT = 8
 SIGN = "/-/artifact/"
 # NGINX sends the first header to announce that it can fetch a file itself (a convention of Rack). A response has the

@@ -11,7 +11,7 @@ from botocore.config import Config
 
 
 class ArtifactStore:
-    """The folder of a bucket that MLFLOW_ARTIFACTS_DESTINATION names. All paths are relative to it."""
+    """The folder in the bucket, as MLFLOW_ARTIFACTS_DESTINATION names them. All paths are relative to the folder."""
 
     def __init__(self) -> None:
         destination = os.environ["MLFLOW_ARTIFACTS_DESTINATION"].removeprefix("s3://").strip("/")

@@ -35,7 +35,7 @@ DIFFERING = """
 
 
 def differing_tables(connection: Connection, collation: str) -> set[str]:
-    """Return the tables that have another collation, or columns with another; '' is the schema's default collation."""
+    """Return the tables that have, or contain a column with, another collation; '' stands for the schema's default."""
     return {str(name) for name in connection.scalars(text(DIFFERING), {"wanted": collation})}
 
 

@@ -43,7 +43,7 @@ def noise(reference: Reference, rows: int) -> float:
 
 
 def change(reference: Reference, counts: Sequence[int]) -> tuple[str, float, float]:
-    """Return the part of the rows whose share has changed most, as text, its share in the reference, and its share now.
+    """Return the part of the rows that changed most, as text; its share of the rows in the reference; its share now.
 
     The part is the missing values if they add most to the PSI. Otherwise it is the values above the edge at which the
     two distributions differ most, or the values below the range of the reference.

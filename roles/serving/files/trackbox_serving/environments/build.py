@@ -45,7 +45,7 @@ class Withdrawn(Exception):  # noqa: N818 - a state rather than an error
 
 @dataclass(frozen=True)
 class Request:
-    """The follower's request for an environment. asked: identifier of the request, which its result repeats."""
+    """The follower's request for an environment. asked: identifier of the request; the result repeats it."""
 
     key: str
     needs: Needs

@@ -1,6 +1,7 @@
 """Upload closed request log files to the object store, and limit the disk space of the files that wait.
 
-If a file is uploaded twice after a crash or an outage, it overwrites itself, because its key stays the same.
+After a crash or an outage, a file may be uploaded a second time. Then it overwrites its first upload, because the key
+is the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from trackbox_serving.follower.settings import Settings
 from trackbox_serving.follower.status import Status
 from trackbox_serving.log.column_names import BESIDE, LABELS
 
-# The maximum size of a log file in bytes. There is a limit because a worker, which runs an untrusted model, writes it.
+# The maximum size of a log file in bytes. There is a limit because workers run untrusted models, and write these files.
 MOST_BYTES = 1 << 30
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:+-]{0,120}\.parquet")
 DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})")

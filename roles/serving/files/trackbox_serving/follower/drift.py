@@ -144,7 +144,7 @@ class Watch:
                 drift.add(counted, time.monotonic())
 
     def metrics(self, live: Mapping[str, str]) -> str:
-        """Return the metrics of all models. live: the live version of each."""
+        """Return the metrics of all models. live: the live version of each model."""
         models = [
             Model(name, version, drift)
             for name, ((version, _), drift) in self.models.items()

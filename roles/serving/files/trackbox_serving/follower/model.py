@@ -221,7 +221,7 @@ class ModelFollower:
         self.note(problem=problem, candidate=candidate, preparing="" if there else number)
 
     def forget_namesake(self, number: str, made: str) -> None:
-        """Stop and remove an older version with the same number, whose model was deleted and registered again."""
+        """If the model was deleted and registered again, stop and remove the old version that has the same number."""
         version = self.version(number)
         known = {served.made for served in (self.mine.live, self.mine.previous) if served and served.version == number}
         with contextlib.suppress(OSError, ValueError, TypeError):

@@ -108,7 +108,7 @@ class Registry:
         return Version(name, version, found.get("run_id", ""), sentence(by, 80))
 
     def place(self, name: str, version: str) -> str:
-        """Return the path of a version's files in MLflow's artifact store. Raise Refused if it does not have them."""
+        """Return the path of a version's files in MLflow's artifact store. Raise Refused if the files are not there."""
         asked = {"name": name, "version": version}
         answer = self.ask("GET", "/api/2.0/mlflow/model-versions/get-download-uri", params=asked)
         if answer.status_code != 200:

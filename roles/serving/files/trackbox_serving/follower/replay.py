@@ -1,7 +1,7 @@
-"""The last logged rows of each model, which a candidate scores before it goes live.
+"""The last logged rows of each model. A candidate scores these rows before it goes live.
 
-Workers write them beside the log as JSON. The follower has passwords, so it must not parse Parquet files of a worker,
-which runs an untrusted model.
+Workers write the rows as JSON beside the log. Workers run untrusted models, so the follower, which has passwords, must
+not parse the Parquet files of the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The challenger of a model: the version of a second alias, which scores logged rows and answers no client.
+"""The challenger of a model: the version that a second alias names. It scores logged rows and answers no client.
 
 Its unit is confined like every version's. It has one process and the lowest priority, and NGINX has no link to it. The
 rows come from the log, together with the live version's scores. The scores of both versions go to the bucket. From
@@ -24,7 +24,8 @@ from trackbox_serving.run_unit import ENDED
 if TYPE_CHECKING:
     from trackbox_serving.follower.model import ModelFollower
 
-# The rows scored in one step, its timeout in seconds, and the consecutive failures after which a challenger is refused.
+# The number of rows in one step, the step's timeout in seconds, and the number of consecutive failures after
+# which a challenger is refused.
 CHUNK, SECONDS, FAILURES = 500, 10.0, 5
 # The maximum number of waiting samples of the log. Beyond it the oldest are dropped.
 MOST_SAMPLES = 20

@@ -99,7 +99,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def check_file(folder: Path, first: Any, second: Any) -> Path:
-    """Return the file that both flavours name. Raise ModelError if they differ, or it is not in the model's folder."""
+    """Return the file that both flavours name. Raise ModelError for two files, or one outside the model's folder."""
     path = folder / str(first)
     if first != second or not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise ModelError(f"The flavours of the model name {first!r} and {second!r}: not one file in its folder.")

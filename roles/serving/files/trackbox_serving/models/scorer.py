@@ -1,4 +1,4 @@
-"""A loaded model, which scores rows with MLflow's own functions, or a plain matrix of numbers on a fast path.
+"""A loaded model. It scores a plain matrix of numbers on a fast path, and other rows with MLflow's own functions.
 
 The fast path is used only if it gave the same output as MLflow's functions for test rows when the model was loaded.
 """
