@@ -26,7 +26,7 @@ RESOLVERS = ["198.51.100.53", "fe80::1%eth0"]
 PASSWORD = "Zwölf é 😀 \"zwei\" 'drei' $4 {{ fünf"
 # The JSON form of YAML's `!unsafe`. It keeps Ansible from reading the text as a template.
 GIVEN = {"__ansible_unsafe": PASSWORD}
-# An inventory's variables for each machine.
+# The inventory's machines, and the variables of each.
 MACHINES: dict[str, dict[str, Any]] = {
     "plain": {"trackbox_host": "box.example.org"},
     "own-password": {"trackbox_admin_password": GIVEN, "trackbox_training_password": GIVEN},
@@ -126,7 +126,7 @@ def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) ->
 
 
 def allowed(text: str) -> str:
-    """Return the value of a unit's last IPAddressAllow: the addresses that it may connect to."""
+    """Return the value of a unit's last IPAddressAllow: the addresses that the unit may connect to."""
     return re.findall(r"^IPAddressAllow=(.*)$", text, re.MULTILINE)[-1]
 
 
@@ -138,6 +138,6 @@ def test_the_unit_of_mlflow_reaches_the_targets_of_webhooks_and_its_name_servers
         "private-webhooks": "1.1.1.1 10.20.0.0/16 198.51.100.53",
     }
     assert all(text.count("\nIPAddressDeny=any\n") == 1 for text in units.values())
-    # Only a private target switches MLflow's own filter off, because this filter refuses all private addresses.
+    # MLflow's own filter refuses webhooks to any private address, so only a private target switches this filter off.
     private = "Environment=MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true"
     assert [name for name, text in units.items() if private in text] == ["private-webhooks"]

@@ -1,4 +1,4 @@
-"""Filters of the role verify: the input of the programs that check promises, and the table of their results."""
+"""Filters of the role verify. They prepare the input of the programs that check promises, and show the results."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def outside_facts(promised: Promised, settings: Mapping[str, Any]) -> dict[str, 
     }
     for name, each in promised.items():
         if "outside" in each:
-            # Promises that are checked from the controller need these facts of `inside`, too.
+            # `ports` and `tls` are under the key `inside`, but promises checked from the controller need them, too.
             own = {key: value for key, value in each["inside"].items() if key in ("ports", "tls")}
             facts[name] = {**own, **settings["door"], **each["outside"]}
     return facts
@@ -111,7 +111,8 @@ def wanted(only: str) -> list[str]:
 def fingerprints(known: Mapping[str, str]) -> dict[str, Any]:
     """Return salted digests of secrets. With them, a program on the machine recognises secrets without knowing them.
 
-    Each secret has three digests: of its text, and of its base64 (without padding) with and without a newline.
+    Each secret of at least SHORT characters has three digests: one of its text, and two of its base64 without padding,
+    encoded with and without a newline at the end of the text.
     """
     salt = secrets.token_hex(16)
     digests = {}

@@ -22,7 +22,8 @@ from ansible import context
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-# The endings of a file or folder of variables. Ansible reads the first one that exists, and ignores the others.
+# The possible endings of the name of a file or folder with the variables of one group or host. If several of these
+# exist, Ansible reads the one with the first ending in this list, and ignores the others.
 EXTENSIONS = ("", ".yml", ".yaml", ".json")
 REFERENCE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
@@ -48,7 +49,7 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     """Registers the lookup of this file with Ansible."""
 
     def unresolved(self, name: str, value: Any, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the name of each part of a variable whose template fails, without the value, which may be a secret."""
+        """Yield the names of those parts of a variable whose templates fail, but no values, which may be secrets."""
         if isinstance(value, Mapping):
             for key, part in value.items():
                 yield from self.unresolved(f"{name}.{key}", part, variables)

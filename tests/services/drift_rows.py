@@ -13,10 +13,10 @@ DAY = 24 * 3600
 
 
 def later_hours(sample: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the first 80 % of a day's rows with labels, and the features of the last 20 %, which are later hours.
+    """Return the first 80 % of a day's rows with labels, and the features of the last 20 %, from later hours.
 
     sample: path of a file with the columns of Kaggle's creditcard.csv. Without it, the rows are synthetic. The second
-    day of the real file is not used, because its rows really differ from those of the first day.
+    day of Kaggle's file is not used, because its rows really differ from those of the first day.
     """
     from fraud.data.reading import read
     from fraud.data.schema import FEATURES, TIME
@@ -29,7 +29,10 @@ def later_hours(sample: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def make_model(place: Path, name: str, reference: pd.DataFrame, profile: Any = None) -> None:
-    """Save an XGBoost model and its reference profile like `fraud train`. If `profile` is given, save this text."""
+    """Fit an XGBoost model to some rows of `reference`; save the model and a reference profile like `fraud train`.
+
+    profile: text to save in place of the reference profile.
+    """
     from fraud.data.schema import FEATURES, LABEL
     from fraud.evaluation.reference_profile import describe_columns, reference_profile
     from fraud.models.flavours import predict_scores, save

@@ -1,4 +1,7 @@
-"""The program that prepares environments, with the real uv and package index, and the follower's requests to it."""
+"""Tests of the program that prepares environments, with the real uv and package index.
+
+Further tests check how the follower requests environments from this program. They need neither uv nor the index.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ def folders(builder: Builder) -> list[str]:
 
 
 def version_in(folder: Path, package: str) -> str:
-    """Return the version of a package in an environment, from the environment's Python."""
+    """Return the version of a package in an environment, as the environment's Python reports it."""
     code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
     command = [str(folder / "bin/python"), "-I", "-c", code, package]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

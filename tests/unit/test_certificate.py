@@ -1,4 +1,4 @@
-"""The script that creates the installation's own certificate authority, with the real openssl."""
+"""Tests, with the real openssl, of the script that creates the installation's own certificate authority."""
 
 import re
 import shutil
@@ -37,11 +37,11 @@ def shown(certificate: Path, *options: str) -> str:
 
 
 def handshake(folder: Path, name: str, authority: Path | None = None) -> None:
-    """Connect a client that trusts `authority` (default: ca.crt) to the server; raise the client's TLS error."""
+    """Connect a client that trusts `authority` (default: ca.crt) to a server with server.pem; raise any TLS error."""
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(folder / "server.pem")
     client = ssl.create_default_context(cafile=str(authority or folder.parent / "ca.crt"))
-    # Set VERIFY_X509_STRICT, which is the default of Python 3.13, and check the revocation list.
+    # Set VERIFY_X509_STRICT, as Python 3.13 does by default, and check the revocation list.
     client.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
     revoked = x509.load_der_x509_crl((folder.parent / "ca.crl").read_bytes())
     (folder.parent / "ca.crl.pem").write_bytes(revoked.public_bytes(Encoding.PEM))
@@ -82,7 +82,7 @@ def test_everyone_may_read_when_each_certificate_ends(folder: Path) -> None:
     times = " ".join(str(int(date.timestamp())) for date in dates)
     assert (folder.parent / "certificates").read_text() == f"provided {times}\nserver {times}\n"
     assert (folder.parent / "certificates").stat().st_mode & 0o777 == 0o644
-    # After a certificate is removed, the file `certificates` does not list it.
+    # After a certificate is removed, the next run of the script removes it from the file `certificates`.
     (folder / "provided.pem").unlink()
     make(folder, "other.example.org")
     assert (folder.parent / "certificates").read_text().startswith("server ")
@@ -96,7 +96,7 @@ def test_a_second_run_changes_nothing(folder: Path) -> None:
 
 
 def age(folder: Path, file: str, days: int) -> None:
-    """Replace a certificate by a self-signed one with the same key that expires in `days` days."""
+    """Replace a certificate by a self-signed one that has the same key and expires in `days` days."""
     key = folder / ("ca.key" if file == "ca.crt" else "server.pem")
     ending = ["openssl", "x509", "-in", str(folder / file), "-signkey", str(key), "-days", str(days)]
     made = subprocess.run(ending, check=True, capture_output=True, text=True).stdout

@@ -15,7 +15,7 @@ from testinfra.host import Host
 
 UPGRADE = "playbooks/upgrade.yml"
 LOCK = (ROOT / "roles/serving/files/requirements.txt").read_text()
-# Renames the program on the machine, as if an older checkout had installed it.
+# A script that renames serving's program on the machine, as if an older checkout had installed it.
 OLDER = """
 set -e
 cd /opt/trackbox/serving
@@ -62,7 +62,10 @@ def upgraded(machine: Machine, *options: str, status: int = 0) -> str:
 
 @pytest.fixture
 def asked(endpoint: Endpoint, versions: list[str]) -> Iterator[Clients]:
-    """Let clients score continuously. Check at the end that no request failed, and that no other version answered."""
+    """Serve the version `versions[1]`, and let clients score with it until the test ends.
+
+    Then check that no request failed, that only this version answered, and that it is still live.
+    """
     scores = endpoint.serve(versions[1])
     with Clients(endpoint, {versions[1]: scores}, 2) as clients:
         yield clients

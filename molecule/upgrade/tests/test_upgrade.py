@@ -25,13 +25,13 @@ UPGRADE = "playbooks/upgrade.yml"
 OLD = f"--extra-vars=@{ROOT}/molecule/upgrade/vars/old.yml"
 OLD_REVISION = "bf29a5ff90ea"
 OLD_COLLATION = "utf8mb4_bin"
-# Prints MySQL's version, and when its server was started.
+# A command that prints MySQL's version and the time at which its server was started.
 SERVER = "dpkg-query --show mysql-server; systemctl show --property=ActiveEnterTimestamp mysql"
 BLOCKER = "mcp_servers"  # a migration creates this table, and fails if it already exists
 
 
 def client_data(machine: Machine, what: str = "read") -> str:
-    """Run client_data.py; return the data that it reads, as JSON. With `write`, it writes the data first."""
+    """Run client_data.py; return the data that it reads, as JSON. If `what` is `write`, it writes the data first."""
     return machine.run_client("client_data.py", what).splitlines()[-1]
 
 
@@ -57,7 +57,7 @@ def collations(host: Host) -> set[str]:
 
 
 def said(output: str) -> str:
-    """Return a playbook's output without line breaks."""
+    """Return a playbook's output without line breaks and single quotes."""
     return " ".join(output.replace("'", "").split())
 
 
@@ -275,7 +275,7 @@ def test_an_upgrade_interrupted_in_the_migration_restores_the_old_version_first(
 
 
 def test_data_written_after_an_interruption_stay(machine: Machine, host: Host, before: str) -> None:
-    # Simulate a power cut between dump and migration. After the cut, MLflow started at boot, and clients wrote data.
+    # Simulate a power cut between dump and migration, after which MLflow started at boot and a client wrote data.
     dump = host.check_output("ls -t /var/lib/trackbox/dumps | grep -v unfinished | head -1")
     host.check_output(f"ln -sfn {dump} /var/lib/trackbox/dumps/unfinished")
     host.check_output("mysql mlflow -e %s", "INSERT INTO experiment_tags VALUES ('since', 'then', 0)")

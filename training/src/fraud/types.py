@@ -54,13 +54,13 @@ class Manifest:
     """The description of a data set. It is stored with the rows.
 
     Attributes:
-        hash: SHA-256 of the values. It is the data set's name.
+        hash: SHA-256 of the values. This hash is the data set's name.
         kind: `real` or `synthetic`.
         source: file name, `openml:ID`, or the origin of synthetic data.
         source_sha256: SHA-256 of the source file; empty if the source is not a file.
         time_range: first and last value of `Time`, in seconds.
         notes: what cleaning changed, one sentence for each change.
-        pushed: time of the push in UTC, ISO 8601.
+        pushed: time of the push in UTC, in the format of ISO 8601.
 
     """
 
@@ -119,7 +119,7 @@ class Recipe:
         build: function of seed and number of threads that returns an unfitted estimator.
         undersample: share of frauds among the rows for fitting; None uses all training rows.
         probability: whether the scores are P(fraud); otherwise they only rank rows.
-        duration: estimated fitting time relative to other recipes; the longest is started first.
+        duration: estimated fitting time relative to other recipes; the slowest is started first.
 
     """
 
@@ -132,7 +132,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval, by Wilson or by bootstrap (2.5 % and 97.5 % quantiles)."""
+    """A value and its 95 % interval by Wilson's method or bootstrap (2.5 % to 97.5 % quantile)."""
 
     value: float
     low: float
@@ -153,7 +153,7 @@ class Fitted:
         threshold: the threshold with the least cost on the validation part.
         metrics: metrics on the test part, except `valid_average_precision`, which is measured on
             the validation part and ranks the models.
-        interval: average precision on the test part.
+        interval: average precision on the test part, with its interval.
         importance: (n_features,) permutation importance on the validation part, largest first.
 
     """
@@ -223,7 +223,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The result of `fraud predict`: rows scored and flagged, model version and output file."""
+    """The result of `fraud predict`: counts of rows, model version, threshold and output file."""
 
     rows: int
     flagged: int
@@ -251,14 +251,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Served:
-    """A served version, measured by the labels that clients sent.
+    """A version's counts of rows, and its precision and recall by the labels that clients sent.
 
     Attributes:
         version: version number in the registry.
-        challenger: whether it only scored logged rows and served no client.
-        rows: number of rows that it scored.
-        labelled: number of rows with label and decision; the next three numbers are of these rows.
-        flagged: number of rows that it flagged.
+        challenger: whether the version only scored logged rows and served no client.
+        rows: number of rows that the version scored.
+        labelled: number of rows with label and decision; the next three count only such rows.
+        flagged: number of rows that the version flagged.
         frauds: number of rows with the label 1.
         caught: number of flagged rows with the label 1.
         precision: `caught / flagged`; None if no row was flagged.

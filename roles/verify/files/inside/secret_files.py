@@ -15,9 +15,10 @@ from pathlib import Path
 from promises import Facts, promise
 from tools import output, processes, walk
 
-# The words to compare with the secrets. Separators end a word, so a secret that contains a separator is not found.
+# Matches the words of a text that are compared with the secrets. Separators end a word, so a secret that contains a
+# separator is not found.
 WORD = re.compile(rb"[^\s\"'`=:,;@&?<>()\[\]{}|\\]{8,200}")
-# The folders to search. Programs, users and jobs write files there, which every user may be able to read.
+# The folders to search, because programs, users and jobs write files there that every user may be able to read.
 READABLE = ("/etc", "/usr/local", "/var/log", "/var/lib/trackbox", "/var/spool", "/home", "/tmp", "/var/tmp", "/root")
 LARGE = 1 << 20
 

@@ -30,7 +30,7 @@ class Result(NamedTuple):
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that contains this file, None if there is no checkout."""
+    """The commit of the checkout that contains this file, or None if there is no checkout."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent,
@@ -57,7 +57,7 @@ def run_tags(dataset: Dataset, options: Options) -> dict[str, str]:
 
 
 def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
-    """Log the data set as an input of the run: location, hash and size."""
+    """Log the location, hash and size of the data set as an input of the run."""
     manifest = dataset.manifest
     uri = f"s3://{tracker.settings.bucket}/{PREFIX}{manifest.hash}/data.parquet"
     entity = DatasetEntity(
@@ -72,7 +72,11 @@ def log_dataset(tracker: Tracker, run: str, dataset: Dataset) -> None:
 
 
 def run_params(fitted: Fitted, options: Options) -> dict[str, Any]:
-    """The parameters of a model's run: the estimator's, features, undersampling, seed and costs."""
+    """The parameters of a model's run.
+
+    They are those of the estimator, its class, the number of features, the undersampling, the seed
+    and the costs.
+    """
     estimator = fitted.estimator
     last = estimator[-1] if hasattr(estimator, "named_steps") else estimator
     own = {key: value for key, value in last.get_params(deep=False).items() if value is not None}

@@ -1,7 +1,7 @@
 """Compare counts with a reference: the population stability index, its noise, and what has changed most.
 
 The index (PSI) of shares q against reference shares p is the sum of (q - p) * log(q / p) over the bins. It measures how
-different the distributions are. A p-value would not, because with enough rows any difference is significant.
+different the distributions are. A p-value does not measure this: with enough rows, any difference is significant.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import accumulate
 
 from trackbox_serving.drift.profile import Reference
 
-# Rows that are added to each bin, so that an empty bin has a logarithm.
+# The number of rows that is added to each bin, because the logarithm in the index does not exist for an empty bin.
 ADDED = 0.5
-# The maximum probability that the index of rows from the same distribution exceeds the noise.
+# The maximum probability that the index exceeds the noise if the rows have the same distribution as the reference.
 CHANCE = 1e-4
 
 
@@ -32,10 +32,10 @@ def parts(reference: Reference, counts: Sequence[int]) -> list[float]:
 
 
 def noise(reference: Reference, rows: int) -> float:
-    """Return the PSI that rows of the same distribution exceed with a probability of less than CHANCE.
+    """Return the PSI that rows of the reference's distribution exceed with a probability of at most CHANCE.
 
-    With b bins, n rows and m reference rows the PSI is about (1/n + 1/m) times a chi-squared variable of b - 1 degrees.
-    The bound of such a variable is from Laurent and Massart (2000), lemma 1.
+    With b bins, n rows and m reference rows the PSI is about (1/n + 1/m) times a chi-squared variable with b - 1
+    degrees of freedom. The bound of such a variable is from Laurent and Massart (2000), lemma 1.
     """
     degrees = max(sum(share > 0 for share in reference.shares) - 1, 1)
     rare = -math.log(CHANCE)
@@ -45,8 +45,9 @@ def noise(reference: Reference, rows: int) -> float:
 def change(reference: Reference, counts: Sequence[int]) -> tuple[str, float, float]:
     """Return the part of the rows that changed most, as text; its share of the rows in the reference; its share now.
 
-    The part is the missing values if they add most to the PSI. Otherwise it is the values above the edge at which the
-    two distributions differ most, or the values below the range of the reference.
+    If all values of the reference are missing, the part is the values that are not missing. If the missing values add
+    most to the PSI, it is the missing values. Otherwise it is the values above the edge at which the two distributions
+    differ most, or the values below the range of the reference.
     """
     now = [count / max(sum(counts), 1) for count in counts]
     if reference.shares[-1] == 1:

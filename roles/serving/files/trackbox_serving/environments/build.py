@@ -3,7 +3,7 @@
     python -m trackbox_serving.environments.build UV FOLDER ROOT MB SECONDS
 
 FOLDER contains the follower's wanted.json. The program writes environments and results to ROOT; place.py describes
-them. By default, only this program of serving can reach other machines. It installs only wheels, because the
+them. By default, this is serving's only program that can reach other machines. It installs only wheels, because the
 installation of a wheel runs no code of the package.
 """
 
@@ -34,7 +34,7 @@ BASE = Path(sys.prefix).name
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 # PART: folder of an environment that is being made. GONE: prefix of the folder of an environment that is being removed.
 PART, GONE = ".part", ".gone-"
-# The pause between two checks of uv's time and disk usage in seconds, and the minimum free disk space in bytes.
+# LOOK: seconds between two checks of whether uv must stop. FREE_BYTES: minimum free disk space, in bytes.
 LOOK, FREE_BYTES = 2.0, 512 << 20
 LOCKED = re.compile(r"(?m)^([a-z0-9._-]+)==([^\s\\;]+)")
 

@@ -276,13 +276,13 @@ class ModelFollower:
                 self.registry.tag(self.given.name, number, TAG, f"{PREPARES} since {now()}")
 
     def needs(self, number: str) -> Needs:
-        """Return the packages of a version's own environment. Empty if the version uses the default environment."""
+        """Return the packages of a version's own environment, or none if the version uses the default environment."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return self.version(number).read_about().needs
         return Needs()
 
     def packaged(self, number: str) -> bool:
-        """Return whether a version's packages are installed. Raise Refused or Unavailable if that is not possible."""
+        """Return whether a version's packages are installed. Raise Refused or Unavailable if installing them failed."""
         needs = self.needs(number)
         return not needs or self.environments.ready(needs)
 
@@ -361,7 +361,7 @@ class ModelFollower:
             self.stop.wait(LOOK)
 
     def failure(self, number: str) -> str:
-        """Return why a version's process ended: its own message, or else systemd's. Empty while it runs."""
+        """Return why a version's process ended: its own message, or else systemd's; an empty text while it runs."""
         log = self.version(number).log
         said = {}
         for name in (FAILED, ENDED):
@@ -478,7 +478,7 @@ class ModelFollower:
         self.wanted.set(self.given.name, numbers, again)
 
     def ask_again(self) -> None:
-        """Request the units again if sockets are missing or left over. systemd can miss a change while it reloads."""
+        """Request the units again if sockets are missing or left over: systemd can miss a change while it reloads."""
         there = {path.stem for path in self.links.folder.glob("*.sock") if not path.is_symlink()}
         if there != self.kept and time.monotonic() > self.asked + ASK_AGAIN:
             self.asked = time.monotonic()
@@ -499,6 +499,6 @@ class ModelFollower:
                 shutil.rmtree(path, ignore_errors=True)
         logs = self.version("1").log.parent
         for path in logs.iterdir() if logs.is_dir() else ():
-            # Keep a folder whose log files wait for their upload. A later step removes it.
+            # Keep the log folder of an unused version until its log files are uploaded. A later call then removes it.
             if path.name not in kept and not any(path.glob("*.parquet")):
                 shutil.rmtree(path, ignore_errors=True)

@@ -13,11 +13,11 @@ from typing import Any
 from trackbox_serving.follower.errors import Refused, sentence
 from trackbox_serving.follower.unix import ask
 
-# The number of logged rows in a replayed request, and the difference up to which two scores count as equal.
+# The maximum number of logged rows in a replayed request, and the difference up to which two scores count as equal.
 CHUNK, TOLERANCE = 500, 1e-9
-# EXAMPLE_SCORES: file in a model's folder with the predictions for its input example when the model was logged, in the
-# form of a response. SAME: relative difference up to which predictions count as equal. Another order of summation may
-# cause such a difference.
+# EXAMPLE_SCORES: file in a model's folder with the predictions that the model made for its input example when it was
+# logged. The file has the format of a response. SAME: relative difference up to which a prediction counts as equal to
+# the logged one. A different order of summation may cause such a difference.
 EXAMPLE_SCORES, SAME = "example_scores.json", 1e-5
 # The formats of MLflow's protocol. A request's body is a JSON object with one of these names as its key.
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -141,14 +141,17 @@ def same_again(found: list[Any], logged: bytes) -> None:
 
 
 def alike(now: Any, then: Any) -> bool:
-    """Return whether two values of predictions are the same."""
+    """Return whether two values of predictions are equal. Numbers may differ by SAME or TOLERANCE."""
     if isinstance(now, (int, float)) and isinstance(then, (int, float)):
         return math.isclose(now, then, rel_tol=SAME, abs_tol=TOLERANCE)
     return bool(now == then)
 
 
 def decisions(found: list[Any], threshold: float | None) -> list[Any]:
-    """Return for each prediction whether its last value reaches the threshold. Without a threshold return the value."""
+    """Return for each prediction whether its last value reaches the threshold.
+
+    If there is no threshold, or if a last value is not a number, return the last values instead.
+    """
     last = [numbers(row)[-1] for row in found]
     if threshold is None or not all(isinstance(value, (int, float)) for value in last):
         return last

@@ -87,7 +87,10 @@ def kept(state: Path, folder: str) -> Path:
 
 
 def remember(shared: Settings, sample: Sample) -> None:
-    """Add rows to the last rows of their model. If its columns have changed, the old rows are dropped."""
+    """Add a sample to the file with the last rows of its model, and drop the oldest rows above the limit.
+
+    If the sample has other columns than the rows in the file, drop all of these rows.
+    """
     path = kept(shared.state, sample.folder)
     path.parent.mkdir(exist_ok=True)
     columns, data = read(path)
@@ -107,7 +110,7 @@ def read(path: Path) -> tuple[list[str], list[list[Any]]]:
 def rows(shared: Settings, name: str, kinds: Mapping[str, str]) -> dict[str, Any]:
     """Return a model's last logged rows in the format `dataframe_split`, or an empty dictionary if there are none.
 
-    `kinds` maps columns to their types in the signature. They are needed because the log stores numbers as float64.
+    `kinds` maps columns to their types in the signature. It is needed because the log stores numbers as float64.
     """
     columns, data = read(kept(shared.state, quote(name, safe="")))
     return split(columns, data, kinds) if data else {}
