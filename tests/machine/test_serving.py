@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 import shlex
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+import yaml
 from endpoint import Endpoint, alias, at_socket, fraud, tag
-from machine import VIEWER, Machine
+from machine import ROOT, VIEWER, Machine
+from raw_http import connect, request
 from scoring_clients import Clients
 from testinfra.host import Host
 
@@ -239,6 +244,34 @@ def test_limits_answer_at_once(machine: Machine, endpoint: Endpoint) -> None:
     assert endpoint.ask("fraud/invocations", many).status == 413
     assert endpoint.ask("nothing/invocations", endpoint.body).status == 404
     assert endpoint.ask("fraud/invocations", {"dataframe_split": {"columns": ["V1"], "data": [[1.0]]}}).status == 400
+
+
+def test_too_many_scoring_requests_at_once_are_refused_and_the_user_can_still_call_mlflow(
+    machine: Machine, endpoint: Endpoint
+) -> None:
+    most: int = yaml.safe_load((ROOT / "roles/wiring/defaults/main.yml").read_text())["serving_requests_at_once"]
+    login = base64.b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
+    # NGINX waits for the bodies of these requests, so all of them are in flight at the same time.
+    body = ("Content-Type: application/json", "Content-Length: 100")
+    sent = request(machine, "POST", "/serving/fraud/invocations", f"Authorization: Basic {login}", *body)
+    with ExitStack() as stack:
+        lines = [stack.enter_context(connect(machine)) for _ in range(most + 3)]
+        for line in lines:
+            line.sendall(sent)
+        assert sorted(map(status, lines)) == [*[0] * most, 429, 429, 429]
+        found = machine.ask(
+            "/api/2.0/mlflow/experiments/search?max_results=1", user=endpoint.user, password=endpoint.password
+        )
+        assert found.status == 200
+
+
+def status(line: ssl.SSLSocket) -> int:
+    """Return the status of a response; 0 if there is none yet."""
+    line.settimeout(0.1)
+    try:
+        return int(line.recv(4096).split()[1])
+    except TimeoutError:
+        return 0
 
 
 def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endpoint) -> None:
