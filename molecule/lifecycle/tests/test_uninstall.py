@@ -109,5 +109,5 @@ def test_a_database_server_that_does_not_start_says_why_and_the_next_run_continu
     words = " ".join(said.split())
     assert "is not installed" in words
     assert "unknown variable 'number_of_stars=5'" in words
-    machine.play("--tags=mysql")
+    machine.play()
     assert host.check_output("mysql --skip-column-names --execute 'SELECT 1'") == "1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -52,8 +52,8 @@ class Rules:
 
 
 @pytest.fixture(scope="module")
-def rules(machine: Machine, host: Host) -> Rules:
-    """Serve a harmless version of `rules`."""
+def rules(machine: Machine, host: Host) -> Iterator[Rules]:
+    """Serve a harmless version of `rules`; at the end serve another, so that the previous version is harmless, too."""
     python = host.check_output("python3 -c 'import platform; print(platform.python_version())'")
 
     def register(kind: str) -> str:
@@ -66,7 +66,8 @@ def rules(machine: Machine, host: Host) -> Rules:
     found = Rules(machine, endpoint, register)
     found.good, refused = found.take("nothing")
     assert not refused
-    return found
+    yield found
+    found.take("nothing")
 
 
 def test_a_model_reaches_no_network_no_secret_no_file_and_no_process_of_others(

@@ -25,7 +25,7 @@ mv program-000000000000/"$new" program-000000000000/program-000000000000
 sed -i "s/$new/program-000000000000/" /etc/systemd/system/trackbox-serving*
 rm -r "$new"
 systemctl daemon-reload
-systemctl restart 'trackbox-serving@*.service'
+systemctl restart 'trackbox-serving@fraud-*.service'
 systemctl restart trackbox-serving-follower
 """
 
