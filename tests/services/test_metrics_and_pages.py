@@ -17,9 +17,10 @@ from sqlalchemy.orm import Session
 from trackbox_mlflow import metrics, search
 
 pytest.importorskip("mlflow")
-from mlflow.entities import Metric, Param, ViewType
+from mlflow.entities import Metric, Param, TraceInfo, TraceLocation, TraceState, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.search_utils import SearchUtils
 
 __all__ = ["empty_database"]
@@ -97,6 +98,15 @@ def test_a_page_that_the_best_values_do_not_fill_is_mlflows_own(store: SqlAlchem
     search.install()
     found = store.search_runs([first], "", ViewType.ACTIVE_ONLY, 1, ["metrics.m DESC"])
     assert [run.info.experiment_id for run in found] == [first]
+
+
+def test_a_page_in_the_order_of_a_computed_column_is_mlflows_own(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    for number, session in enumerate(("late", "early", "late")):
+        location, metadata = TraceLocation.from_experiment_id("0"), {TraceMetadataKey.TRACE_SESSION: session}
+        store.start_trace(TraceInfo(f"tr-{number}", location, number, TraceState.OK, trace_metadata=metadata))
+    search.install()
+    # MLflow orders sessions by the time of their last trace, MAX(timestamp_ms).
+    assert [one.session_id for one in store.find_completed_sessions("0", 0, 9, max_results=1)] == ["early"]
 
 
 def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemyStore, stock: list[Any]) -> None:

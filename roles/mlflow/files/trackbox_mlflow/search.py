@@ -130,7 +130,9 @@ def leading(statement: Any) -> tuple[Any, bool] | None:
     column, descending = others[0] if nulls_last else first, False
     if isinstance(column, UnaryExpression):
         column, descending = column.element, column.modifier is operators.desc_op
-    if getattr(column, "table", None) is None or not (nulls_last or descending or column.nullable is False):
+    # A column that a subquery computes, such as MAX(timestamp_ms), has no attribute `nullable`.
+    never_null = getattr(column, "nullable", None) is False
+    if getattr(column, "table", None) is None or not (nulls_last or descending or never_null):
         return None
     return column, descending
 
