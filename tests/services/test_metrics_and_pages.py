@@ -109,6 +109,16 @@ def test_a_page_in_the_order_of_a_computed_column_is_mlflows_own(store: SqlAlche
     assert [one.session_id for one in store.find_completed_sessions("0", 0, 9, max_results=1)] == ["early"]
 
 
+def test_a_page_in_the_order_of_a_union_is_mlflows_own(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    names = {"com.example/first", "com.example/second"}
+    for name in names:
+        store.create_mcp_server_version({"name": name, "version": "1.0.0", "description": "d"})
+        store.create_mcp_access_endpoint(name, "https://example.com", server_version="1.0.0")
+    search.install()
+    # MLflow selects the endpoints of versions and those of aliases, and joins them by UNION ALL.
+    assert {one.server_name for one in store.search_mcp_access_endpoints()} == names
+
+
 def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemyStore, stock: list[Any]) -> None:
     def rows(run: str) -> list[Any]:
         with store.engine.connect() as connection:

@@ -83,6 +83,8 @@ def base(table: Any) -> Any:
     """Return the one table that a subquery selects from, or None if it has several. Return other tables unchanged."""
     if not isinstance(table, Subquery):
         return table
+    if not isinstance(table.element, Select):  # a UNION
+        return None
     froms = table.element.get_final_froms()
     return froms[0] if len(froms) == 1 else None
 
