@@ -19,6 +19,7 @@ from trackbox_mlflow import metrics, search
 pytest.importorskip("mlflow")
 from mlflow.entities import Metric, Param, TraceInfo, TraceLocation, TraceState, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlMetric, SqlParam
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.search_utils import SearchUtils
@@ -141,6 +142,17 @@ def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemySto
     assert len(rows(runs[1])[0]) == 4
     with pytest.raises(MlflowException, match="Changing param values is not allowed"):
         store.log_batch(runs[1], [], [Param("p", "2")], [])
+
+
+def test_a_list_of_metrics_and_other_objects_is_added_by_sqlalchemy(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    run = store.create_run("0", "u", 1, [], "r").info.run_id
+    metrics.install()
+    with Session(store.engine) as session:
+        metric = SqlMetric(run_uuid=run, key="m", value=1.0, timestamp=1, step=0, is_nan=False)
+        session.add_all([metric, SqlParam(run_uuid=run, key="p", value="1")])
+        session.commit()
+    assert store.get_run(run).data.params == {"p": "1"}
+    assert [one.value for one in store.get_metric_history(run, "m")] == [1.0]
 
 
 def test_without_the_names_that_are_needed_nothing_is_changed(
