@@ -1,4 +1,4 @@
-"""The summary, the output of `make env` and MLflow's unit contain the settings of an inventory."""
+"""The summary, the output of `make env`, and the settings of MLflow and its database follow an inventory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ TEMPLATES = {
     "env": "handover/templates/env.j2",
     "training": "training/templates/settings.env.j2",
     "mlflow": "mlflow/templates/mlflow.service.j2",
+    "mysql": "mysql/templates/trackbox.cnf.j2",
 }
 RESOLVERS = ["198.51.100.53", "fe80::1%eth0"]
 PASSWORD = "Zwölf é 😀 \"zwei\" 'drei' $4 {{ fünf"
@@ -33,6 +34,8 @@ MACHINES: dict[str, dict[str, Any]] = {
     "own-users": {"nginx_users": [{"name": "ada", "password": GIVEN, "role": "admin"}]},
     "capitals": {"trackbox_host": "Box.Example.ORG", "trackbox_https_port": 8443},
     "public-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "2606:4700::/32"]},
+    "large-requests": {"mysql_flavor": "mariadb", "trackbox_max_request_mb": 100},
+    "largest-requests": {"trackbox_max_request_mb": 600},
     "private-webhooks": {"mlflow_webhook_targets": ["1.1.1.1", "10.20.0.0/16"]},
 }
 
@@ -123,6 +126,14 @@ def test_a_host_in_capitals_is_written_as_clients_send_it(rendered: Rendered) ->
     assert environment(texts["mlflow"], "MLFLOW_SERVER_ALLOWED_HOSTS").split(",")[0] == "box.example.org:8443"
     assert environment(texts["mlflow"], "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS") == url
     assert "Box.Example" not in texts["env"] + texts["mlflow"]
+
+
+def test_the_database_takes_the_statement_of_the_largest_request(rendered: Rendered) -> None:
+    machines = ("plain", "large-requests", "largest-requests")
+    found = {
+        name: re.findall(r"^max_allowed_packet = (.*)$", rendered[name]["mysql"], re.MULTILINE) for name in machines
+    }
+    assert found == {"plain": ["64M"], "large-requests": ["200M"], "largest-requests": ["1024M"]}
 
 
 def allowed(text: str) -> str:

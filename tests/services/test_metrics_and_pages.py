@@ -17,9 +17,11 @@ from sqlalchemy.orm import Session
 from trackbox_mlflow import metrics, search
 
 pytest.importorskip("mlflow")
-from mlflow.entities import Metric, Param, ViewType
+from mlflow.entities import Metric, Param, TraceInfo, TraceLocation, TraceState, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlMetric, SqlParam
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.search_utils import SearchUtils
 
 __all__ = ["empty_database"]
@@ -99,6 +101,25 @@ def test_a_page_that_the_best_values_do_not_fill_is_mlflows_own(store: SqlAlchem
     assert [run.info.experiment_id for run in found] == [first]
 
 
+def test_a_page_in_the_order_of_a_computed_column_is_mlflows_own(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    for number, session in enumerate(("late", "early", "late")):
+        location, metadata = TraceLocation.from_experiment_id("0"), {TraceMetadataKey.TRACE_SESSION: session}
+        store.start_trace(TraceInfo(f"tr-{number}", location, number, TraceState.OK, trace_metadata=metadata))
+    search.install()
+    # MLflow orders sessions by the time of their last trace, MAX(timestamp_ms).
+    assert [one.session_id for one in store.find_completed_sessions("0", 0, 9, max_results=1)] == ["early"]
+
+
+def test_a_page_in_the_order_of_a_union_is_mlflows_own(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    names = {"com.example/first", "com.example/second"}
+    for name in names:
+        store.create_mcp_server_version({"name": name, "version": "1.0.0", "description": "d"})
+        store.create_mcp_access_endpoint(name, "https://example.com", server_version="1.0.0")
+    search.install()
+    # MLflow selects the endpoints of versions and those of aliases, and joins them by UNION ALL.
+    assert {one.server_name for one in store.search_mcp_access_endpoints()} == names
+
+
 def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemyStore, stock: list[Any]) -> None:
     def rows(run: str) -> list[Any]:
         with store.engine.connect() as connection:
@@ -121,6 +142,17 @@ def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemySto
     assert len(rows(runs[1])[0]) == 4
     with pytest.raises(MlflowException, match="Changing param values is not allowed"):
         store.log_batch(runs[1], [], [Param("p", "2")], [])
+
+
+def test_a_list_of_metrics_and_other_objects_is_added_by_sqlalchemy(store: SqlAlchemyStore, stock: list[Any]) -> None:
+    run = store.create_run("0", "u", 1, [], "r").info.run_id
+    metrics.install()
+    with Session(store.engine) as session:
+        metric = SqlMetric(run_uuid=run, key="m", value=1.0, timestamp=1, step=0, is_nan=False)
+        session.add_all([metric, SqlParam(run_uuid=run, key="p", value="1")])
+        session.commit()
+    assert store.get_run(run).data.params == {"p": "1"}
+    assert [one.value for one in store.get_metric_history(run, "m")] == [1.0]
 
 
 def test_without_the_names_that_are_needed_nothing_is_changed(

@@ -24,9 +24,9 @@ def install() -> None:
     original_add_all = Session.add_all
 
     def add_all(self: Session, instances: Iterable[object]) -> None:
-        """Insert metrics as rows, and pass other objects to SQLAlchemy's own add_all."""
+        """Insert a list of metrics as rows, and pass other lists to SQLAlchemy's own add_all."""
         rows: list[Any] = list(instances)
-        if not (rows and isinstance(rows[0], (SqlMetric, SqlLatestMetric))):
+        if {type(row) for row in rows} not in ({SqlMetric}, {SqlLatestMetric}):
             original_add_all(self, rows)
             return
         table = rows[0].__table__

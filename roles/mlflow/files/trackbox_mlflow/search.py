@@ -83,6 +83,8 @@ def base(table: Any) -> Any:
     """Return the only table of a subquery; None if it has several. Return `table` itself if it is no subquery."""
     if not isinstance(table, Subquery):
         return table
+    if not isinstance(table.element, Select):  # a UNION
+        return None
     froms = table.element.get_final_froms()
     return froms[0] if len(froms) == 1 else None
 
@@ -130,7 +132,9 @@ def leading(statement: Any) -> tuple[Any, bool] | None:
     column, descending = others[0] if nulls_last else first, False
     if isinstance(column, UnaryExpression):
         column, descending = column.element, column.modifier is operators.desc_op
-    if getattr(column, "table", None) is None or not (nulls_last or descending or column.nullable is False):
+    # A column that a subquery computes, such as MAX(timestamp_ms), has no attribute `nullable`.
+    never_null = getattr(column, "nullable", None) is False
+    if getattr(column, "table", None) is None or not (nulls_last or descending or never_null):
         return None
     return column, descending
 
