@@ -33,7 +33,7 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
 
 
 def folder_state(folder: str) -> str:
-    """Return a checksum over path, size, mode and modification time of each file in a folder.
+    """Return a checksum over path, size, mode and modification time of each file in a folder, links followed.
 
     Hidden folders, Python's caches, build outputs and environments are left out, because no wheel contains them.
     """
@@ -49,7 +49,8 @@ def folder_state(folder: str) -> str:
             and not (parent == folder and name in ("build", "dist"))
         )
         for path in (Path(parent, name) for name in sorted(files)):
-            about = path.lstat()
+            # The lock file of an editor may be a link to nothing.
+            about = path.stat() if path.exists() else path.lstat()
             found.update(f"{path} {about.st_size} {about.st_mode} {about.st_mtime_ns}\n".encode())
     return found.hexdigest()[:12]
 

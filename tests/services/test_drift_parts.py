@@ -16,7 +16,8 @@ from scoring import VERSION, data, describe, wait_until
 from trackbox_serving import settings, worker
 from trackbox_serving.drift import stability
 from trackbox_serving.drift.counting import Counts, blocks
-from trackbox_serving.drift.profile import FILE, MOST_BYTES, Profile, ProfileError, Reference, parse, read
+from trackbox_serving.drift.profile import FILE, MOST_BYTES, Profile, ProfileError, parse, read
+from trackbox_serving.drift.stability import Reference
 from trackbox_serving.follower.drift import Counted, Drift, Model, drift_metrics
 from trackbox_serving.follower.drift import parse as parse_counts
 from trackbox_serving.log import batches

@@ -23,8 +23,8 @@ from trackbox_serving.log.column_names import logged
 from trackbox_serving.version import Version
 
 WINDOW_ROWS, WINDOW_SECONDS = 10_000, 6 * 3600.0
-# Seconds between two questions to a version, and the PSI from which the metrics say what has changed.
-ASKED, SAID = 60.0, 0.1
+# Seconds between two questions to a version.
+ASKED = 60.0
 # The largest answer of a version that is read. The widest profile needs 0.3 MB.
 ANSWER_BYTES = 1 << 20
 # The names of the last two windows, the later one first.
@@ -192,7 +192,7 @@ def drift_metrics(models: Sequence[Model]) -> str:
                 value = stability.index(reference, counts)
                 psi.add_metric([*labels, feature, name], value)
                 noise.add_metric([*labels, feature, name], stability.noise(reference, sum(counts)))
-                if name == WINDOWS[0] and value >= SAID:
+                if name == WINDOWS[0] and value >= stability.SAID:
                     words, before, now = stability.change(reference, counts)
                     share.add_metric([*labels, feature, words, f"{before * 100:.4g}%"], now)
     return generate_latest(Families([psi, noise, share, rows, flagged])).decode()
