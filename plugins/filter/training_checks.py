@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
             "it."
         )
     return problems
+
+
+def monitor_runs(models: Sequence[Mapping[str, Any]], arguments: Sequence[str]) -> list[list[str]]:
+    """Return the arguments of a run of the report for each entry of `serving_models`."""
+    return [[*arguments, "--model", str(model["name"])] for model in models]
 
 
 def folder_state(folder: str) -> str:
@@ -68,5 +73,6 @@ class FilterModule:
         return {
             "file_sha1": file_sha1,
             "folder_state": folder_state,
+            "monitor_runs": monitor_runs,
             "training_problems": training_problems,
         }
