@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,13 @@ def training_problems(settings: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def monitor_runs(models: Sequence[Mapping[str, Any]], arguments: Sequence[str]) -> list[list[str]]:
+    """Return the arguments of a run of the report for each entry of `serving_models`."""
+    return [[*arguments, "--model", str(model["name"])] for model in models]
+
+
 def folder_state(folder: str) -> str:
-    """Return a checksum over path, size, mode and modification time of each file in a folder.
+    """Return a checksum over path, size, mode and modification time of each file in a folder, links followed.
 
     Hidden folders, Python's caches, build outputs and environments are left out, because no wheel contains them.
     """
@@ -49,7 +54,8 @@ def folder_state(folder: str) -> str:
             and not (parent == folder and name in ("build", "dist"))
         )
         for path in (Path(parent, name) for name in sorted(files)):
-            about = path.lstat()
+            # The lock file of an editor may be a link to nothing.
+            about = path.stat() if path.exists() else path.lstat()
             found.update(f"{path} {about.st_size} {about.st_mode} {about.st_mtime_ns}\n".encode())
     return found.hexdigest()[:12]
 
@@ -67,5 +73,6 @@ class FilterModule:
         return {
             "file_sha1": file_sha1,
             "folder_state": folder_state,
+            "monitor_runs": monitor_runs,
             "training_problems": training_problems,
         }

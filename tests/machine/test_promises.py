@@ -17,9 +17,9 @@ def test_every_promise_has_a_way_to_break_it(found: dict[str, dict[str, str]]) -
 
 @pytest.mark.parametrize("name", PROMISES)
 def test_a_promise_is_held(host: Host, found: dict[str, dict[str, str]], name: str) -> None:
-    # These promises are off, because a container uses its host's clock, no training or backup is scheduled, and MariaDB
-    # needs no package source.
-    off = {"clock_right", "training_scheduled", "backup_scheduled", "backup_young"}
+    # These promises are off, because a container uses its host's clock, no backup is scheduled, and MariaDB needs no
+    # package source.
+    off = {"clock_right", "backup_scheduled", "backup_young"}
     if not host.file("/etc/apt/sources.list.d/trackbox-mysql.sources").exists:
         off.add("mysql_source_pinned")
     # These promises may be off, because the kernel of the container's host may not enforce limits, and no version is

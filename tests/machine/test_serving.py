@@ -291,6 +291,21 @@ def test_the_log_reaches_the_bucket(machine: Machine, host: Host, endpoint: Endp
     assert sum(version["labelled"] for version in found["versions"]) >= 1
 
 
+def test_the_unit_of_the_monthly_report_writes_a_run(machine: Machine, host: Host, endpoint: Endpoint) -> None:
+    unit = "training-fraud-monitor"
+    assert f"{unit}.timer" in host.check_output("systemctl list-timers --no-pager")
+    host.check_output(f"systemctl start {unit}.service")
+    said = host.check_output(f"journalctl -u {unit} -o cat --no-pager -n 40")
+    assert f"Version {endpoint.version()}, " in said
+    assert "drift" in said.lower()
+    run = said.strip().splitlines()[-2].rpartition("/")[2]
+    assert b'"monitoring"' in machine.ask(
+        f"/api/2.0/mlflow/runs/get?run_id={run}", user="admin", password=machine.secret("admin_password")
+    ).body  # fmt: skip
+    rating = host.check_output(f"systemd-analyze security --no-pager {unit} | grep -oE 'level.*: [0-9.]+'")
+    assert float(rating.rsplit(maxsplit=1)[1]) <= 1.5
+
+
 def test_a_version_is_confined(host: Host, endpoint: Endpoint) -> None:
     unit = UNITS.format(endpoint.version())
     rated = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -1")

@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scoring import VERSION, Server, serving, wait_until
 from trackbox_serving.drift import stability
 from trackbox_serving.drift.profile import Profile, read
+from trackbox_serving.drift.stability import LIMIT
 from trackbox_serving.follower import drift as following
 from trackbox_serving.follower.drift import Drift, Model, Watch, drift_metrics, parse
 from trackbox_serving.names import FOLLOWER
@@ -31,14 +32,11 @@ from trackbox_serving.settings import Settings
 from trackbox_serving.version import Version
 
 ROWS = 10_000
-LIMIT = 0.25
 RULES = Path(__file__).parents[2] / "roles/monitoring/files/rules.yml"
-[ACTION] = [
-    rule["annotations"]["action"]
-    for group in yaml.safe_load(RULES.read_text())["groups"]
-    for rule in group["rules"]
-    if rule["alert"] == "Drift"
+[RULE] = [
+    rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"] if rule["alert"] == "Drift"
 ]
+ACTION = RULE["annotations"]["action"]
 
 
 @dataclass
@@ -116,6 +114,10 @@ def named(drift: Drift) -> set[str]:
     psi, noise = (values(text, name, "feature", "window") for name in ("psi", "noise"))
     high = {key for key, value in psi.items() if value > LIMIT and value > noise[key]}
     return {feature for feature, _ in high if {(feature, "last"), (feature, "before")} <= high}
+
+
+def test_the_alert_has_the_limit_of_the_program() -> None:
+    assert f"trackbox_serving_drift_psi > {LIMIT} and" in RULE["expr"]
 
 
 def test_later_hours_of_the_same_day_raise_nothing_in_20_draws(server: Server, rows: Rows) -> None:

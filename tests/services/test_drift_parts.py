@@ -16,7 +16,8 @@ from scoring import VERSION, data, describe, wait_until
 from trackbox_serving import settings, worker
 from trackbox_serving.drift import stability
 from trackbox_serving.drift.counting import Counts, blocks
-from trackbox_serving.drift.profile import FILE, MOST_BYTES, Profile, ProfileError, Reference, parse, read
+from trackbox_serving.drift.profile import FILE, MOST_BYTES, Profile, ProfileError, parse, read
+from trackbox_serving.drift.stability import Reference
 from trackbox_serving.follower.drift import Counted, Drift, Model, drift_metrics
 from trackbox_serving.follower.drift import parse as parse_counts
 from trackbox_serving.log import batches
@@ -412,6 +413,20 @@ def test_all_names_are_those_of_the_writer() -> None:
         reading.SCHEMA, reading.MOST_BYTES, reading.MOST_COLUMNS,
     )  # fmt: skip
     assert written.BINS < reading.MOST_EDGES
+
+
+def test_the_writer_reads_a_profile_with_a_calibration_as_the_server_does() -> None:
+    from fraud.evaluation.calibration import calibrate
+    from fraud.evaluation.reference_profile import describe_columns, read_profile, reference_profile
+
+    scores = np.linspace(0, 1, 50)
+    calibration = calibrate((scores > 0.6).astype(int), scores, 0.5)
+    columns = describe_columns(pd.DataFrame({"a": RNG.standard_normal(99), "b": [None, 1.0, 2.0] * 33}))
+    text = reference_profile(columns, scores, 0.5, calibration)
+    theirs, ours = read_profile(text.encode()), parse(json.loads(text))
+    assert theirs.calibration == calibration
+    assert theirs.flagged == ours.flagged == 0.5
+    assert [vars(one) for one in theirs.references] == [vars(one) for one in ours.references]
 
 
 def test_the_metrics_of_a_profile_are_bounded_and_unique() -> None:

@@ -7,7 +7,7 @@ import pytest
 from controller_checks import local_vm_problems
 from inventory_checks import reserve_problems
 from trackbox import fields, formatted, least_problems
-from training_checks import training_problems
+from training_checks import monitor_runs, training_problems
 
 VM = {"local_vm_name": "trackbox", "local_vm_address": "10.83.0.2", "local_vm_memory": "2G"}
 
@@ -26,6 +26,14 @@ def test_a_package_is_a_wheel_or_a_folder_with_a_pyproject(tmp_path: Path) -> No
 def test_a_command_that_is_no_file_name_is_refused(command: str) -> None:
     [problem] = training_problems({"training_package": __file__, "training_command": command})
     assert problem.startswith(f"training_command is {command}: it must be a name of letters, digits and . _ -")
+
+
+def test_the_report_runs_once_for_each_served_model() -> None:
+    models = [{"name": "fraud"}, {"name": "my model", "alias": "live"}]
+    assert monitor_runs(models, ["monitor", "--days", "7"]) == [
+        ["monitor", "--days", "7", "--model", "fraud"],
+        ["monitor", "--days", "7", "--model", "my model"],
+    ]
 
 
 @pytest.mark.parametrize("address", ["10.83.0.2", "10.83.255.254"])

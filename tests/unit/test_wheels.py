@@ -22,6 +22,16 @@ def test_a_package_is_built_again_when_a_file_comes_goes_or_changes(tmp_path: Pa
     assert len(set(states)) == len(states)
 
 
+def test_a_package_is_built_again_when_the_target_of_a_link_changes(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    shared = tmp_path / "shared.py"
+    shared.write_text("a")
+    (tmp_path / "package/module.py").symlink_to("../shared.py")
+    before = folder_state(str(tmp_path / "package"))
+    shared.write_text("ab")
+    assert folder_state(str(tmp_path / "package")) != before
+
+
 def test_what_no_wheel_has_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / "module.py").touch()
     before = folder_state(str(tmp_path))

@@ -18,7 +18,7 @@ LAYERS = (
     ("models",),
     ("tracking",),
     ("screen",),
-    ("train", "promote", "predict", "evaluate"),
+    ("train", "promote", "predict", "evaluate", "monitor"),
     ("cli",),
     ("__main__",),
 )

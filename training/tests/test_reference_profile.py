@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fraud.evaluation.calibration import calibrate
 from fraud.evaluation.reference_profile import (
     BINS,
     MOST_BYTES,
     bin_edges,
     describe_column,
     describe_columns,
+    read_profile,
     reference_profile,
 )
 
@@ -104,3 +106,59 @@ def test_a_profile_that_no_reader_would_take_is_not_written() -> None:
         reference_profile(long, np.zeros(3), 0.5)
     with pytest.raises(ValueError, match="0 scores"):
         reference_profile((), np.zeros(0), 0.5)
+
+
+def written() -> dict[str, Any]:
+    """A profile with a calibration, decoded."""
+    scores = np.linspace(0, 1, 200)
+    calibration = calibrate((RNG.random(200) < scores).astype(int), scores, 0.7)
+    columns = describe_columns(pd.DataFrame({"a": NORMAL, "b": NORMAL > 0}))
+    found: dict[str, Any] = json.loads(reference_profile(columns, scores, 0.7, calibration))
+    return found
+
+
+def test_a_profile_is_read_as_it_was_written() -> None:
+    given = written()
+    found = read_profile(json.dumps(given).encode())
+    assert [one.name for one in found.references] == ["a", "b", "score"]
+    assert found.columns[0].rows == 5000
+    assert found.columns[0].shares == pytest.approx([0] + [0.1] * 10 + [0, 0])
+    assert found.flagged == given["flagged"] == 0.3
+    assert found.calibration is not None
+    assert (found.calibration.threshold, sum(found.calibration.rows)) == (0.7, 200)
+    # Profiles of other packages, and those that were written before, have none.
+    del given["calibration"]
+    assert read_profile(json.dumps(given).encode()).calibration is None
+
+
+MALFORMED: dict[str, tuple[tuple[str, ...], Any]] = {
+    "another schema": (("schema",), 2),
+    "no columns": (("columns",), None),
+    "a column that is none": (("columns",), [1]),
+    "a share too few": (("score", "shares"), [1.0]),
+    "shares above 1": (("score", "missing"), 0.5),
+    "edges in disorder": (("score", "edges"), [0.0] * 11),
+    "a threshold that is no edge": (("calibration", "threshold"), 0.123),
+    "an edge too few": (("calibration", "edges"), [0.7]),
+    "more frauds than rows": (("calibration", "frauds"), [10**6]),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_profile_is_refused(name: str) -> None:
+    given: Any = written()
+    (*path, last), value = MALFORMED[name]
+    inner = given
+    for key in path:
+        inner = inner[key]
+    if name == "more frauds than rows":
+        value = [rows + 1 for rows in inner["rows"]]
+    inner[last] = value
+    with pytest.raises(ValueError, match=r"^(it|its|a column) "):
+        read_profile(json.dumps(given).encode())
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"{", b'"x"', b"[" * 10**5, b" " * (MOST_BYTES + 1)])
+def test_what_is_no_profile_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_profile(text)

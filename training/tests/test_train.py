@@ -96,6 +96,8 @@ def check_profile(model: str, rows: int) -> None:
     assert {column["rows"] for column in profile["columns"]} == {5000 - rows}
     assert profile["score"]["rows"] == pytest.approx(1000, abs=5)
     assert 0 <= profile["flagged"] <= 1
+    # The calibration has the rows of the validation and test parts.
+    assert sum(profile["calibration"]["rows"]) == pytest.approx(2 * rows, abs=5)
 
 
 def test_the_seed_profile_trains_six_models_and_the_table_shows_them(

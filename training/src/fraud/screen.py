@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Fitted,
         Interval,
         Manifest,
+        Monitoring,
         Prediction,
     )
 
@@ -195,4 +196,17 @@ class Screen:
             )
         for note in result.notes:
             self.out.print(note, markup=False)
+        self.out.print(result.link, markup=False)
+
+    def monitoring(self, result: Monitoring) -> None:
+        """Print what `fraud monitor` found, a sentence a line, and the link."""
+        for one, said in zip(result.versions, result.sentences, strict=True):
+            self.out.print(
+                f"Version {one.version}, {one.rows:,} rows in {one.requests:,} requests from "
+                f"{one.first} to {one.last}:"
+            )
+            for sentence in said:
+                self.out.print(f"  {sentence}", markup=False, soft_wrap=True)
+        for note in result.notes:
+            self.out.print(note, markup=False, soft_wrap=True)
         self.out.print(result.link, markup=False)

@@ -328,3 +328,101 @@ class Evaluation:
     versions: tuple[Served, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A feature, or the score, of a period compared with the training.
+
+    Attributes:
+        name: column of the log.
+        index: population stability index.
+        noise: the index that rows like those of the training hardly exceed.
+        drifted: whether the index is above the limit and above the noise.
+        words: the part of the rows that changed most, such as `are above 93.39`.
+        before, now: share of this part in training and in the period.
+        missing, missing_before: share of missing values in the period and in training.
+        outside, outside_before: share of values out of the range of the training.
+
+    """
+
+    name: str
+    index: float
+    noise: float
+    drifted: bool
+    words: str
+    before: float
+    now: float
+    missing: float
+    missing_before: float
+    outside: float
+    outside_before: float
+
+    @property
+    def title(self) -> str:
+        """The name in sentences."""
+        return "The score" if self.name == "score" else self.name
+
+    @property
+    def text(self) -> str:
+        """A sentence that says what changed, and by how much."""
+        before, now = (f"{share * 100:.3g}%" for share in (self.before, self.now))
+        return f"{now} {self.words} now, {before} were in training (index {self.index:.2g})."
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """A version in a period, compared with its training.
+
+    Attributes:
+        version: version number in the registry.
+        rows, requests: numbers of rows and of requests.
+        first, last: first and last day with rows, in UTC, YYYY-MM-DD.
+        flagged, flagged_before: share of flagged rows in the period, None without a threshold, and
+            when the model was made, None without a reference profile.
+        featured: number of rows that were logged with features.
+        changes: features and score, the largest index first; empty without a reference profile.
+        precision, recall: estimates without labels; None without a calibration.
+        precision_before, recall_before: the same when the model was made.
+        real: what the labels say.
+
+    """
+
+    version: str
+    rows: int
+    requests: int
+    first: str
+    last: str
+    flagged: float | None
+    flagged_before: float | None
+    featured: int
+    changes: tuple[Change, ...]
+    precision: Interval | None
+    recall: Interval | None
+    precision_before: float | None
+    recall_before: float | None
+    real: Served
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """The result of `fraud monitor`.
+
+    Attributes:
+        model: name of the registered model.
+        run, link: identifier of the run in MLflow, and the address of its page.
+        since, until: first and last day of the period in UTC, YYYY-MM-DD.
+        versions: all versions that scored rows, in the order of their numbers.
+        sentences: what to know, by version, in the same order.
+        notes: what limits the results, one sentence each.
+
+    """
+
+    model: str
+    run: str
+    link: str
+    since: str
+    until: str
+    versions: tuple[Monitored, ...]
+    sentences: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()

@@ -203,6 +203,35 @@ def evaluate(
     emit(asdict(result)) if as_json else Screen().evaluation(result)
 
 
+@cli.command()
+@click.option(
+    "--model", default="fraud", show_default=True, help="A registered model that is served."
+)
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=30, show_default=True,
+    help="Length of the period in days (UTC), today included.",
+)  # fmt: skip
+@click.option("--version", type=click.IntRange(1), help="Only this version.  [default: all]")
+@click.option("--experiment", help="Name in MLflow.  [default: $FRAUD_EXPERIMENT or fraud]")
+@json_option
+def monitor(
+    model: str, days: int, version: int | None, experiment: str | None, as_json: bool
+) -> None:
+    """Compare the rows that were scored lately with the training, and estimate how good it is.
+
+    The log of the served model is compared with the reference profile of each version: which
+    features drifted, and what precision and recall are, estimated without labels and measured by
+    those that came back. The result becomes a run in MLflow, with pictures and a report.
+    """
+    from fraud.monitor import monitor as run
+    from fraud.tracking.probe import probe
+
+    settings = Settings.from_env(os.environ)
+    probe(settings)
+    result = run(settings, model, days, str(version) if version else None, experiment)
+    emit(asdict(result)) if as_json else Screen().monitoring(result)
+
+
 def wait_until_served(settings: Settings, version: str, quiet: bool = False) -> None:
     """Wait until the endpoint serves a version; print a message unless `quiet`."""
     from fraud.tracking.served import wait

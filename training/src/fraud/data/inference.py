@@ -100,6 +100,31 @@ def within(
     return frame.drop_duplicates([*KEY, "version"], keep="last")
 
 
+def folder_of(model: str) -> str:
+    """The prefix of the keys of a model's log."""
+    return f"{quote(model, safe='')}/"
+
+
+def no_rows(settings: Settings, model: str, since: date | None, until: date | None) -> DataError:
+    """The error for a log that has no rows of these days."""
+    when = f" from {since or 'the beginning'} to {until or 'now'}" if since or until else ""
+    return DataError(
+        f"The bucket {settings.log_bucket} has no logged rows of {model}{when}",
+        f"Score some at {settings.serving_url}/, and see that serving_log is not `off`.",
+    )
+
+
+def read_labels(store: Store, folder: str, since: date | None) -> tuple[pd.DataFrame, int]:
+    """The last label of each row that got one since a day, and the number of unreadable objects.
+
+    Labels arrive weeks after the prediction, so those that arrived until now are read.
+    """
+    keys = days(store.keys(f"{folder}labels/"), since, None)
+    labels, unread = read_all(store, keys, LABELS)
+    labels = labels.sort_values("time", kind="stable").drop_duplicates(KEY, keep="last")
+    return labels[[*KEY, "label"]], unread
+
+
 def read_log(
     settings: Settings,
     model: str,
@@ -121,7 +146,7 @@ def read_log(
 
     """
     store = Store(replace(settings, bucket=settings.log_bucket))
-    folder = f"{quote(model, safe='')}/"
+    folder = folder_of(model)
     logged = days(store.keys(f"{folder}date="), since, until)
     rows, broken = read_all(store, logged, ROWS)
     rows = within(rows[rows["user"] != FOLLOWER], since, until, time_zone)
@@ -129,15 +154,8 @@ def read_log(
     # Keep the later row.
     rows = rows.drop_duplicates(KEY, keep="last")
     if rows.empty:
-        when = f" from {since or 'the beginning'} to {until or 'now'}" if since or until else ""
-        raise DataError(
-            f"The bucket {settings.log_bucket} has no logged rows of {model}{when}",
-            f"Score some at {settings.serving_url}/, and see that serving_log is not `off`.",
-        )
-    # Labels arrive weeks after the prediction, so read those that arrived after `until` too.
-    labels, unread = read_all(store, days(store.keys(f"{folder}labels/"), since, None), LABELS)
-    labels = labels.sort_values("time", kind="stable").drop_duplicates(KEY, keep="last")
-    labels = labels[[*KEY, "label"]]
+        raise no_rows(settings, model, since, until)
+    labels, unread = read_labels(store, folder, since)
     shadowed = days(store.keys(f"{folder}shadow/"), since, until)
     shadow, more = read_all(store, shadowed, SHADOW + LIVE)
     shadow = within(shadow, since, until, time_zone).merge(labels, "left", KEY)

@@ -1,17 +1,21 @@
 """The reference profile of a model: the distribution of each feature and of the scores.
 
 The profile is saved with the model. When the model is served, Trackbox counts clients' rows in the
-same bins and compares the shares with the profile. A profile contains edges and shares of bins, but
-no rows.
+same bins and compares the shares with the profile. A profile contains edges and shares of bins, the
+calibration of the scores, and no rows.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from fraud.evaluation.calibration import Calibration
+from fraud.evaluation.stability import Reference
 
 #: The version of the format, and the number of quantile bins of a column.
 SCHEMA, BINS = 1, 10
@@ -21,6 +25,29 @@ MOST_BYTES, MOST_COLUMNS = 256 << 10, 200
 #: Margin below the smallest and above the largest value, relative to the larger absolute value.
 #: With the margin, a value that a client rounded to float32 stays in its bin.
 MARGIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A reference profile that was read.
+
+    Attributes:
+        columns: distribution of each feature.
+        score: distribution of the scores.
+        flagged: share of flagged rows.
+        calibration: calibration of the scores; None in profiles of other packages.
+
+    """
+
+    columns: tuple[Reference, ...]
+    score: Reference
+    flagged: float
+    calibration: Calibration | None = None
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """The distributions of the features, and then that of the scores."""
+        return (*self.columns, self.score)
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
@@ -71,15 +98,19 @@ def describe_column(name: str, values: np.ndarray) -> dict[str, Any]:
 
     """
     numbers = np.asarray(values, dtype=np.float64)
-    present = numbers[~np.isnan(numbers)]
-    edges = bin_edges(present[np.isfinite(present)])
-    counts = np.bincount(np.searchsorted(edges, present), minlength=len(edges) + 1)
-    shares = counts / max(len(numbers), 1)
-    missing = (len(numbers) - len(present)) / max(len(numbers), 1)
+    edges = bin_edges(numbers[np.isfinite(numbers)])
+    below, *shares, above, missing = (count_bins(edges, numbers) / max(len(numbers), 1)).tolist()
     return {
-        "name": name, "rows": len(numbers), "edges": edges.tolist(), "below": float(shares[0]),
-        "shares": shares[1:-1].tolist(), "above": float(shares[-1]), "missing": missing,
+        "name": name, "rows": len(numbers), "edges": edges.tolist(), "below": below,
+        "shares": shares, "above": above, "missing": missing,
     }  # fmt: skip
+
+
+def count_bins(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(k + 2,) number of the (n,) values below, between and above (k,) edges, and of NaN."""
+    present = values[~np.isnan(values)]
+    counts = np.bincount(np.searchsorted(edges, present), minlength=len(edges) + 1)
+    return np.append(counts, len(values) - len(present))
 
 
 def describe_columns(frame: pd.DataFrame) -> tuple[dict[str, Any], ...]:
@@ -91,7 +122,10 @@ def describe_columns(frame: pd.DataFrame) -> tuple[dict[str, Any], ...]:
 
 
 def reference_profile(
-    columns: tuple[dict[str, Any], ...], scores: np.ndarray, threshold: float
+    columns: tuple[dict[str, Any], ...],
+    scores: np.ndarray,
+    threshold: float,
+    calibration: Calibration | None = None,
 ) -> str:
     """The profile of a model as JSON.
 
@@ -99,6 +133,7 @@ def reference_profile(
         columns: distribution of each feature, from `describe_columns`.
         scores: (n,) scores of rows on which the model was not fitted.
         threshold: rows with at least this score are flagged.
+        calibration: calibration of the scores, if the labels of such rows are known.
 
     Raises:
         ValueError: there are more columns or bytes than the maximum, or no scores.
@@ -112,9 +147,58 @@ def reference_profile(
             "columns": columns,
             "score": describe_column("score", scores),
             "flagged": float(np.mean(scores >= threshold)),
+            **({"calibration": asdict(calibration)} if calibration else {}),
         },
         allow_nan=False,
     )
     if len(text.encode()) > MOST_BYTES:
         raise ValueError(f"the profile has more than {MOST_BYTES} bytes")
     return text
+
+
+def read_profile(text: bytes) -> Profile:
+    """Read a profile that `reference_profile` or another package wrote.
+
+    Raises:
+        ValueError: it is larger than `MOST_BYTES`, or not of the schema `SCHEMA`.
+
+    """
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES} bytes")
+    try:
+        given = json.loads(text)
+        if given["schema"] != SCHEMA:
+            raise ValueError(f"it does not have the schema {SCHEMA}")
+        columns = tuple(_reference(column) for column in given["columns"])
+        calibrated = given.get("calibration")
+        return Profile(
+            columns, _reference(given["score"]), float(given["flagged"]),
+            _calibration(calibrated) if calibrated else None,
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("its fields are not those of a profile") from error
+
+
+def _reference(given: dict[str, Any]) -> Reference:
+    shares = (given["below"], *given["shares"], given["above"], given["missing"])
+    edges = np.array(given["edges"], dtype=np.float64)
+    if len(shares) != len(edges) + 2 or not len(edges) or not (np.diff(edges) > 0).all():
+        raise ValueError("a column has edges that do not fit its shares")
+    if abs(sum(map(float, shares)) - 1) > 1e-6 or min(shares) < 0 or int(given["rows"]) < 1:
+        raise ValueError("a column has shares that do not add up to 1")
+    return Reference(
+        str(given["name"]), int(given["rows"]), tuple(edges.tolist()), tuple(map(float, shares))
+    )
+
+
+def _calibration(given: dict[str, Any]) -> Calibration:
+    edges = tuple(map(float, given["edges"]))
+    rows, frauds = (tuple(map(int, given[key])) for key in ("rows", "frauds"))
+    threshold = float(given["threshold"])
+    if not len(rows) == len(frauds) == len(edges) + 1 or threshold not in edges:
+        raise ValueError("its calibration has edges that do not fit its rows")
+    if list(edges) != sorted(edges) or any(
+        not 0 <= found <= all_ for found, all_ in zip(frauds, rows, strict=True)
+    ):
+        raise ValueError("its calibration has impossible numbers")
+    return Calibration(threshold, edges, rows, frauds)

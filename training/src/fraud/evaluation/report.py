@@ -21,7 +21,7 @@ HEADS = {
 
 def table(heads: list[str], rows: list[list[str]], classes: list[str] | None = None) -> str:
     """An HTML table; `classes` has one CSS class per row."""
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     body = ""
     for row, name in zip(rows, classes or [""] * len(rows), strict=True):
         body += f'<tr class="{name}">' + "".join(f"<td>{escape(cell)}</td>" for cell in row)

@@ -43,6 +43,12 @@ class Counted:
         return served(version, known, version in self.challengers)
 
     @property
+    def span(self) -> tuple[date, date]:
+        """The first and the last day."""
+        days = self.days.index.unique("day")
+        return days.min(), days.max()
+
+    @property
     def versions(self) -> list[str]:
         """The versions in the order of their numbers."""
         return sorted(self.days.index.unique("version"), key=lambda text: (len(text), text))

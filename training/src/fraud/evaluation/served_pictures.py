@@ -34,15 +34,14 @@ def share_by_day(counted: Counted, name: str) -> Figure:
                 color=colormaps["tab10"](number % 10), label=counted.total(version).title,
             )  # fmt: skip
     axes.set_ylim(0, 1.03)
-    label_days(axes, counted.days)
+    label_days(axes, *counted.span)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def label_days(axes: Axes, days: pd.DataFrame) -> None:
+def label_days(axes: Axes, first: date, last: date) -> None:
     """Label the x axis with at most eight dates. Its values are those of `date.toordinal()`."""
-    first, last = days.index.unique("day").min(), days.index.unique("day").max()
     step = max(1, -(-(last.toordinal() - first.toordinal() + 1) // 8))
     ticks = list(range(first.toordinal(), last.toordinal() + 1, step))
     axes.set_xticks(ticks, [f"{date.fromordinal(tick):%d %b}" for tick in ticks])
@@ -59,7 +58,7 @@ def rows_by_day(counted: Counted) -> Figure:
     axes.bar(x, sums["labelled"], color=ORDINARY_COLOUR, label="with a label")
     logarithmic(axes, x=False)
     axes.set_ylim(bottom=0.7)
-    label_days(axes, counted.days)
+    label_days(axes, *counted.span)
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

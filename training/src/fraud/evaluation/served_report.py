@@ -75,13 +75,13 @@ def number(value: float | None) -> str:
 
 def report(its: Evaluation, counted: Counted, pictures: dict[str, bytes], time_zone: str) -> bytes:
     """The report as HTML in UTF-8. pictures: maps each title to a PNG."""
-    days = counted.days.index.unique("day")
+    first, last = counted.span
     return fill(
         "served.html",
         model=escape(its.model),
         link=escape(its.link),
-        first=f"{days.min():%Y-%m-%d}",
-        last=f"{days.max():%Y-%m-%d}",
+        first=f"{first:%Y-%m-%d}",
+        last=f"{last:%Y-%m-%d}",
         time_zone=escape(time_zone),
         notes="".join(f'<p class="warning">{escape(note)}</p>' for note in its.notes),
         versions=table(["", *HEADS], [[one.title, *cells(one)] for one in its.versions]),

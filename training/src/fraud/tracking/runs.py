@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from mlflow.entities import Dataset as DatasetEntity
 from mlflow.entities import DatasetInput, InputTag
 
@@ -15,6 +16,7 @@ from fraud import __version__
 from fraud.data.schema import FEATURES, LABEL
 from fraud.data.store import PREFIX
 from fraud.evaluation import comparison_pictures, pictures
+from fraud.evaluation.calibration import Calibration, calibrate
 from fraud.evaluation.reference_profile import reference_profile
 from fraud.evaluation.report import report
 from fraud.tracking.tracker import Tracker
@@ -115,6 +117,16 @@ def draw_comparison(models: list[Fitted], context: Context) -> dict[str, bytes]:
     return {file: pictures.png(figure) for file, figure in figures.items()}
 
 
+def calibration(fitted: Fitted, parts: Split) -> Calibration:
+    """The calibration of a model on the validation and test parts together.
+
+    Validation rows alone would have half of the frauds, and the threshold was chosen on them.
+    """
+    labels = np.concatenate([part[LABEL].to_numpy() for part in (parts.valid, parts.test)])
+    scores = np.concatenate([fitted.valid_scores, fitted.scores])
+    return calibrate(labels, scores, fitted.threshold)
+
+
 def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> Result:
     """Log parameters, metrics, pictures and the model to the model's run."""
     name, options, manifest = fitted.recipe.name, context.options, context.dataset.manifest
@@ -128,7 +140,9 @@ def log_model(tracker: Tracker, run: str, fitted: Fitted, context: Context) -> R
     }
     drawn = draw_model(fitted, context.parts)
     example = context.parts.valid.head(5)
-    profile = reference_profile(context.columns, fitted.valid_scores, fitted.threshold)
+    profile = reference_profile(
+        context.columns, fitted.valid_scores, fitted.threshold, calibration(fitted, context.parts)
+    )
     model, size = tracker.log_model(run, name, fitted.estimator, metadata, example, profile)
     metrics = {**fitted.metrics, "model_bytes": float(size)}
     tracker.log(run, run_params(fitted, options), metrics)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from trackbox_serving.drift.stability import Reference
 from trackbox_serving.files import read_regular
 from trackbox_serving.log.column_names import logged
 
@@ -25,24 +26,6 @@ FIELDS = {"name", "rows", "edges", "below", "shares", "above", "missing"}
 
 class ProfileError(ValueError):
     """The profile cannot be used; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The distribution of a column, or of the scores, when the model was made.
-
-    Attributes:
-        name: name of the column.
-        rows: number of rows that were counted.
-        edges: the k edges of the bins, in ascending order. A bin contains its upper edge.
-        shares: the k + 2 shares of all rows: below the first edge, between the edges, above the last edge, missing.
-
-    """
-
-    name: str
-    rows: int
-    edges: tuple[float, ...]
-    shares: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ from trackbox_serving.log.column_names import logged
 from trackbox_serving.version import Version
 
 WINDOW_ROWS, WINDOW_SECONDS = 10_000, 6 * 3600.0
-# Seconds between two requests to a version, and the lowest PSI at which the metrics show what has changed.
-ASKED, SAID = 60.0, 0.1
+# Seconds between two requests to a version.
+ASKED = 60.0
 # The maximum size of a version's response in bytes. The largest profile needs 0.3 MB.
 ANSWER_BYTES = 1 << 20
 # The names of the last two windows in the metrics. The later window comes first.
@@ -193,7 +193,7 @@ def drift_metrics(models: Sequence[Model]) -> str:
                 value = stability.index(reference, counts)
                 psi.add_metric([*labels, feature, name], value)
                 noise.add_metric([*labels, feature, name], stability.noise(reference, sum(counts)))
-                if name == WINDOWS[0] and value >= SAID:
+                if name == WINDOWS[0] and value >= stability.SAID:
                     words, before, now = stability.change(reference, counts)
                     share.add_metric([*labels, feature, words, f"{before * 100:.4g}%"], now)
     return generate_latest(Families([psi, noise, share, rows, flagged])).decode()

@@ -1,0 +1,1 @@
+../../../../roles/serving/files/trackbox_serving/drift/stability.py
