@@ -116,17 +116,27 @@ def folder_problems(folder: str) -> list[str]:
 
 
 def content_problems(
-    buckets: Sequence[Mapping[str, Any]], users: Sequence[Mapping[str, Any]], root_user: str, root_password: str
+    buckets: Sequence[Mapping[str, Any]],
+    users: Sequence[Mapping[str, Any]],
+    root_user: str,
+    root_password: str,
+    scratch_buckets: Sequence[str] = (),
 ) -> list[str]:
     """Return an error message for each bucket or user that MinIO would refuse, without quoting secrets.
 
-    buckets, users: minio_buckets and minio_users, with types that were checked before.
+    buckets, users: minio_buckets and minio_users, with types that were checked before. scratch_buckets: the names of
+    buckets that services create and remove.
     """
     names = [bucket["name"] for bucket in buckets]
     problems = [
         f"minio_buckets: {name!r} cannot be a bucket's name: take 3 to 63 small letters, digits, dots and hyphens."
         for name in names
         if not BUCKET.fullmatch(name)
+    ]
+    problems += [
+        f"minio_buckets: {name} is the name of a scratch bucket, which a service empties: choose another."
+        for name in names
+        if name in scratch_buckets
     ]
     logins = [("minio_users", user["name"], user["secret"]) for user in users]
     for variable, name, secret in [*logins, ("minio_root_user", root_user, root_password)]:

@@ -14,6 +14,7 @@ LOCK = "trackbox-lock.service"
 # The systemd units that take the lock themselves, each with its name for messages.
 LOCKING = {
     "trackbox-backup.service": "a backup (trackbox-backup)",
+    "trackbox-backup-proof.service": "a restore test (trackbox-backup-proof)",
     "trackbox-gc@collect.service": "the garbage collection (trackbox-gc@collect)",
 }
 # The playbooks that are refused after an interrupted rotation, because MLflow may still use its second S3 user. These

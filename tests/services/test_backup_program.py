@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trackbox_backup.repository
 from trackbox_backup.database import Rows
+from trackbox_backup.redirect import Redirect
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Missing, Repository, newest
 from trackbox_backup.settings import Settings
@@ -134,3 +135,103 @@ def test_the_newest_backup_is_none_that_a_wrong_clock_made(days: tuple[float, ..
     now = datetime.now(UTC)
     known = [{"time": (now + timedelta(day)).isoformat(), "id": day} for day in days]
     assert newest(known)["id"] == chosen
+
+
+MYSQL = b"""\
+-- MySQL dump 10.13
+/*!50503 SET NAMES utf8mb4 */;
+-- Current Database: `mlflow`
+/*!40000 DROP DATABASE IF EXISTS `mlflow`*/;
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `mlflow` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;
+USE `mlflow`;
+-- Table structure for table `runs`
+DROP TABLE IF EXISTS `runs`;
+CREATE TABLE `runs` (
+  `user` varchar(9)
+);
+INSERT INTO `runs` VALUES ('USE `mlflow`;'),('x\\nDROP DATABASE `mlflow`;');
+ALTER DATABASE `mlflow` CHARACTER SET latin1 COLLATE latin1_swedish_ci ;
+/*!50003 SET character_set_client  = latin1 */ ;
+DELIMITER ;;
+/*!50003 CREATE*/ /*!50003 TRIGGER mlflow.tr BEFORE INSERT ON mlflow.runs FOR EACH ROW BEGIN
+  DELETE FROM mlflow.tags;
+END */;;
+DELIMITER ;
+/*!50003 SET character_set_client  = @saved_cs_client */ ;
+-- Temporary view structure for view `v`
+/*!50001 CREATE VIEW `v` AS SELECT 1 AS `1`*/;
+-- Dumping events for database 'mlflow'
+/*!50106 CREATE*/ /*!50106 EVENT `e` ON SCHEDULE EVERY 1 DAY DO DELETE FROM runs */ ;;
+-- Dumping routines for database 'mlflow'
+CREATE DEFINER=`root`@`localhost` PROCEDURE `p`() DELETE FROM runs ;;
+-- Current Database: `hello`
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `hello` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;
+USE `hello`;
+INSERT INTO `t` VALUES (1);
+-- Current Database: `mlflow`
+USE `mlflow`;
+-- Final view structure for view `v`
+/*!50001 CREATE VIEW `v` AS select 1 AS `1`*/;
+-- Dump completed
+"""
+SCRATCH = b"""\
+-- MySQL dump 10.13
+/*!50503 SET NAMES utf8mb4 */;
+-- Current Database: `mlflow`
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `trackbox_proof_1` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;
+USE `trackbox_proof_1`;
+-- Table structure for table `runs`
+DROP TABLE IF EXISTS `runs`;
+CREATE TABLE `runs` (
+  `user` varchar(9)
+);
+INSERT INTO `runs` VALUES ('USE `mlflow`;'),('x\\nDROP DATABASE `mlflow`;');
+-- Current Database: `hello`
+CREATE DATABASE /*!32312 IF NOT EXISTS*/ `trackbox_proof_2` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;
+USE `trackbox_proof_2`;
+INSERT INTO `t` VALUES (1);
+-- Current Database: `mlflow`
+USE `trackbox_proof_1`;
+-- Dump completed
+"""
+
+
+def test_a_dump_is_redirected_into_scratch_schemas_with_nothing_but_its_tables() -> None:
+    redirect = Redirect()
+    assert b"".join(map(redirect.line, MYSQL.splitlines(keepends=True))) == SCRATCH
+    assert redirect.schemas == {"mlflow": "trackbox_proof_1", "hello": "trackbox_proof_2"}
+
+
+@pytest.mark.parametrize(
+    "line", [b"USE `mlflow`;\n", b"use mlflow;\n", b"/*!40000 USE `mlflow`*/;\n", b" USE `other`;\n"]
+)
+def test_a_dump_that_uses_a_schema_which_it_did_not_create_is_refused(line: bytes) -> None:
+    redirect = Redirect()
+    redirect.line(b"CREATE DATABASE `another`;\n")
+    with pytest.raises(Refused, match="before it creates it"):
+        redirect.line(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"drop schema `mlflow`;\n", b"/*M!100100 DROP DATABASE `mlflow`*/;\n", b"ALTER DATABASE CHARACTER SET latin1;\n"],
+)
+def test_no_statement_about_a_live_schema_is_sent(line: bytes) -> None:
+    assert Redirect().line(line) == b""
+
+
+def test_a_tables_checksum_does_not_depend_on_the_form_of_the_dump() -> None:
+    """MySQL writes many rows in a line, MariaDB one."""
+    forms = (
+        b"USE `m`;\nINSERT INTO `t` VALUES (1,'a'),(2,'b');\nINSERT INTO `t` VALUES (3,'c;');\n",
+        b"USE `m`;\nINSERT INTO `t` VALUES\n(1,'a'),\n(2,'b'),\n(3,'c;');\n",
+        b"USE `m`;\nINSERT INTO `t` VALUES (1,'a'),(2,'b'),(3,'c; ');\n",
+    )
+    found = []
+    for form in forms:
+        rows = Rows()
+        for line in form.splitlines(keepends=True):
+            rows.line(line)
+        found.append(rows.checksum("m.t"))
+    assert found[0] == found[1] != found[2]
+    assert Rows().checksum("m.t") == ""

@@ -47,3 +47,12 @@ def test_what_is_there_twice_is_refused() -> None:
 def test_a_user_name_that_cannot_be_an_access_key_is_refused(name: str) -> None:
     [problem] = problems(users=({**ADA, "name": name},))
     assert problem.startswith(f"minio_users: {name!r} cannot be a user's name: ")
+
+
+def test_a_scratch_bucket_is_not_for_users() -> None:
+    given = [*BUCKETS, {"name": "trackbox-proof"}]
+    [problem] = content_problems(given, (ADA,), "root", "x" * 8, ["trackbox-proof"])
+    assert (
+        problem
+        == "minio_buckets: trackbox-proof is the name of a scratch bucket, which a service empties: choose another."
+    )

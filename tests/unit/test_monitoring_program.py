@@ -79,6 +79,8 @@ def test_jobs_say_when_they_last_succeeded(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for error in errors:
             Status(tmp_path / name, name, {}).record(error, bytes=7)
+    # The folder of backups has the status of restore tests, too.
+    Status(tmp_path / "backup", "proof", {}, "proof.json").record("", bytes=8)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/last.json").write_text('{"last_success_unix": 1')
     text = rendered(job_metrics(tmp_path, ["backup"]))
@@ -91,6 +93,8 @@ def test_jobs_say_when_they_last_succeeded(tmp_path: Path) -> None:
     assert abs(float(line.split()[-1]) - time.time()) < 10
     assert 'trackbox_job_expected{name="backup"} 1\n' in text
     assert 'trackbox_job_bytes{name="garbage"} 7\n' in text
+    assert 'trackbox_job_failed{name="proof"} 0\n' in text
+    assert 'trackbox_job_bytes{name="proof"} 8\n' in text
     assert "torn" not in text
 
 

@@ -46,6 +46,7 @@ def ended() -> int:
 def states(**units: str) -> dict[str, Any]:
     """Return the state of a machine on which units run. units: their descriptions, by `lock`, `restore`, `backup`."""
     names = {"lock": "trackbox-lock", "restore": "trackbox-restore", "backup": "trackbox-backup"}
+    names |= {"proof": "trackbox-backup-proof"}
     blocks = [
         f"Id={names[name]}.service\nDescription={text}\nActiveState=active\nInactiveExitTimestamp=Mon 02:30"
         for name, text in units.items()
@@ -112,6 +113,10 @@ def test_a_backup_by_the_timer_refuses_those_that_change_something() -> None:
     assert "a backup (trackbox-backup) holds the lock, since Mon 02:30." in said
     assert said.endswith("or type there: systemctl stop trackbox-backup.")
     assert lock_problem(backup, "vm", "train.yml", changes_nothing=True) == ""
+    proof = states(proof="Test that the newest backup can be restored")
+    assert "a restore test (trackbox-backup-proof) holds the lock, since Mon 02:30." in lock_problem(
+        proof, "vm", "site.yml"
+    )
 
 
 def test_a_program_that_is_not_known_refuses_too() -> None:

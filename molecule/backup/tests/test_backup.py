@@ -230,6 +230,52 @@ def test_a_flipped_bit_is_detected(machine: Machine, host: Host, vault: Host) ->
     assert last(host)["error"] == ""
 
 
+def proof(host: Host) -> dict[str, Any]:
+    """Return the status of restore tests, after a look that the metrics say the same and that nothing is left."""
+    found: dict[str, Any] = json.loads(host.check_output("cat /var/lib/trackbox/backup/proof.json"))
+    metrics = host.check_output("cat /var/lib/trackbox/backup/trackbox_proof.prom").splitlines()
+    assert f"trackbox_proof_failed {int(bool(found['error']))}" in metrics
+    assert f"trackbox_proof_last_success_timestamp_seconds {found['last_success_unix']}" in metrics
+    assert host.check_output("mysql -Ne \"SHOW DATABASES LIKE 'trackbox%%'\"") == ""
+    left = "ls -d /var/lib/minio/trackbox-proof /var/lib/trackbox/backup/proving 2>/dev/null"
+    assert host.run(left).stdout == ""
+    return found
+
+
+def test_a_restore_test_passes_and_names_a_damaged_backup(machine: Machine, host: Host, vault: Host) -> None:
+    host.check_output("systemctl start trackbox-backup-proof")
+    passed = proof(host)
+    assert (passed["error"], passed["run"]) == ("", last(host)["run"])
+    print("restore test", passed)
+    vault.check_output(flip := shlex.join(["python3", "-c", FLIP]))
+    assert host.run("systemctl start trackbox-backup-proof").rc != 0
+    vault.check_output(flip)
+    failed = proof(host)
+    assert re.match(r"The repository \S+ is damaged \(", failed["error"]), failed
+    assert failed["last_success"] == passed["last_success"]
+    # A test that is killed while its schema is there says so, and leaves nothing.
+    tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'trackbox_proof_1'"
+    there = f'until [ "$(mysql -Ne "{tables}")" -gt 9 ]; do sleep 0.1; done'
+    host.check_output("systemctl start --no-block trackbox-backup-proof; timeout 60 sh -c %s", there)
+    host.check_output("systemctl kill --kill-whom=main --signal=KILL trackbox-backup-proof")
+    host.check_output("while systemctl is-active trackbox-backup-proof | grep -q ing; do sleep 0.2; done")
+    assert proof(host)["error"] == "The restore test was killed before its end: it does not count."
+
+
+def test_every_promise_is_held_during_a_restore_test(machine: Machine, host: Host, tmp_path: Path) -> None:
+    host.check_output("systemctl start --no-block trackbox-backup-proof")
+    host.check_output("timeout 60 sh -c 'until [ -e /var/lib/minio/trackbox-proof ]; do sleep 0.1; done'")
+    # The test waits with its bucket.
+    host.check_output("systemctl kill --kill-whom=main --signal=STOP trackbox-backup-proof")
+    try:
+        found = machine.promises(tmp_path, "--extra-vars=verify_only=minio_buckets,backup_scheduled")
+    finally:
+        host.check_output("systemctl kill --kill-whom=main --signal=CONT trackbox-backup-proof")
+    assert {promise["state"] for promise in found.values()} == {"held"}
+    host.check_output("while systemctl is-active trackbox-backup-proof | grep -q ing; do sleep 0.2; done")
+    assert proof(host)["error"] == ""
+
+
 def test_a_full_target_is_reported_and_the_last_good_backup_stays(machine: Machine, host: Host, vault: Host) -> None:
     good = last(host)
     # Move the repository to a file system that is nearly full.
@@ -294,11 +340,15 @@ def test_a_bucket_on_another_machine_can_be_the_target(machine: Machine, host: H
 
 
 def test_the_timer_is_removed_without_a_target_and_added_again_with_one(machine: Machine, host: Host) -> None:
-    made = "ls -d /etc/systemd/system/trackbox-backup.* /etc/trackbox/backup /var/lib/trackbox/backup 2>/dev/null"
+    made = "ls -d /etc/systemd/system/trackbox-backup* /etc/trackbox/backup /var/lib/trackbox/backup 2>/dev/null"
+    machine.play("--extra-vars=backup_proof_schedule=")
+    assert "proof" not in host.run(made).stdout
+    assert host.service("trackbox-backup.timer").is_running
     machine.play("--extra-vars=backup_target=")
     assert host.run(made).stdout == ""
     machine.play()
     assert host.service("trackbox-backup.timer").is_running
+    assert host.service("trackbox-backup-proof.timer").is_running
 
 
 def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine: Machine, story: Story) -> None:

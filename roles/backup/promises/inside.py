@@ -19,11 +19,12 @@ def wanted(its: Facts) -> None:
 
 @promise("backup")
 def backup_scheduled(its: Facts) -> Iterator[str]:
-    """The backup's timer is active."""
+    """The timers of backups and of restore tests are active."""
     wanted(its)
-    found = show(its["unit"], "ActiveState", "UnitFileState")
-    if (found["ActiveState"], found["UnitFileState"]) != ("active", "enabled"):
-        yield f"{its['unit']} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
+    for unit in its["units"]:
+        found = show(unit, "ActiveState", "UnitFileState")
+        if (found["ActiveState"], found["UnitFileState"]) != ("active", "enabled"):
+            yield f"{unit} is {found['ActiveState']} and {found['UnitFileState'] or 'not installed'}"
 
 
 @promise("backup")

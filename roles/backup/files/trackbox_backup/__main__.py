@@ -1,7 +1,14 @@
-"""Trackbox's backup program, run as root: `backup [SECONDS]`, `look [RUN]`, `restore [RUN]`, `secret NAME [RUN]`.
+"""Trackbox's backup program, run as root.
 
-RUN is the name of a backup, or `latest`, which is the default. `backup` waits up to SECONDS for the machine's lock. The
-other commands do not acquire the lock, because the playbook that runs them holds it.
+    backup [SECONDS]     make a backup
+    prove [SECONDS]      test that the newest backup can be restored
+    sweep                remove what a restore test left that was killed
+    look [RUN]           print what a restore would do
+    restore [RUN]        restore a backup
+    secret NAME [RUN]    print a secret of a backup
+
+RUN is the name of a backup, or `latest`, which is the default. `backup` and `prove` wait up to SECONDS for the
+machine's lock. The other commands do not acquire the lock, because the playbook or unit that runs them holds it.
 """
 
 from __future__ import annotations
@@ -13,10 +20,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from trackbox_backup import backup, settings
+from trackbox_backup import backup, proof, settings
+from trackbox_backup.database import Database
 from trackbox_backup.lock import locked
 from trackbox_backup.refused import Refused
 from trackbox_backup.restore import Restore
+from trackbox_backup.scratch import Scratch
+from trackbox_backup.store import Store
 
 
 def stop(*_: object) -> None:
@@ -33,8 +43,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()
         if command == "backup":
-            with locked(float((rest or ["0"])[0])):
+            with locked(float((rest or ["0"])[0]), backup.STATUS, "Nothing was backed up"):
                 print(backup.make(known, Path(folder)))
+            return
+        if command == "prove":
+            with locked(float((rest or ["0"])[0]), proof.PROOF, "No restore was tested"):
+                print(proof.prove(known, Path(folder)))
+            return
+        if command == "sweep":
+            if Scratch(Database(known), Store(known)).sweep():
+                proof.PROOF.record("The restore test was killed before its end: it does not count.")
+                print("What a killed restore test left was removed.")
             return
         name = rest.pop(0) if command == "secret" else ""
         restore = Restore(known, Path(folder), *(rest or ["latest"]))

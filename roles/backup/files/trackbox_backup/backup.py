@@ -9,8 +9,8 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Da
 from trackbox_backup.objects import Hashing, Packed, pack, sha256
 from trackbox_backup.refused import Refused
 from trackbox_backup.repository import Full, Repository, newest
+from trackbox_backup.scratch import Scratch
 from trackbox_backup.settings import HALF, REWRAPPING, SECRETS, STATE, UPGRADING, Settings
 from trackbox_backup.store import BUCKETS, IAM, Store
 
@@ -38,6 +39,19 @@ TAG, WHOLE = "trackbox", "complete"
 DATABASE, OBJECTS, SECRET, MANIFEST = "database.sql", "objects.tar", "settings.tar", "manifest.json"
 # This part exists only if a role declares folders to back up.
 FOLDERS = "folders.tar"
+
+
+@contextmanager
+def failures_recorded(status: Status) -> Iterator[None]:
+    """Record in the status why the body failed."""
+    try:
+        yield
+    except Refused as refused:
+        status.record(str(refused))
+        raise
+    except BaseException as error:
+        status.record(f"It broke off: {type(error).__name__} {error}".strip())
+        raise
 
 
 def pack_settings(store: Store, out: IO[bytes]) -> None:
@@ -187,6 +201,8 @@ class Backup:
                 "A rotation of mlflow_encryption_passphrase did not end, so a backup could lack the passphrase of the "
                 "secrets in the database: type rotate-secrets.yml -e rotate=mlflow_encryption_passphrase again."
             )
+        # Remove what a restore test left when the machine lost power. Otherwise the backup would contain it.
+        Scratch(self.database, self.store).sweep()
         self.repository.open(make=True)
         self.refuse_empty_machine()
         rows, models, aliases = self.dump_consistently()
@@ -208,15 +224,11 @@ class Backup:
     def create_and_report(self) -> dict[str, Any]:
         """Make the backup, and record its result for monitoring; return the numbers for the log."""
         try:
-            manifest = self.create()
-        except Refused as refused:
-            STATUS.record(str(refused))
-            if isinstance(refused, Full):
-                with suppress(Refused):
-                    self.forget()  # frees the space that the incomplete backup uses
-            raise
-        except BaseException as error:
-            STATUS.record(f"It broke off: {type(error).__name__} {error}".strip())
+            with failures_recorded(STATUS):
+                manifest = self.create()
+        except Full:
+            with suppress(Refused):
+                self.forget()  # frees the space that the incomplete backup uses
             raise
         size = sum(part["bytes"] for part in self.parts.values())
         seconds = round(time.time() - self.start, 1)

@@ -1,4 +1,4 @@
-"""Dumps the database in one transaction, without blocking writers, and loads a dump."""
+"""Dumps the database in one transaction, without blocking writers, and loads a dump, also into scratch schemas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import IO
 
 from trackbox_backup.refused import Refused
@@ -27,6 +28,13 @@ STRINGS = re.compile(rb"'[^'\\]*(?:\\.[^'\\]*)*'", re.DOTALL)
 INSERT = re.compile(rb"INSERT INTO `([^`]+)` (?:\([^)]*\) )?VALUES")
 USE = re.compile(rb"USE `([^`]+)`;")
 
+# The size of all tables with their indexes, in bytes.
+SIZE = (
+    "SELECT COALESCE(SUM(data_length + index_length), 0) FROM information_schema.tables "
+    f"WHERE table_schema NOT IN {OWN}"
+)
+# Keep a client's changes out of the server's log of changes, which would otherwise grow by the size of a dump.
+UNLOGGED = "SET SESSION sql_log_bin = 0"
 # A description of each registered model version, and the URI of its artifacts.
 MODELS = (
     "SELECT CONCAT('the version ', v.version, ' of the model ', v.name), "
@@ -44,12 +52,16 @@ WORK = "SELECT " + " + ".join(f"(SELECT COUNT(*) FROM `{{0}}`.{name})" for name 
 
 
 class Rows:
-    """Counts the rows of each table while a dump is read or written, and computes the dump's size and SHA-256."""
+    """Counts the rows of each table while a dump is read or written, and computes the dump's size and SHA-256.
+
+    digests: the SHA-256 of each table's rows. It does not depend on how many rows the dump has in a statement.
+    """
 
     def __init__(self) -> None:
         """Start with no counts."""
         self.counts: Counter[str] = Counter()
         self.digest, self.size = hashlib.sha256(), 0
+        self.digests: dict[str, hashlib._Hash] = {}
         self.schema = self.table = self.last = ""
 
     def line(self, line: bytes) -> None:
@@ -67,8 +79,14 @@ class Rows:
             values = line  # mariadb-dump writes each row on a line of its own
         if self.table:
             self.counts[self.table] += STRINGS.sub(b"", values).count(b"(")
+            if rows := values.strip(b" ,;\n"):
+                self.digests.setdefault(self.table, hashlib.sha256()).update(rows + b",")
             if line.endswith(b";\n"):
                 self.table = ""
+
+    def checksum(self, name: str) -> str:
+        """Return the SHA-256 of the rows of a table; empty if it has none. name: its schema and its own, with a dot."""
+        return self.digests[name].hexdigest() if name in self.digests else ""
 
 
 class Database:
@@ -88,9 +106,12 @@ class Database:
             raise Refused(f"The database does not answer: {done.stderr.strip()}")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
-    def dump(self, out: IO[bytes]) -> Rows:
-        """Write a dump of every schema except the server's own; return its row counts and SHA-256."""
-        schemas = [name for [name] in self.query(SCHEMAS)]
+    def dump(self, out: IO[bytes], only: Collection[str] = ()) -> Rows:
+        """Write a dump of every schema except the server's own; return its row counts and SHA-256.
+
+        only: the schemas to dump, if these are not all.
+        """
+        schemas = sorted(only) or [name for [name] in self.query(SCHEMAS)]
         options = DUMP + (MYSQL if self.settings.flavor == "mysql" else [])
         command = [self.settings.dump, f"--socket={self.settings.socket}", *options, "--databases", *schemas]
         rows = Rows()
@@ -107,17 +128,21 @@ class Database:
             errors = process.stderr.read().decode(errors="replace")
         if process.returncode or not rows.last.startswith("-- Dump completed"):
             raise Refused(f"The dump of the database broke off: {errors.strip() or rows.last}")
-        rows.counts.update({name: 0 for [name] in self.query(TABLES)})
+        rows.counts.update({name: 0 for [name] in self.query(TABLES) if name.partition(".")[0] in schemas})
         return rows
 
-    def load(self, dump: IO[bytes]) -> Rows:
-        """Load a dump, and replace every schema that it contains; return the dump's row counts and SHA-256."""
+    def load(self, dump: IO[bytes], change: Callable[[bytes], bytes] | None = None) -> Rows:
+        """Load a dump, and replace every schema that it contains; return the dump's row counts and SHA-256.
+
+        change: returns what the server gets instead of a line. The server does not log the changes then.
+        """
         rows = Rows()
         command = [
             self.settings.client,
             f"--socket={self.settings.socket}",
             "--default-character-set=utf8mb4",
             "--binary-mode",
+            *([f"--init-command={UNLOGGED}"] if change else []),
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin
@@ -125,7 +150,7 @@ class Database:
             try:
                 for line in dump:
                     rows.line(line)
-                    process.stdin.write(line)
+                    process.stdin.write(change(line) if change else line)
                 process.stdin.close()
             except BrokenPipeError:
                 pass  # the client ended early; its error message is read below

@@ -1,4 +1,4 @@
-"""Waits for the machine's lock. If the lock does not become free, the backup's status names the lock's holder."""
+"""Waits for the machine's lock. If the lock does not become free, the job's status names the lock's holder."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from trackbox_host.lock import Busy, held
+from trackbox_host.status import Status
 
-from trackbox_backup.backup import STATUS
 from trackbox_backup.refused import Refused
 
 
@@ -26,13 +26,16 @@ def holder() -> str:
 
 
 @contextmanager
-def locked(seconds: float) -> Iterator[None]:
-    """Take the lock, and wait for it up to `seconds`. Raises Refused if another program still holds it then."""
+def locked(seconds: float, status: Status, undone: str) -> Iterator[None]:
+    """Take the lock, and wait for it up to `seconds`. Raises Refused if another program still holds it then.
+
+    status: where the refusal is recorded. undone: the begin of its message, such as "Nothing was backed up".
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(held(seconds))
         except Busy:
-            refused = f"Nothing was backed up, for the lock of this machine was not free: {holder()}"
-            STATUS.record(refused)
+            refused = f"{undone}, for the lock of this machine was not free: {holder()}"
+            status.record(refused)
             raise Refused(refused) from None
         yield

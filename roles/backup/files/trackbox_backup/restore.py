@@ -91,14 +91,19 @@ class Restore:
                 f"The backup {made['run']} holds MLflow's schema {made['revision']}, and the MLflow installed here "
                 f"works with {here}: restore it by the Trackbox that made it, and upgrade then."
             )
+        self.refuse_another_server()
+        holds = half or int(self.database.query(WORK)[0][0]) > 0
+        holds = holds or any(True for bucket in self.store.buckets() for _ in self.store.versions(bucket))
+        return {"run": made["run"], "host": made["host"], "holds_data": holds}
+
+    def refuse_another_server(self) -> None:
+        """Refuse a backup of another database server."""
+        made = self.manifest
         if made["flavor"] != self.settings.flavor:
             raise Refused(
                 f"The backup {made['run']} comes from {made['flavor']}, and mysql_flavor is {self.settings.flavor} "
                 f"here: set it to {made['flavor']} and run site.yml first."
             )
-        holds = half or int(self.database.query(WORK)[0][0]) > 0
-        holds = holds or any(True for bucket in self.store.buckets() for _ in self.store.versions(bucket))
-        return {"run": made["run"], "host": made["host"], "holds_data": holds}
 
     def lacks(self) -> str:
         """Return an error message that names the disks that are too small for the backup; empty if it fits.

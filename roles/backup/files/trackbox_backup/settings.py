@@ -11,6 +11,8 @@ from typing import Any
 
 STATE = Path("/var/lib/trackbox/backup")
 SECRETS = Path("/etc/trackbox")
+# This file exists while a restore test has a scratch schema or bucket.
+PROVING = STATE / "proving"
 # The file HALF exists while a restore is unfinished. One of the files UPGRADING exists while an upgrade is unfinished.
 HALF = Path("/var/lib/trackbox/half-restored")
 MINIO_UNIT = Path("/etc/systemd/system/minio.service")
@@ -41,6 +43,10 @@ class Settings:
     endpoint: str
     region: str
     objects: str
+    # The bucket that a restore test fills and removes.
+    scratch_bucket: str
+    # The space that stays free on each disk: a share of the disk, such as 5%, or a number of bytes.
+    reserve: str
     # Folders to back up, which the roles of other services declare under `keeps`.
     folders: list[str]
     root_user: str = ""
@@ -54,8 +60,10 @@ class Settings:
 
 def load() -> Settings:
     """Read the settings from the unit's credential or, outside of the unit, from the file under /etc/trackbox."""
-    folder = Path(os.environ.get("CREDENTIALS_DIRECTORY", SECRETS / "backup"))
-    found: dict[str, Any] = json.loads((folder / "settings").read_text())
+    # Before systemd 254 a unit's ExecStopPost finds no credential in this folder.
+    paths = [Path(os.environ.get("CREDENTIALS_DIRECTORY", "")) / "settings", SECRETS / "backup/settings"]
+    path = next((path for path in paths if path.is_absolute() and path.exists()), paths[-1])
+    found: dict[str, Any] = json.loads(path.read_text())
     unit = MINIO_UNIT.read_text()
     user = re.search(r"^Environment=MINIO_ROOT_USER=(.+)$", unit, re.MULTILINE)
     password = (SECRETS / "minio/root_password").read_text().strip()

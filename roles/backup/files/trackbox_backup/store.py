@@ -10,8 +10,10 @@ from typing import IO, Any
 
 import urllib3
 from minio import Minio
+from minio.commonconfig import ENABLED
 from minio.credentials import Credentials
 from minio.signer import sign_v4_s3
+from minio.versioningconfig import VersioningConfig
 
 from trackbox_backup.refused import Refused
 from trackbox_backup.settings import Settings
@@ -164,6 +166,12 @@ class Store:
         if version.tags:
             as_it_was["x-amz-tagging"] = version.tags
         self.sure(self.ask("PUT", where, query, as_it_was, body, version.size), f"take {where[1:]}")
+
+    def versioned(self, bucket: str) -> None:
+        """Create a versioned bucket, or make one versioned that exists."""
+        if not self.sdk.bucket_exists(bucket_name=bucket):
+            self.sdk.make_bucket(bucket_name=bucket)
+        self.sdk.set_bucket_versioning(bucket_name=bucket, config=VersioningConfig(ENABLED))
 
     def empty(self, bucket: str) -> None:
         """Remove every version from a bucket, or create the bucket if it is missing."""

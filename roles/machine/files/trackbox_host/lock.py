@@ -1,6 +1,6 @@
 """The machine's lock, which only one job at a time can hold.
 
-The jobs are site.yml, backup, restore, upgrade, rotation, garbage collection and removal.
+The jobs are site.yml, backup, restore test, restore, upgrade, rotation, garbage collection and removal.
 """
 
 from __future__ import annotations

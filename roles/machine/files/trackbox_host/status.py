@@ -30,13 +30,15 @@ def timestamp(seconds: float) -> str:
 class Status:
     """The files `last.json` and `trackbox_NAME.prom` in a folder.
 
-    metrics: the key in the JSON and the help text of each metric, by its name. Two metrics are always added: whether
-    the last try failed, and the time of the last success.
+    file: another name than `last.json`, for the second job of a folder. metrics: the key in the JSON and the help text
+    of each metric, by its name. Two metrics are always added: whether the last try failed, and the time of the last
+    success.
     """
 
     folder: Path
     name: str
     metrics: Mapping[str, tuple[str, str]]
+    file: str = "last.json"
 
     def record(self, error: str, **facts: Any) -> None:
         """Write a job's result to both files.
@@ -44,7 +46,7 @@ class Status:
         error: the error message; empty after a success. facts: further keys and values for the JSON, such as the
         numbers of the metrics.
         """
-        path, now = self.folder / "last.json", int(time.time())
+        path, now = self.folder / self.file, int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
         known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}
         known |= json.loads(path.read_text()) if path.exists() else {}

@@ -145,7 +145,10 @@ CHARTS = (
         "jobs",
         "Hours since a job last succeeded",
         "hours",
-        (Line(f"(time() - max by (name) ({SUCCESS} > 0)) / 3600", "{name}"),),
+        (
+            Line(f'(time() - max by (name) ({SUCCESS}{{name!="proof"}} > 0)) / 3600', "{name}"),
+            Line(f'(time() - max({SUCCESS}{{name="proof"}} > 0)) / 3600', "restore test"),
+        ),
     ),
     Chart(
         "backup",

@@ -16,18 +16,21 @@ def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
     """
     success = Family("trackbox_job_last_success_timestamp_seconds", "gauge", "When the job last succeeded, 0 for never")
     failed = Family("trackbox_job_failed", "gauge", "Whether the job's last try failed")
-    size = Family("trackbox_job_bytes", "gauge", "What the job last saved or freed")
+    size = Family("trackbox_job_bytes", "gauge", "What the job last saved, compared or freed")
     wanted = Family("trackbox_job_expected", "gauge", "The settings plan this job")
-    for path in sorted(folder.glob("*/last.json")):
+    # The second job of a folder has a file of its own.
+    paths = {path: path.parent.name for path in folder.glob("*/last.json")}
+    paths |= {path: path.stem for path in folder.glob("*/proof.json")}
+    for path, name in sorted(paths.items()):
         try:
             known = json.loads(path.read_text())
             ended, error = float(known["last_success_unix"]), bool(known["error"])
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        success.add(ended, name=path.parent.name)
-        failed.add(int(error), name=path.parent.name)
+        success.add(ended, name=name)
+        failed.add(int(error), name=name)
         if isinstance(known.get("bytes"), int):
-            size.add(known["bytes"], name=path.parent.name)
+            size.add(known["bytes"], name=name)
     for name in expected:
         wanted.add(1, name=name)
     return [success, failed, size, wanted]
