@@ -298,7 +298,7 @@ def test_the_unit_of_the_monthly_report_writes_a_run(machine: Machine, host: Hos
     said = host.check_output(f"journalctl -u {unit} -o cat --no-pager -n 40")
     assert f"Version {endpoint.version()}, " in said
     assert "drift" in said.lower()
-    run = said.strip().splitlines()[-2].rpartition("/")[2]
+    run = [line for line in said.splitlines() if "/runs/" in line][-1].rpartition("/")[2]
     assert b'"monitoring"' in machine.ask(
         f"/api/2.0/mlflow/runs/get?run_id={run}", user="admin", password=machine.secret("admin_password")
     ).body  # fmt: skip

@@ -110,10 +110,11 @@ class Tracker:
         With a request for each value, logging would take 30 to 50 times as long.
         """
         now = time_ns() // 1_000_000
-        listed = [Metric(key, value, now, 0) for key, value in metrics.items()]
-        given = [Param(key, str(value)) for key, value in params.items()]
-        self.client.log_batch(run, metrics=listed[:MOST_METRICS], params=given)
-        self._log_metrics(run, listed[MOST_METRICS:])
+        self.client.log_batch(
+            run,
+            metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
 
     def log_days(self, run: str, values: Sequence[tuple[str, date, float]]) -> None:
         """Log daily metrics (name, day, value). The step is the number of days since 1970."""
@@ -121,9 +122,6 @@ class Tracker:
         for name, day, value in values:
             step = (day - EPOCH).days
             metrics.append(Metric(name, float(value), step * 86_400_000, step))
-        self._log_metrics(run, metrics)
-
-    def _log_metrics(self, run: str, metrics: list[Metric]) -> None:
         for first in range(0, len(metrics), MOST_METRICS):
             self.client.log_batch(run, metrics=metrics[first : first + MOST_METRICS])
 
