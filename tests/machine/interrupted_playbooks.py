@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from machine import ROOT, Machine
+from machine import HOST, ROOT, Machine
 from testinfra.host import Host
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/0/states"
@@ -111,9 +111,3 @@ def check_intact(machine: Machine, folder: Path, work: bytes, *given: str) -> No
     assert machine.ask(f"{ARTIFACTS}/after.bin", method="PUT", body="after", **admin).status == 200
     found = machine.promises(folder, *given)
     assert {name: one["detail"] for name, one in found.items() if one["state"] == "broken"} == {}
-
-
-# The machine's name in the inventory.
-HOST = os.environ.get("TRACKBOX_HOST", "instance")
-
-__all__ = ["ARTIFACTS", "HOST", "check_intact", "kill", "options", "path_of", "said"]

@@ -26,6 +26,8 @@ import yaml
 from testinfra.host import Host
 
 ROOT = Path(__file__).parents[2]
+# The machine's name in the inventory.
+HOST = os.environ.get("TRACKBOX_HOST", "instance")
 CLIENT = ROOT / "training/.venv/bin/python"
 # breakings.yml violates each promise (a check of verify.yml), so it contains the names of all promises.
 BREAKINGS: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import Machine
+from machine import HOST, Machine
 from testinfra.host import Host
 
 FOLDER, NAME = "/root/received", "mail.trackbox.test"
@@ -99,9 +99,9 @@ def test_a_test_message_arrives_once_by_each_channel(
     found = wait(host, "This is a test message", ["mail", "slack", "webhook"], 30)
     mail = found["mail"]
     assert (mail["to"], mail["from"], mail["tls"]) == (MAIL["to"], MAIL["from"], True)
-    assert mail["subject"] == f"{machine.name}: This is a test message of Trackbox. Nothing is wrong."
+    assert mail["subject"] == f"{HOST}: This is a test message of Trackbox. Nothing is wrong."
     [alert] = found["webhook"]["body"]["alerts"]
-    assert alert["labels"]["host"] == machine.name
+    assert alert["labels"]["host"] == HOST
     assert found["slack"]["body"]["attachments"][0]["title"] == mail["subject"]
 
 
@@ -112,11 +112,11 @@ def test_an_alert_and_its_end_arrive_once_by_each_channel(host: Host, machine: M
         mail = wait(host, "mlflow.service does not run.", every, 240)["mail"]
     finally:
         host.check_output("systemctl start mlflow.socket mlflow")
-    assert mail["subject"].startswith(f"{machine.name}: ")
+    assert mail["subject"].startswith(f"{HOST}: ")
     assert "systemctl restart mlflow.service" in mail["text"]
     assert f"What is wrong now: {machine.url}/status/" in mail["text"]
     over = wait(host, "Over since ", ["mail", "slack"], 420)["mail"]
-    assert over["subject"].startswith(f"{machine.name}: over: mlflow.service does not run")
+    assert over["subject"].startswith(f"{HOST}: over: mlflow.service does not run")
 
 
 def test_a_heartbeat_goes_out_every_minute_and_ends_with_alertmanager(host: Host, channels: str) -> None:
@@ -161,6 +161,4 @@ def test_passwords_are_readable_by_alertmanager_alone(host: Host, channels: str)
 
 def test_a_machine_without_channels_is_named(machine: Machine) -> None:
     output = machine.play(playbook="playbooks/alert-test.yml", status=2)
-    assert f"{machine.name} has no channel for messages: set monitoring_channels, and run site.yml." in " ".join(
-        output.split()
-    )
+    assert f"{HOST} has no channel for messages: set monitoring_channels, and run site.yml." in " ".join(output.split())

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from interrupted_playbooks import ARTIFACTS, HOST, check_intact, kill, options, path_of, said
-from machine import Machine, changes
+from interrupted_playbooks import ARTIFACTS, check_intact, kill, options, path_of, said
+from machine import HOST, Machine, changes
 from testinfra.host import Host
 
 BEFORE = "/opt/trackbox/minio/minio.service.before"

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from interrupted_playbooks import ARTIFACTS, HOST, said
-from machine import Machine, changes
+from interrupted_playbooks import ARTIFACTS, said
+from machine import HOST, Machine, changes
 from testinfra.host import Host
 
 OLD, NEW = "/var/lib/minio", "/srv/disk-2/objects_of+ML@home.d"
