@@ -120,6 +120,34 @@ def test_a_page_in_the_order_of_a_union_is_mlflows_own(store: SqlAlchemyStore, s
     assert {one.server_name for one in store.search_mcp_access_endpoints()} == names
 
 
+@pytest.mark.parametrize("error", [AttributeError, KeyError, ValueError])
+@pytest.mark.parametrize("part", ["leading", "base", "conditions"])
+def test_a_statement_at_which_the_program_fails_is_mlflows_own(
+    store: SqlAlchemyStore,
+    stock: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+    error: type[Exception],
+) -> None:
+    def search_runs() -> list[str]:
+        found = store.search_runs([experiment], "", ViewType.ACTIVE_ONLY, 5, ["metric.m DESC"])
+        return [run.info.run_id for run in found]
+
+    def fail(*_: object) -> None:
+        raise error(f"no {part} of this statement")
+
+    experiment = fill(store, 20)
+    expected = search_runs()
+    search.install()
+    monkeypatch.setattr(search, part, fail)
+    assert (search_runs(), search_runs()) == (expected, expected)
+    assert [one.getMessage() for one in caplog.records if "search.py" in one.getMessage()] == [
+        f"A statement of MLflow runs unchanged, because search.py does not know its form: {error.__name__}: "
+        f"{error(f'no {part} of this statement')}"
+    ]
+
+
 def test_metrics_are_inserted_with_the_same_rows_and_errors(store: SqlAlchemyStore, stock: list[Any]) -> None:
     def rows(run: str) -> list[Any]:
         with store.engine.connect() as connection:

@@ -8,13 +8,15 @@ statement, with the indexes of indexes.py. Neither condition changes the rows of
   rows fill the page, the page is exact, because all other rows come later.
 - The rows of a filter. If few rows match a filter, they are read first, and no other rows are joined.
 
-Otherwise MLflow's own statement runs, as it does without the indexes.
+Otherwise MLflow's own statement runs, as it does without the indexes. It also runs if this module fails at a statement.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -39,6 +41,10 @@ FEW = 1_000
 LISTS = 20
 STAGES = ("active", "deleted")
 NO_SUCH_INDEX = 1176  # MySQL's error code for a missing index
+# Errors of this module at a statement whose form it does not know, for example of a newer MLflow.
+UNKNOWN = (AttributeError, KeyError, TypeError, ValueError)
+
+logger = logging.getLogger("trackbox")
 
 
 @dataclass(frozen=True)
@@ -249,15 +255,23 @@ class Page:
 
 def answer(state: ORMExecuteState) -> Any:
     """Return the page that a statement requests, read through an index; None lets the statement run unchanged."""
-    if not state.is_select or not (order := leading(state.statement)):
-        return None
-    page = Page(state, *order)
     try:
+        if not state.is_select or not (order := leading(state.statement)):
+            return None
+        page = Page(state, *order)
         return page.of_few() or page.bounded()
     except DBAPIError as error:
         if not error.orig or error.orig.args[0] != NO_SUCH_INDEX:
             raise
-        return None
+    except UNKNOWN as error:
+        log_unknown(f"{type(error).__name__}: {error}")
+    return None
+
+
+@cache
+def log_unknown(error: str) -> None:
+    """Log each error once."""
+    logger.warning("A statement of MLflow runs unchanged, because search.py does not know its form: %s", error)
 
 
 def with_index(original: Any) -> Any:
