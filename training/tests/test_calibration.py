@@ -44,6 +44,13 @@ def test_blocks_have_all_rows_rising_shares_and_an_edge_at_the_threshold() -> No
     assert 3 < len(found.rows) < 60
 
 
+def test_scores_that_differ_by_less_than_1e_15_are_calibrated() -> None:
+    scores = np.array([0.1, 0.1 + 1e-16, 0.2, 1 - 4e-16, 1 - 2e-16, 1.0])
+    found = calibrate(np.array([0, 0, 1, 0, 1, 1]), scores, 0.5)
+    assert (sum(found.rows), sum(found.frauds)) == (6, 3)
+    assert found.count(scores).tolist() == list(found.rows)
+
+
 def test_a_score_that_is_missing_is_in_no_block() -> None:
     found = Calibration(0.5, (0.5,), (10, 10), (1, 9))
     assert found.count(np.array([0.5, 0.49999, np.nan, 7.0, -7.0])).tolist() == [2, 2]

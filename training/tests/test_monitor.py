@@ -295,6 +295,9 @@ def test_versions_without_a_profile_are_counted_beside_those_with_one(
     found = monitor(capsys, settings)
     assert [one["version"] for one in found["versions"]] == ["1", "7"]
     assert found["versions"][1]["changes"] == []
+    metrics = client.get_run(found["run"]).data.metrics
+    assert metrics["drifted.version_1"] == 0
+    assert "drifted.version_7" not in metrics
     assert "Version 7 of" in found["notes"][0]
     assert "was deleted from the registry" in found["notes"][0]
     assert [one["version"] for one in monitor(capsys, settings, "--version", "1")["versions"]] == [
@@ -335,6 +338,10 @@ def test_an_empty_period_and_an_unknown_version_are_refused_with_a_sentence(
     write(served.logged(served.rows, before), day=before)
     assert "has no logged rows of" in refusal(capsys, settings, 3)
     assert monitor(capsys, settings, "--days", "50")["versions"][0]["rows"] == 1000
+    # A log that cannot be read at all is an error, and no quiet month.
+    write(b"PAR1 cut off")
+    said = refusal(capsys, settings, 4)
+    assert f"1 objects of the log of {settings.experiment} cannot be read" in said
     write(served.logged(served.rows).assign(version="3"))
     said = refusal(capsys, settings, 3, "--version", served.version)
     assert f"Version {served.version} of" in said

@@ -138,8 +138,9 @@ def track(tracker: Tracker, its: Monitoring, found: list[VersionTraffic]) -> Non
         f"{each.name} (version {one.version})"
         for one in its.versions for each in one.changes if each.drifted
     ]  # fmt: skip
+    nothing = "nothing" if any(one.changes for one in its.versions) else "not compared"
     # MLflow's tags may have 8,000 characters.
-    tracker.tag(its.run, {"drifted": ", ".join(drifted)[:5000] or "nothing"})
+    tracker.tag(its.run, {"drifted": ", ".join(drifted)[:5000] or nothing})
 
 
 def metrics(its: Monitoring) -> dict[str, float]:
@@ -148,7 +149,8 @@ def metrics(its: Monitoring) -> dict[str, float]:
     for one in its.versions:
         values: dict[str, float | None] = {
             "rows": one.rows, "requests": one.requests, "flagged_share": one.flagged,
-            "drifted": sum(each.drifted for each in one.changes), "labelled": one.real.labelled,
+            "drifted": sum(each.drifted for each in one.changes) if one.changes else None,
+            "labelled": one.real.labelled,
         }  # fmt: skip
         estimated = {"estimated_precision": one.precision, "estimated_recall": one.recall}
         for name, share in {**estimated, **one.real.shares}.items():

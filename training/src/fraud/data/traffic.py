@@ -28,6 +28,7 @@ from fraud.data.inference import (
     within,
 )
 from fraud.data.store import Store
+from fraud.errors import ServiceError
 from fraud.settings import Settings
 
 #: Maximum number of rows of a part, and of objects that wait in memory. Serving begins a new object
@@ -69,7 +70,8 @@ class Traffic:
 
         Raises:
             DataError: the log has no rows of these days.
-            ServiceError: the object store was not reached, or refused to return the log.
+            ServiceError: the object store was not reached, or refused to return the log, or no
+                object can be read.
 
         """
         folder = folder_of(self.model)
@@ -82,6 +84,12 @@ class Traffic:
                 if len(frame):
                     self.rows += len(frame)
                     yield frame.assign(label=known.reindex(_names(frame)).to_numpy())
+        if not self.rows and self.unreadable:
+            raise ServiceError(
+                f"{self.unreadable:,} objects of the log of {self.model} cannot be read, and the "
+                f"others have no rows from {self.since} to {self.until}",
+                f"Look at them in the bucket {self.settings.log_bucket}.",
+            )
         if not self.rows:
             raise no_rows(self.settings, self.model, self.since, self.until)
 

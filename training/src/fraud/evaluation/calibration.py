@@ -80,7 +80,10 @@ def _blocks(labels: np.ndarray, scores: np.ndarray) -> list[tuple[float, float, 
     """The lowest score, the highest score, the rows and the frauds of each block."""
     if not len(scores):
         return []
-    shares = IsotonicRegression().fit(scores, labels).predict(scores)
+    # Fit on ranks, because scikit-learn treats scores that differ by 1e-15 as equal, and then has
+    # no prediction for the larger one.
+    _, ranks = np.unique(scores, return_inverse=True)
+    shares = IsotonicRegression().fit(ranks, labels).predict(ranks)
     found = []
     for share in np.unique(shares):
         inside, its = scores[shares == share], labels[shares == share]
