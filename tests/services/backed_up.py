@@ -73,7 +73,10 @@ else:
 MYSQLDUMP = """\
 import os, pathlib, sys
 here = pathlib.Path(os.environ["DATABASE"])
-print((here / ("scratch.sql" if "trackbox_proof_1" in sys.argv else "dump.sql")).read_text(), end="")
+if "trackbox_proof_1" in sys.argv:
+    print((here / "scratch.sql").read_text() + "-- Dump completed")
+else:
+    print((here / "dump.sql").read_text(), end="")
 if (here / "aliases").exists():
     (here / "aliases").write_text((here / "aliases").read_text() + "x")
 """

@@ -35,6 +35,10 @@ SIZE = (
 )
 # Keep a client's changes out of the server's log of changes, which would otherwise grow by the size of a dump.
 UNLOGGED = "SET SESSION sql_log_bin = 0"
+# The settings of a session that loads a part of a dump. A whole dump sets them itself.
+LOADING = (
+    f"{UNLOGGED}, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', unique_checks = 0, foreign_key_checks = 0"
+)
 # A description of each registered model version, and the URI of its artifacts.
 MODELS = (
     "SELECT CONCAT('the version ', v.version, ' of the model ', v.name), "
@@ -134,7 +138,7 @@ class Database:
     def load(self, dump: IO[bytes], change: Callable[[bytes], bytes] | None = None) -> Rows:
         """Load a dump, and replace every schema that it contains; return the dump's row counts and SHA-256.
 
-        change: returns what the server gets instead of a line. The server does not log the changes then.
+        change: returns what the server gets instead of a line. Then the session has the settings LOADING.
         """
         rows = Rows()
         command = [
@@ -142,7 +146,7 @@ class Database:
             f"--socket={self.settings.socket}",
             "--default-character-set=utf8mb4",
             "--binary-mode",
-            *([f"--init-command={UNLOGGED}"] if change else []),
+            *([f"--init-command={LOADING}"] if change else []),
         ]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdin

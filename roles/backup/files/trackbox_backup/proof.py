@@ -117,6 +117,9 @@ class Proof:
         self.database, self.store = Database(settings), Store(settings)
         self.scratch = Scratch(self.database, self.store)
         self.manifest = self.restore.manifest
+        # restore.yml may restore the backup of another host. A restore test must not copy that host's data to this one.
+        if self.manifest["host"] != settings.host:
+            raise Refused(f"The repository {settings.target} has no backup of {settings.host}.")
 
     def run(self) -> None:
         """Restore and compare each part of the backup. Raises Refused if something differs, or lacks room."""

@@ -1,20 +1,34 @@
-"""Changes the lines of a dump so that its tables go into scratch schemas instead of their own."""
+"""Selects from a dump what creates and fills tables, and sends it into scratch schemas.
+
+Any user who may write a routine, trigger, event or view determines lines of a dump, and the dump is loaded as the
+server's administrator. So this module sends only statements whose form it knows: CREATE DATABASE, USE, CREATE TABLE and
+INSERT with literal values, none of which names another schema. It drops all other lines.
+"""
 
 from __future__ import annotations
 
 import re
 
+from trackbox_backup.database import STRINGS
 from trackbox_backup.refused import Refused
 from trackbox_backup.scratch import SCHEMA
 
-# The statements that name a schema. The client gets no other one, so that no statement reaches a live schema.
-NAMING = re.compile(rb"\s*(?:/\*M?!\d* *)?(USE|(?:CREATE|DROP|ALTER) (?:DATABASE|SCHEMA))\b[^`]*(?:`([^`]+)`)?", re.I)
-# The parts of a dump that are kept: the structure and data of tables. Triggers, events, routines and views may name a
-# live schema in their text, and an event would run.
-KEPT = re.compile(rb"-- (Current Database: |Table structure for table |Dumping data for table |Dump completed)")
-COMMENT = re.compile(rb"-- \w")
-# The statements around the text of a trigger, event or routine.
-PROGRAM = re.compile(rb"/\*!50003 |DELIMITER ")
+NAME = rb"`((?:[^`]|``)+)`"
+CREATE_SCHEMA = re.compile(
+    rb"CREATE DATABASE (?:/\*!32312 IF NOT EXISTS\*/ )?" + NAME +
+    rb"((?: ?/\*!\d+ DEFAULT (?:CHARACTER SET \w+(?: COLLATE \w+)?|ENCRYPTION='[NY]') \*/)*);\s*"
+)  # fmt: skip
+# A line that begins like this changes the current schema, whatever follows.
+USE = re.compile(rb"\s*(?:/\*M?!\d* *)?USE\b[^`]*(?:" + NAME + rb")?", re.I)
+CREATE_TABLE = re.compile(rb"CREATE TABLE " + NAME + rb" \(\n")
+IDENTIFIERS = re.compile(rb"`(?:[^`]|``)*`")
+# What a definition of a table must have, and must not have. A schema before a name makes "``.``", because the names are
+# removed before.
+ENGINE = re.compile(rb"\n\) ENGINE=(?:InnoDB|MyISAM|Aria|MEMORY)\b")
+OTHER_DATA = re.compile(rb"``\s*\.|\b(?:SELECT|UNION|CONNECTION|DIRECTORY|nextval)\b|;(?!\s*\Z)", re.I)
+INSERT = re.compile(rb"INSERT INTO " + NAME + rb" (?:\([^)]*\) )?VALUES")
+# What literal values do not contain, once strings are removed: words, names, comments, and a `;` that is not the end.
+NO_LITERAL = re.compile(rb"\b(?!(?:NULL|_binary|b)\b)[A-Za-z_]|[`@\"#/*\\]|--|;(?!\s*\Z)")
 
 
 class Redirect:
@@ -23,28 +37,41 @@ class Redirect:
     def __init__(self) -> None:
         """Start with no schemas."""
         self.schemas: dict[str, str] = {}
-        self.left_out = False
+        self.table = b""
+        self.inserts = False
 
     def line(self, line: bytes) -> bytes:
         """Return what the database server gets instead of a line. Raises Refused if a schema was not created before."""
-        # Comments before the first schema are the dump's header.
-        if COMMENT.match(line) and (self.schemas or KEPT.match(line)):
-            self.left_out = not KEPT.match(line)
-        elif line.startswith(b"DELIMITER"):
-            self.left_out = True
-        if self.left_out or PROGRAM.match(line):
-            return b""
-        found = NAMING.match(line)
-        if not found:
-            return line
-        statement, name = found[1].upper(), (found[2] or b"").decode()
-        if statement.startswith(b"CREATE") and name:
-            self.schemas.setdefault(name, f"{SCHEMA}{len(self.schemas) + 1}")
-            return line[: found.start(2)] + self.schemas[name].encode() + line[found.end(2) :]
-        if statement == b"USE":
+        if self.table:
+            self.table += line
+            return self.definition() if line.endswith(b";\n") else b""
+        if found := INSERT.match(line):
+            self.inserts = not line.endswith(b";\n")
+            return literal(line, found.end())
+        if self.inserts:  # mariadb-dump writes each row on a line of its own
+            self.inserts = not line.endswith(b";\n")
+            return literal(line, 0)
+        if found := CREATE_SCHEMA.fullmatch(line):
+            scratch = self.schemas.setdefault(found[1].decode(), f"{SCHEMA}{len(self.schemas) + 1}")
+            return b"CREATE DATABASE `%s`%s;\n" % (scratch.encode(), found[2])
+        if CREATE_TABLE.fullmatch(line):
+            self.table = line
+        elif found := USE.match(line):
+            name = (found[1] or b"").decode()
             if name not in self.schemas:
                 raise Refused(
                     f"The dump uses the schema {name or line.decode(errors='replace').strip()} before it creates it."
                 )
             return f"USE `{self.schemas[name]}`;\n".encode()
         return b""
+
+    def definition(self) -> bytes:
+        """Return the statement that creates a table; empty if the table would use data of another place."""
+        statement, self.table = self.table, b""
+        plain = IDENTIFIERS.sub(b"``", STRINGS.sub(b"''", statement))
+        return statement if ENGINE.search(plain) and not OTHER_DATA.search(plain) else b""
+
+
+def literal(line: bytes, start: int) -> bytes:
+    """Return a line with the rows of an INSERT; empty if it has anything but literal values. start: their begin."""
+    return b"" if NO_LITERAL.search(STRINGS.sub(b"''", line[start:])) else line
