@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,22 @@ def test_a_backup_is_restored_beside_the_live_data_and_removed(backed_up: Settin
     for metric in ("last_success_timestamp_seconds 1", "failed 0", "duration_seconds", f"bytes {status['bytes']}"):
         assert f"\ntrackbox_proof_{metric}" in lines
     assert last(tmp_path) == backup_status
+
+
+def test_without_a_backup_nothing_is_tested_and_nothing_recorded(backed_up: Settings, tmp_path: Path) -> None:
+    last = backup.STATUS.folder / "last.json"
+    said = json.loads(last.read_text())
+    for text in (None, json.dumps(said | {"last_success": None})):
+        last.unlink(missing_ok=True)
+        if text:
+            last.write_text(text)
+        assert "nothing to test" in prove(backed_up, tmp_path)
+        assert not (tmp_path / "proof.json").exists()
+
+
+def test_the_backup_of_another_host_is_not_tested(backed_up: Settings, tmp_path: Path) -> None:
+    said = refused(replace(backed_up, host="there"), tmp_path)
+    assert said.endswith("has no backup of there.")
 
 
 def test_versions_come_in_batches(backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 from trackbox_host.status import Status
 
+from trackbox_backup import backup
 from trackbox_backup.backup import DATABASE, OBJECTS, failures_recorded
 from trackbox_backup.database import SIZE, Database, Rows
 from trackbox_backup.objects import sha256, unpack
@@ -186,6 +188,9 @@ class Proof:
 
 def prove(settings: Settings, folder: Path) -> str:
     """Test that the newest backup can be restored, record the result; return the message for the log."""
+    last = backup.STATUS.folder / backup.STATUS.file
+    if not last.exists() or not json.loads(last.read_text())["last_success"]:
+        return "No backup of this machine has succeeded yet, so there is nothing to test."
     start = time.time()
     with failures_recorded(PROOF):
         proof = Proof(settings, folder)
