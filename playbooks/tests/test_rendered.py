@@ -152,3 +152,23 @@ def test_the_unit_of_mlflow_reaches_the_targets_of_webhooks_and_its_name_servers
     # MLflow's own filter refuses webhooks to any private address, so only a private target switches this filter off.
     private = "Environment=MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true"
     assert [name for name, text in units.items() if private in text] == ["private-webhooks"]
+
+
+def test_a_service_that_is_switched_off_adds_nothing_to_nginxs_settings(tmp_path: Path) -> None:
+    tasks = [
+        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **FACTS, "lo": {}}},
+        {
+            "name": "Render the parts of the services",
+            "ansible.builtin.include_role": {"name": str(ROOT / "roles/nginx"), "tasks_from": "render"},
+        },
+        {"name": "Print them", "ansible.builtin.fail": {"msg": "{{ __nginx_parts | to_json }}"}},
+    ]
+    playbook = tmp_path / "render.json"
+    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+    outcome = play(playbook, inventory_of(tmp_path, {"plain": {"monitoring_enabled": False, "serving_models": []}}))
+    [parts] = map(json.loads, outcome.messages["plain"])
+    # Ansible renders a template that writes nothing as None.
+    assert all(isinstance(text, str) for texts in parts.values() for text in texts)
+    assert not any("/status" in text for text in parts["door"])
+    # NGINX refuses a variable that no `set` names.
+    assert not any("$served" in text for text in parts["door"])
