@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgi import READING_POSTS
+from trackbox_host.disk import reserved_bytes
 from trackbox_mlflow import disks
 from trackbox_mlflow.asgi.disk_space import CHECK_INTERVAL, DiskSpace
 from trackbox_mlflow.asgi.errors import ErrorAnswers
@@ -109,9 +110,9 @@ def test_an_upload_that_fills_the_disk_on_its_way_is_cut_off(space: Disks, monke
 
 
 def test_the_reserve_is_a_share_or_bytes(space: Disks, tmp_path: Path) -> None:
-    assert space.reserved_bytes(tmp_path) == 0
+    assert reserved_bytes(space.reserve, tmp_path) == 0
     space.reserve = "100%"
-    assert space.reserved_bytes(tmp_path) >= free_bytes(tmp_path)
+    assert reserved_bytes(space.reserve, tmp_path) >= free_bytes(tmp_path)
     assert FULL_UPLOAD in space.refuse_upload(0)
 
 

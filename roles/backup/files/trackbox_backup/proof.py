@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from trackbox_host.disk import reserved_bytes
 from trackbox_host.status import Status
 
 from trackbox_backup import backup
@@ -48,10 +48,7 @@ class Disk:
 
     def room(self) -> int:
         """Return the number of bytes that the test may write."""
-        disk = shutil.disk_usage(self.folder)
-        share = self.reserve.endswith("%")
-        reserve = disk.total * float(self.reserve[:-1]) / 100 if share else float(self.reserve)
-        return int(disk.free - reserve - MARGIN)
+        return shutil.disk_usage(self.folder).free - reserved_bytes(self.reserve, self.folder) - MARGIN
 
     def refuse(self, need: float, what: str) -> None:
         """Raise Refused unless there is room for `need` bytes. what: the begin of the message, such as "The schema"."""
@@ -188,8 +185,7 @@ class Proof:
 
 def prove(settings: Settings, folder: Path) -> str:
     """Test that the newest backup can be restored, record the result; return the message for the log."""
-    last = backup.STATUS.folder / backup.STATUS.file
-    if not last.exists() or not json.loads(last.read_text())["last_success"]:
+    if not backup.STATUS.read().get("last_success"):
         return "No backup of this machine has succeeded yet, so there is nothing to test."
     start = time.time()
     with failures_recorded(PROOF):

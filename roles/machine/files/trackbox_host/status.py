@@ -40,20 +40,24 @@ class Status:
     metrics: Mapping[str, tuple[str, str]]
     file: str = "last.json"
 
+    def read(self) -> dict[str, Any]:
+        """Return the content of the JSON file; empty before the first try."""
+        path = self.folder / self.file
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
     def record(self, error: str, **facts: Any) -> None:
         """Write a job's result to both files.
 
         error: the error message; empty after a success. facts: further keys and values for the JSON, such as the
         numbers of the metrics.
         """
-        path, now = self.folder / self.file, int(time.time())
+        now = int(time.time())
         shown = SUCCESS | FAILED | dict(self.metrics)
         known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}
-        known |= json.loads(path.read_text()) if path.exists() else {}
-        known |= facts | {"error": error, "last_try": timestamp(now)}
+        known |= self.read() | facts | {"error": error, "last_try": timestamp(now)}
         if not error:
             known |= {"last_success": timestamp(now), "last_success_unix": now}
-        replace(path, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        replace(self.folder / self.file, json.dumps(known, indent=2, sort_keys=True) + "\n")
         values = known | {"failed": int(bool(error))}
         replace(
             self.folder / f"trackbox_{self.name}.prom",

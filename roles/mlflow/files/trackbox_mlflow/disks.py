@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from trackbox_host.disk import reserved_bytes
+
 
 class Disks:
     """The disks that a request may fill. settings: the TRACKBOX_* variables of MLflow's unit."""
@@ -21,7 +23,7 @@ class Disks:
         devices = [folder.stat().st_dev for folder in folders]
         for folder, device in zip(folders, devices, strict=True):
             # During an upload, the spool and the artifact store each contain a copy. One disk may have to hold both.
-            need, left = size * devices.count(device), free_bytes(folder) - self.reserved_bytes(folder)
+            need, left = size * devices.count(device), free_bytes(folder) - reserved_bytes(self.reserve, folder)
             if left <= need:
                 needed = f", and this one needs {need / 2**20:,.0f} MB" if need else ""
                 return (
@@ -30,13 +32,6 @@ class Disks:
                     "Searching and logging metrics go on; ask an admin to free space or to enlarge the disk."
                 )
         return ""
-
-    def reserved_bytes(self, folder: Path) -> int:
-        """Return the bytes that uploads must leave free. The setting is `5%` of the disk, or a number of bytes."""
-        if not self.reserve.endswith("%"):
-            return int(self.reserve)
-        disk = os.statvfs(folder)
-        return int(disk.f_blocks * disk.f_frsize * float(self.reserve[:-1]) / 100)
 
 
 def free_bytes(folder: Path) -> int:
