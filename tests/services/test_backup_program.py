@@ -204,7 +204,7 @@ def test_a_dump_that_uses_a_schema_which_it_did_not_create_is_refused(line: byte
         redirect.line(line)
 
 
-# What a user could make a line of a dump with a routine, a trigger, an event, a view or a table.
+# Lines that a user could put into a dump with a routine, a trigger, an event, a view or a table.
 DANGEROUS = [
     b"drop schema `mlflow`;\n",
     b"/*M!100100 DROP DATABASE `mlflow`*/;\n",

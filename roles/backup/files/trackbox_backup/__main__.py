@@ -42,13 +42,14 @@ def main() -> None:
     command, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()
-        if command == "backup":
-            with locked(float((rest or ["0"])[0]), backup.STATUS, "Nothing was backed up"):
-                print(backup.make(known, Path(folder)))
-            return
-        if command == "prove":
-            with locked(float((rest or ["0"])[0]), proof.PROOF, "No restore was tested"):
-                print(proof.prove(known, Path(folder)))
+        jobs = {
+            "backup": (backup.make, backup.STATUS, "Nothing was backed up"),
+            "prove": (proof.prove, proof.PROOF, "No restore was tested"),
+        }
+        if command in jobs:
+            job, status, undone = jobs[command]
+            with locked(float((rest or ["0"])[0]), status, undone):
+                print(job(known, Path(folder)))
             return
         if command == "sweep":
             if Scratch(Database(known), Store(known)).sweep():

@@ -22,12 +22,12 @@ CREATE_SCHEMA = re.compile(
 USE = re.compile(rb"\s*(?:/\*M?!\d* *)?USE\b[^`]*(?:" + NAME + rb")?", re.I)
 CREATE_TABLE = re.compile(rb"CREATE TABLE " + NAME + rb" \(\n")
 IDENTIFIERS = re.compile(rb"`(?:[^`]|``)*`")
-# What a definition of a table must have, and must not have. A schema before a name makes "``.``", because the names are
-# removed before.
+# Patterns that a table's definition must match (ENGINE), and must not match (OTHER_DATA), once the names between
+# backticks are removed. A table of another schema is then "``.``".
 ENGINE = re.compile(rb"\n\) ENGINE=(?:InnoDB|MyISAM|Aria|MEMORY)\b")
 OTHER_DATA = re.compile(rb"``\s*\.|\b(?:SELECT|UNION|CONNECTION|DIRECTORY|nextval)\b|;(?!\s*\Z)", re.I)
 INSERT = re.compile(rb"INSERT INTO " + NAME + rb" (?:\([^)]*\) )?VALUES")
-# What literal values do not contain, once strings are removed: words, names, comments, and a `;` that is not the end.
+# A pattern that literal values do not match, once strings are removed: words, names, comments, a `;` before the end.
 NO_LITERAL = re.compile(rb"\b(?!(?:NULL|_binary|b)\b)[A-Za-z_]|[`@\"#/*\\]|--|;(?!\s*\Z)")
 
 
@@ -45,12 +45,10 @@ class Redirect:
         if self.table:
             self.table += line
             return self.definition() if line.endswith(b";\n") else b""
-        if found := INSERT.match(line):
+        insert = INSERT.match(line)
+        if insert or self.inserts:  # mariadb-dump writes each row on a line of its own
             self.inserts = not line.endswith(b";\n")
-            return literal(line, found.end())
-        if self.inserts:  # mariadb-dump writes each row on a line of its own
-            self.inserts = not line.endswith(b";\n")
-            return literal(line, 0)
+            return literal(line, insert.end() if insert else 0)
         if found := CREATE_SCHEMA.fullmatch(line):
             scratch = self.schemas.setdefault(found[1].decode(), f"{SCHEMA}{len(self.schemas) + 1}")
             return b"CREATE DATABASE `%s`%s;\n" % (scratch.encode(), found[2])
