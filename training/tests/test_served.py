@@ -100,12 +100,17 @@ def test_promote_and_rollback_return_when_the_endpoint_serves_the_version(
     assert "Version 2 was refused: no example. Version 1 is still served." in said
 
 
-def test_packages_that_are_prepared_take_as_long_as_they_do(
-    endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
-) -> None:
+def register(client: MlflowClient, model: str) -> None:
+    """Create a registered model with one version."""
     client.create_registered_model(model)
     run = client.create_run("0")
     client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id)
+
+
+def test_packages_that_are_prepared_take_as_long_as_they_do(
+    endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
+) -> None:
+    register(client, model)
     client.set_model_version_tag(model, "1", "serving", "prepares its packages since 2026-11-30")
     serve_later(endpoint, "1", 8)
     asked = type(settings)(
@@ -122,9 +127,7 @@ def test_packages_that_are_prepared_take_as_long_as_they_do(
 def test_an_endpoint_that_does_not_exist_or_does_not_follow_is_said(
     endpoint: Endpoint, model: str, settings: Settings, client: MlflowClient
 ) -> None:
-    client.create_registered_model(model)
-    run = client.create_run("0")
-    client.create_model_version(model, f"{run.info.artifact_uri}/model", run.info.run_id)
+    register(client, model)
     endpoint.version = "7"
     asked = Settings.from_env({"MLFLOW_TRACKING_URI": settings.tracking_uri})
     asked = type(settings)(

@@ -19,7 +19,8 @@ from fraud.evaluation.period_sentences import sentences
 from fraud.evaluation.pictures import png
 from fraud.evaluation.served import Counted
 from fraud.settings import Settings
-from fraud.tracking.profiles import fetch_profile, version_exists
+from fraud.tracking.profiles import fetch_profile
+from fraud.tracking.registry import version_exists
 from fraud.tracking.tracker import Tracker
 from fraud.types import Monitoring
 

@@ -18,7 +18,7 @@ DAILY = ["rows", "decided", "flagged"]
 
 
 class VersionTraffic:
-    """What was counted of the rows of one version.
+    """The counts of the rows of one version.
 
     Attributes:
         version: number of the version.

@@ -1,4 +1,4 @@
-"""What the report of a period says first: one sentence for each thing to know."""
+"""The sentences at the top of a period's report: drift, flagged rows, precision and recall."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def flagged_sentences(its: Monitored) -> list[str]:
 
 
 def estimate_sentences(its: Monitored) -> list[str]:
-    """What precision and recall are estimated to be without labels."""
+    """Precision and recall, estimated without labels."""
     known = []
     for name, now, before in (
         ("precision", its.precision, its.precision_before),
@@ -76,7 +76,7 @@ def estimate_sentences(its: Monitored) -> list[str]:
 
 
 def label_sentences(its: Monitored) -> list[str]:
-    """What precision and recall are by the labels that came back."""
+    """Precision and recall of the rows whose labels came back."""
     real = [f"{name} {share}" for name, share in its.real.shares.items()]
     if real:
         return [f"By the {its.real.labelled:,} rows with a label: {', '.join(real)}."]

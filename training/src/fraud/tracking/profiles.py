@@ -7,22 +7,10 @@ from pathlib import Path
 
 import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from fraud.evaluation.reference_profile import Profile, read_profile
 from fraud.models.flavours import REFERENCE_PROFILE
-from fraud.tracking.registry import ABSENT
-
-
-def version_exists(client: MlflowClient, model: str, version: str) -> bool:
-    """Whether the registry has a version of a model."""
-    try:
-        client.get_model_version(model, version)
-    except MlflowException as error:
-        if error.error_code in ABSENT:
-            return False
-        raise
-    return True
+from fraud.tracking.registry import version_exists
 
 
 def fetch_profile(client: MlflowClient, model: str, version: str) -> tuple[Profile | None, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
@@ -20,14 +22,24 @@ PREPARES = "prepares its packages"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
-    """The version with an alias, None if there is none."""
+def existing(request: Callable[[str, str], ModelVersion], *names: str) -> ModelVersion | None:
+    """The version that a request to the registry returns, None if there is no such version."""
     try:
-        return client.get_model_version_by_alias(NAME, alias)
+        return request(*names)
     except MlflowException as error:
         if error.error_code in ABSENT:
             return None
         raise
+
+
+def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
+    """The version with an alias, None if there is none."""
+    return existing(client.get_model_version_by_alias, NAME, alias)
+
+
+def version_exists(client: MlflowClient, model: str, version: str) -> bool:
+    """Whether the registry has a version of a model."""
+    return existing(client.get_model_version, model, version) is not None
 
 
 def register(client: MlflowClient, run: Run) -> str:
