@@ -24,14 +24,13 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 
-from trackbox_serving.environments.place import MOST_BYTES, NAME, RESULTS, WANTED, Needs, Result, digest
+from trackbox_serving.environments.place import MOST_BYTES, NAME, PYTHON, RESULTS, WANTED, Needs, Result, digest
 from trackbox_serving.environments.requirements import FREE, PINNED, checked
 from trackbox_serving.files import read_regular
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 
 # The name of the default environment, whose Python runs this program.
 BASE = Path(sys.prefix).name
-PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 # PART: folder of an environment that is being made. GONE: prefix of the folder of an environment that is being removed.
 PART, GONE = ".part", ".gone-"
 # LOOK: seconds between two checks of whether uv must stop. FREE_BYTES: minimum free disk space, in bytes.
@@ -133,13 +132,13 @@ class Builder:
         # uv keeps the versions of an existing lock if the requirements allow them.
         lock = part / "lock.txt"
         lock.write_text("".join(f"{name}=={version}\n" for name, version in sorted(preferred.items())))
-        python = str(Path(sys.base_prefix) / "bin" / PYTHON)
+        python = str(Path(sys.base_prefix) / "bin" / f"python{PYTHON}")
         end = time.monotonic() + self.seconds
         compiling = "pip compile --only-binary :all: --generate-hashes --no-annotate --no-header --no-emit-index-url"
         self.uv_run(
             request, end, *compiling.split(), "--python", python, "--output-file", "lock.txt", "requirements.in"
         )
-        name = digest(f"{PYTHON}\n{lock.read_text()}")
+        name = digest(f"python{PYTHON}\n{lock.read_text()}")
         if (self.root / name).is_dir():
             return name
         self.uv_run(request, end, "venv", "--relocatable", "--no-project", "--python", python, "environment")

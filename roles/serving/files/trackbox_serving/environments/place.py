@@ -17,6 +17,8 @@ from typing import Any
 
 from trackbox_serving.files import read_regular, write_json
 
+# Python's version without the last number, such as 3.13.
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 # The form of a key and of an environment's name, and the maximum size of a file in bytes.
 NAME = re.compile(r"[0-9a-f]{16}")
 MOST_BYTES = 1 << 20
@@ -46,8 +48,7 @@ class Needs:
         The key changes with the default environment, because each environment contains the server's packages in the
         versions of the default one. It changes with Python's minor version, because wheels are made for a version.
         """
-        python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        return digest(json.dumps([base, python, sorted(self.requirements), sorted(self.preferences)]))
+        return digest(json.dumps([base, PYTHON, sorted(self.requirements), sorted(self.preferences)]))
 
     @classmethod
     def read(cls, given: Any) -> Needs:

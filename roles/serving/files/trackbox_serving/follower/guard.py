@@ -15,7 +15,7 @@ import yaml
 
 import trackbox_serving
 from trackbox_serving.environments import requirements
-from trackbox_serving.environments.place import Needs
+from trackbox_serving.environments.place import PYTHON, Needs
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 
 PROGRAM = Path(trackbox_serving.__file__).parents[1]
@@ -113,12 +113,11 @@ def check_python(folder: Path, flavour: str) -> list[str]:
         stated = str(description(folder)["flavors"]["python_function"].get("python_version") or "")
         stated = str(yaml.safe_load((folder / "python_env.yaml").read_text()).get("python") or stated)
     minor = re.match(r"\d+\.\d+", stated)
-    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    if not minor or minor[0] == ours:
+    if not minor or minor[0] == PYTHON:
         return []
     if not flavour:
-        raise Refused(f"The model was made with Python {sentence(stated, 20)}, and this machine has Python {ours}.")
-    return [f"Python {sentence(stated, 20)} (installed: {ours})"]
+        raise Refused(f"The model was made with Python {sentence(stated, 20)}, and this machine has Python {PYTHON}.")
+    return [f"Python {sentence(stated, 20)} (installed: {PYTHON})"]
 
 
 def check_pins(folder: Path, flavour: str, own_environments: bool = False) -> tuple[list[str], Needs]:
