@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import testinfra
-from machine import ROOT, Machine
+from machine import HOST, ROOT, Machine
 from testinfra.host import Host
 
 PYTHON = str(ROOT / "training/.venv/bin/python")
@@ -177,7 +177,7 @@ def test_two_playbooks_at_once_are_refused(machine: Machine, host: Host, playboo
     host.check_output(
         f"systemd-run --quiet --collect --unit=another-one --service-type=notify -p NotifyAccess=all {hold}"
     )
-    confirmed = ("--extra-vars=rotate=all", "--extra-vars=uninstall_confirm=instance")
+    confirmed = ("--extra-vars=rotate=all", f"--extra-vars=uninstall_confirm={HOST}")
     options = {"rotate-secrets": confirmed[:1], "uninstall": confirmed[1:]}.get(playbook, ())
     try:
         said = says(machine, playbook, *options)
@@ -376,7 +376,7 @@ def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine:
     admin = {"user": "admin", "password": restored.secret("admin_password"), "method": "POST"}
     later = {"name": "after the backup"}
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200
-    assert "confirm it by -e restore_confirm=instance." in says(machine, "restore", *NEW)
+    assert f"confirm it by -e restore_confirm={HOST}." in says(machine, "restore", *NEW)
     assert restored.ask("/healthz").status == 200
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 400
     # Simulate a restore that failed while it wrote the database. backup.yml must then refuse, and a second restore must
@@ -384,6 +384,6 @@ def test_acknowledged_writes_are_restored_after_the_loss_of_the_machine(machine:
     host.check_output("mysql mlflow -Ne 'SELECT version_num FROM alembic_version' >/var/lib/trackbox/half-restored")
     host.check_output("mysql mlflow -e 'SET foreign_key_checks = 0; DROP TABLE runs'")
     assert "A restore onto this machine did not end" in says(machine, "backup", *NEW)
-    assert "holds the backup" in says(machine, "restore", *NEW, "--extra-vars=restore_confirm=instance", status=0)
+    assert "holds the backup" in says(machine, "restore", *NEW, f"--extra-vars=restore_confirm={HOST}", status=0)
     assert client(restored, "check", given="\n".join(story.acknowledged)) == found
     assert restored.ask("/api/2.0/mlflow/experiments/create", body=later, **admin).status == 200

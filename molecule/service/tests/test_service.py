@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from checkout import copy_checkout
-from machine import ROOT, Machine, changes
+from machine import HOST, ROOT, Machine, changes
 from testinfra.host import Host
 
 LIST = "roles/wiring/vars/main/services.yml"
@@ -52,12 +52,6 @@ def page(machine: Machine, password: str = "") -> tuple[int, str]:
     return answer.status, answer.body.decode()
 
 
-def inventory_name(host: Host) -> str:
-    """Return the machine's name in the inventory, from its backup settings."""
-    settings = host.check_output("cat /etc/trackbox/backup/settings")
-    return str(json.loads(settings)["host"])
-
-
 def test_it_is_installed_and_stands_behind_the_door(machine: Machine, checkout: Path) -> None:
     play(machine, checkout, "site.yml", "--extra-vars=backup_target=/srv/backup")
     assert page(machine) == (200, "version 1\n")
@@ -97,7 +91,7 @@ def test_its_folder_is_backed_up_and_restored(machine: Machine, checkout: Path, 
     host.check_output(f"echo precious >{FILE}; chown hello {FILE}; chmod 600 {FILE}")
     play(machine, checkout, "playbooks/backup.yml", target)
     host.check_output(f"rm {FILE}; touch /var/lib/hello/later")
-    play(machine, checkout, "playbooks/restore.yml", target, f"--extra-vars=restore_confirm={inventory_name(host)}")
+    play(machine, checkout, "playbooks/restore.yml", target, f"--extra-vars=restore_confirm={HOST}")
     assert host.check_output(f"stat --format='%U %a' {FILE}; cat {FILE}") == "hello 600\nprecious"
     assert not host.file("/var/lib/hello/later").exists
     assert page(machine) == (200, "version 1\n")
@@ -113,7 +107,7 @@ def test_it_is_upgraded(machine: Machine, checkout: Path) -> None:
 
 
 def test_it_is_uninstalled(machine: Machine, checkout: Path, host: Host) -> None:
-    confirmed = f"--extra-vars=uninstall_confirm={inventory_name(host)}"
+    confirmed = f"--extra-vars=uninstall_confirm={HOST}"
     said = play(machine, checkout, "playbooks/uninstall.yml", confirmed)
     assert "the page: /var/lib/hello" in said
     assert not host.file("/etc/systemd/system/hello.service").exists

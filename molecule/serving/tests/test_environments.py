@@ -40,15 +40,15 @@ def rules(machine: Machine, host: Host) -> Endpoint:
     """Serve a version of `rules` with the default environment's packages."""
     endpoint = Endpoint(machine, "admin", machine.secret("admin_password"), BODY, "rules")
     number = registered(machine, host, "good:1")
-    alias(machine, number, "live", "rules")
     endpoint.wait(number, 180)
     return endpoint
 
 
 def registered(machine: Machine, host: Host, kind: str) -> str:
-    """Register a version of `rules`; return its number."""
+    """Register a version of `rules`, and point the alias at it; return its number."""
     python = host.check_output("python3 -c 'import platform; print(platform.python_version())'")
     found: dict[str, str] = json.loads(machine.run_client("client_versions.py", "rules", python, kind).splitlines()[-1])
+    alias(machine, found[kind], "live", "rules")
     return found[kind]
 
 
@@ -68,7 +68,6 @@ def test_a_version_gets_the_packages_that_it_needs_and_the_old_one_serves_meanwh
 ) -> None:
     before = rules.version()
     number = registered(machine, host, "older-library")
-    alias(machine, number, "live", "rules")
     until(lambda: tag(machine, number, "rules").startswith("prepares its packages since "), 60, "it does not say so")
     until(lambda: f"The packages of version {number} are prepared." in rules.ask("").body.decode(), 30, "no page")
     assert rules.version() == before
@@ -128,7 +127,6 @@ def test_packages_that_cannot_be_installed_are_a_reason_to_refuse(
 ) -> None:
     live = rules.version()
     number = registered(machine, host, "other-version")
-    alias(machine, number, "live", "rules")
     until(lambda: tag(machine, number, "rules").startswith("refused: "), 120, "it is not refused")
     assert "cannot be installed: Because scikit-learn==0.24.1 has no usable wheels" in tag(machine, number, "rules")
     assert rules.version() == live

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import ROOT, Machine, changes
+from machine import HOST, ROOT, Machine, changes
 from testinfra.host import Host
 
 REMOVE = (ROOT / "roles/machine/files/remove").read_text()
@@ -86,7 +86,7 @@ def test_a_persons_account_in_a_variable_is_refused(machine: Machine, host: Host
 
 
 def test_an_uninstallation_keeps_another_persons_database_and_its_settings(machine: Machine, host: Host) -> None:
-    options = ["--extra-vars=uninstall_confirm=instance", "--extra-vars=uninstall_data=true"]
+    options = [f"--extra-vars=uninstall_confirm={HOST}", "--extra-vars=uninstall_data=true"]
     machine.play(*options, playbook="playbooks/uninstall.yml")
     assert orders(host) == "7"
     assert host.check_output("mariadb --skip-column-names --execute 'SELECT @@skip_networking, @@port'") == "0\t3306"
