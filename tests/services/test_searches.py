@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from asgi import empty_database
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from trackbox_mlflow import chart, search
@@ -24,6 +24,7 @@ from trackbox_mlflow.indexes import INDEXES
 from trackbox_mlflow.maintenance import indexes
 
 pytest.importorskip("mlflow")
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.search_utils import SearchUtils
@@ -103,9 +104,13 @@ def test_buckets_begin_where_ntile_has_them(count: int, buckets: int) -> None:
 CHARTS: dict[str, tuple[Callable[[int], int], bool]] = {
     "each step": (lambda n: n, True),
     "every tenth step": (lambda n: 7 + 10 * n, True),
+    "each step, and after a pause": (lambda n: n if n < 613 else 10**8 + n, True),
+    "each step, then every tenth": (lambda n: n if n < 401 else 10 * n, True),
+    "three pauses, and one step alone": (lambda n: n + 5000 * (n // 299) + (n == 999) * 10**6, True),
+    "a pause every 20 steps": (lambda n: n + 7 * (n // 20), False),
     "one step for all": (lambda n: 3, False),
     "steps that grow": (lambda n: n * n, False),
-    "a step that is sampled has two values": (lambda n: max(n, 1) - 1, False),
+    "the first step has two values": (lambda n: max(n, 1) - 1, False),
 }
 
 
@@ -129,6 +134,23 @@ def test_a_chart_has_the_values_that_mlflow_samples(uri: str, name: str) -> None
         assert chart.sample(session, SqlMetric, filters, ORDER, 501) is None
 
 
+def test_the_chart_of_a_resumed_run_has_one_value_for_each_step(uri: str) -> None:
+    store = SqlAlchemyStore(uri, "mlflow-artifacts:/")
+    run = store.create_run("0", "u", 1, [], "r").info.run_id
+    # The run logged the steps 0 to 699, and then the steps 600 to 999 after it was resumed.
+    steps = [*range(700), *range(600, 1000)]
+    rows = [
+        {"key": "m", "value": n, "timestamp": n, "step": step, "is_nan": False, "run_uuid": run}
+        for n, step in enumerate(steps)
+    ]
+    with Session(store.engine) as session:
+        session.execute(sqlalchemy.insert(SqlMetric), rows)
+        found = chart.sample(session, SqlMetric, [SqlMetric.run_uuid == run, SqlMetric.key == "m"], ORDER, 100)
+    assert found is not None
+    assert [row.step for row in found] == [*range(0, 990, 10), 999]
+    assert [row.value for row in found] == [*range(0, 700, 10), *range(800, 1090, 10), 1099]
+
+
 @pytest.fixture
 def compared() -> Any:
     """Return MLflow's function that builds SQL comparisons, as search.py extends it."""
@@ -144,6 +166,33 @@ def test_a_list_of_values_is_compared_with_the_column_itself_too(compared: Any) 
     assert "BINARY model_versions.run_id IN" in said
     assert "BINARY" not in str(compared("IN", "sqlite")(SqlModelVersion.run_id, ("a", "b")))
     assert str(compared("IN", "mysql")(SqlModelVersion.version, (1, 2))).count("IN") == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bounded"), [("name = 'model-2'", 0), ("run_id IN ('r1', 'r2')", 0), ("version_number > 1", 1)]
+)
+def test_versions_that_an_index_finds_need_no_bound(
+    uri: str, wanted: str, bounded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(search.Page, "bound", lambda _, rows: asked.append(rows))
+    monkeypatch.setattr(search, "FEW", 3)
+    registry = Registry(uri)
+    for number in range(1, 4):
+        registry.create_registered_model(f"model-{number}")
+        for run in range(3):
+            registry.create_model_version(f"model-{number}", "s", f"r{run}" if number == 2 else "other")
+    event.listen(Session, "do_orm_execute", search.answer)
+    try:
+        registry.search_model_versions(wanted)
+        assert len(asked) == bounded
+        # More versions than FEW need the bound.
+        registry.create_model_version("model-2", "s", "r1")
+        registry.create_model_version("model-2", "s", "r2")
+        registry.search_model_versions(wanted)
+        assert len(asked) == bounded + 1
+    finally:
+        event.remove(Session, "do_orm_execute", search.answer)
 
 
 @pytest.mark.parametrize(("number", "goes_on"), [(1176, True), (2013, False)])

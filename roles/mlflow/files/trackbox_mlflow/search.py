@@ -20,7 +20,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from sqlalchemy import String, and_, event, select, union_all
+from sqlalchemy import String, and_, event, literal, select, union_all
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import operators
@@ -40,6 +40,8 @@ FEW = 1_000
 # A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
 LISTS = 20
 STAGES = ("active", "deleted")
+# Columns by which an index finds the rows of a list, without a bound.
+LOOKED_UP = {("model_versions", "name"), ("model_versions", "run_id")}
 NO_SUCH_INDEX = 1176  # MySQL's error code for a missing index
 # Errors of this module at a statement whose form it does not know, for example of a newer MLflow.
 UNKNOWN = (AttributeError, KeyError, TypeError, ValueError)
@@ -223,9 +225,19 @@ class Page:
         ]
         return self.order.values or bool(self.filters) or len(plain) < len(self.conditions)
 
+    def few_looked_up(self) -> bool:
+        """Whether an index finds the list's rows, and they are few, so that MLflow's own statement is fast."""
+        own = [
+            one
+            for one in self.conditions
+            if (found := compared(one, self.table)) and (self.table.name, found[0]) in LOOKED_UP
+        ]
+        rows = select(literal(1)).select_from(self.table).where(*own).limit(FEW + 1)
+        return bool(own) and len(self.connection.scalars(rows).all()) <= FEW
+
     def bounded(self) -> Any:
         """Return the page, read from only the rows up to a bound; None if these rows do not fill it."""
-        if not self.order or self.end > FARTHEST:
+        if not self.order or self.end > FARTHEST or self.few_looked_up():
             return None
         for pages in PAGES if self.filtered() else (1,):
             if (bound := self.bound(pages * self.end)) is None:
