@@ -262,6 +262,7 @@ def main(uri: str, count: int, seed: int) -> dict[str, Any]:
     differing = []
     for (what, given), wanted in zip(questions, stock, strict=True):
         search.FEW, search.PAGES = chance.choice([5, 1000]), chance.choice([(10, 100), (2, 10)])
+        search.SHORT = chance.choice([5, 1000])
         if (found := answer(stores, what, given)) != wanted:
             differing.append([what, given, wanted[:5], found[:5]])
     refused = [one[0] for one in stock if len(one) == 1 and one not in (["None"], [""])]

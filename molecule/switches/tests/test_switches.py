@@ -26,7 +26,8 @@ ALL = f"--extra-vars={json.dumps(ON)}"
 PARTS = {
     "files": "cd /etc && find nginx systemd/system trackbox -type f -exec sha256sum {} + | sort -k 2",
     "ports": "ss -Hltn | awk '{print $4}' | sort",
-    "firewall": "nft list tables",
+    # Without the firewall, the program is not installed either.
+    "firewall": "if command -v nft >/dev/null; then nft list tables; fi",
     "timers": "systemctl list-timers --all --plain --no-legend | grep -o '[a-z-]*[.]timer' | sort",
     "processes": "ps -eo user= | sort -u",
     "database users": "$(command -v mysql) -N -e 'SELECT user, host FROM mysql.user ORDER BY 1, 2'",

@@ -20,7 +20,7 @@ from functools import cache
 from itertools import product
 from typing import Any
 
-from sqlalchemy import String, and_, event, literal, select, union_all
+from sqlalchemy import String, and_, event, func, literal, select, union_all
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import operators
@@ -37,6 +37,9 @@ PAGES = (10, 100)
 FARTHEST = 50_000
 # If at most this many rows match a filter, they are read first, and MLflow's statement then reads no other rows.
 FEW = 1_000
+# A comparison such as LIKE needs all texts of a key. If a list has at most this many rows, MLflow's own statement is
+# faster, because it reads only the texts of these rows.
+SHORT = 3_000
 # A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
 LISTS = 20
 STAGES = ("active", "deleted")
@@ -83,6 +86,8 @@ ORDERS = {
         ),
     )
 }
+# The tables of texts, and the index of each that finds a value.
+TEXTS = {index.table: index for index in indexes.INDEXES if index.prefix}
 # The tables whose rows have tags, parameters or metrics in other tables, and the column that joins the other tables.
 OWNERS = {"runs": "run_uuid", "trace_info": "request_id", "logged_models": "model_id"}
 
@@ -153,6 +158,11 @@ def last_without_value(clause: Any) -> bool:
     return isinstance(element, Case) or str(element).startswith("clause_")
 
 
+def comparisons(where: Any, table: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each column of `table` that the conditions of a WHERE compare with values, and these values."""
+    return (found for one in conditions(where) if (found := compared(one, table)))
+
+
 class Page:
     """A page of a list, which a statement of MLflow requests. column, descending: the order of the list."""
 
@@ -167,10 +177,6 @@ class Page:
         self.conditions = list(conditions(self.statement.whereclause))
         self.filters = [target for target, _, _, how in self.statement._setup_joins if not how["isouter"]]
 
-    def comparisons(self, where: Any) -> Iterator[tuple[str, list[Any]]]:
-        """Yield each column of `self.table` that the conditions of a WHERE compare with values, and these values."""
-        return (found for one in conditions(where) if (found := compared(one, self.table)))
-
     def scopes(self) -> list[dict[str, Any]]:
         """Return the lists that the page comes from, for example one for each experiment.
 
@@ -178,9 +184,9 @@ class Page:
         """
         assert self.order
         if self.order.values:
-            inside = dict(self.comparisons(self.column.table.element.whereclause))
+            inside = dict(comparisons(self.column.table.element.whereclause, self.table))
             return [{"key": inside["key"][0]}]
-        found = dict(self.comparisons(self.statement.whereclause))
+        found = dict(comparisons(self.statement.whereclause, self.table))
         names = self.order.scope
         if not set(names) <= set(found):
             return []
@@ -250,6 +256,27 @@ class Page:
                 return page()
         return None
 
+    def short(self, owned: Any) -> bool:
+        """Whether few rows of a table match the list's conditions on this table, such as its experiments."""
+        own = [one for one in self.conditions if compared(one, owned)]
+        rows = select(literal(1)).select_from(owned).where(*own).limit(SHORT + 1).subquery()
+        return bool(own) and self.connection.scalar(select(func.count()).select_from(rows)) <= SHORT
+
+    def few_of(self, target: Subquery, table: Any, owned: Any, name: str) -> list[str] | None:
+        """Return the owners of the rows that match a filter; None if they are many, or take long to find.
+
+        target, table: the filter's subquery and its table. owned, name: the table of the owners, and their column.
+        """
+        filtered = target
+        if table.name in TEXTS and "value" not in dict(comparisons(target.element.whereclause, table)):
+            if self.short(owned):
+                return None
+            # With the index of the values, the database would look up each row of the key.
+            hint = f"IGNORE INDEX ({TEXTS[table.name].name})"
+            filtered = target.element.with_hint(table, hint, "mysql").subquery()
+        few = list(self.connection.scalars(select(filtered.c[name]).limit(FEW + 1)))
+        return few if len(few) <= FEW else None
+
     def of_few(self) -> Any:
         """Return the page, read from only the rows that match a selective filter; None if no filter is selective."""
         for target in self.filters:
@@ -258,10 +285,8 @@ class Page:
                 continue
             found = [(one, OWNERS[one.name]) for one in self.statement.columns_clause_froms if one.name in OWNERS]
             for owned, name in found:
-                if name in target.c:
-                    few = self.connection.scalars(select(target.c[name]).limit(FEW + 1)).all()
-                    if len(few) <= FEW:
-                        return self.state.invoke_statement(statement=self.statement.where(owned.c[name].in_(few)))
+                if name in target.c and (few := self.few_of(target, table, owned, name)) is not None:
+                    return self.state.invoke_statement(statement=self.statement.where(owned.c[name].in_(few)))
         return None
 
 
