@@ -84,8 +84,11 @@ def test_mlflow_and_training_work_without_them(machine: Machine, host: Host) -> 
     assert result["outcomes"]
 
 
-def test_everything_can_be_switched_on(machine: Machine, tmp_path: Path, without: dict[str, list[str]]) -> None:
+def test_everything_can_be_switched_on(
+    machine: Machine, tmp_path: Path, host: Host, without: dict[str, list[str]]
+) -> None:
     machine.play(ALL)
+    assert different(without, parts(host)).keys() == PARTS.keys()
     assert changes(machine.play(ALL)) == []
     machine.play(ALL, playbook="playbooks/backup.yml")
     assert broken(machine, tmp_path, ALL) == {}
