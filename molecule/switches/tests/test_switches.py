@@ -96,7 +96,7 @@ def test_everything_can_be_switched_on(
 
 
 def test_a_model_that_was_trained_before_is_served(machine: Machine, host: Host) -> None:
-    host.check_output("fraud promote --wait")
+    host.check_output("fraud promote --force --wait")
     assert status(machine, "/serving/fraud/ping") == 200
 
 
