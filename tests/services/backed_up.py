@@ -106,6 +106,8 @@ elif command == "dump":
     data = (here / f"{rest[0]}.data").read_bytes()
     damaged = (here.parent / "damaged").exists() and rest[1] == (here.parent / "damaged").read_text()
     sys.stdout.buffer.write(data[:-1] + b"?" if damaged else data)
+    if (here.parent / "stopped").exists() and rest[1] == "/database.sql":
+        sys.exit("signal terminated received, cleaning up")
 elif command == "forget" and not any(word.startswith("--keep") for word in rest):
     for number in rest[1:]:
         (here / f"{number}.data").unlink()

@@ -18,20 +18,23 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from trackbox_backup import backup, proof, settings
 from trackbox_backup.database import Database
 from trackbox_backup.lock import locked
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.restore import Restore
 from trackbox_backup.scratch import Scratch
 from trackbox_backup.store import Store
 
+Job = Callable[[settings.Settings, Path], str]
+
 
 def stop(*_: object) -> None:
-    """Handle SIGTERM: raise Refused, so that temporary files are removed and the lock is released."""
-    raise Refused("It was stopped before its end: it does not count.")
+    """Handle SIGTERM: raise Inconclusive, so that temporary files are removed and the lock is released."""
+    raise Inconclusive("It was stopped before its end: it does not count.")
 
 
 def main() -> None:
@@ -42,18 +45,18 @@ def main() -> None:
     command, *rest = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         known = settings.load()
-        jobs = {
-            "backup": (backup.make, backup.STATUS, "Nothing was backed up"),
-            "prove": (proof.prove, proof.PROOF, "No restore was tested"),
+        jobs: dict[str, tuple[Job, Callable[[str], None], str]] = {
+            "backup": (backup.make, backup.STATUS.record, "Nothing was backed up"),
+            "prove": (proof.prove, proof.PROOF.record_inconclusive, "No restore was tested"),
         }
         if command in jobs:
-            job, status, undone = jobs[command]
-            with locked(float((rest or ["0"])[0]), status, undone):
+            job, record, undone = jobs[command]
+            with locked(float((rest or ["0"])[0]), record, undone):
                 print(job(known, Path(folder)))
             return
         if command == "sweep":
             if Scratch(Database(known), Store(known)).sweep():
-                proof.PROOF.record("The restore test was killed before its end: it does not count.")
+                proof.PROOF.record_inconclusive("The restore test was killed before its end: it does not count.")
                 print("What a killed restore test left was removed.")
             return
         name = rest.pop(0) if command == "secret" else ""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import IO
 
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.settings import Settings
 
 # Select every schema except the server's own.
@@ -107,7 +107,7 @@ class Database:
             command, input=sql.format(self.settings.database), capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise Refused(f"The database does not answer: {done.stderr.strip()}")
+            raise Inconclusive(f"The database does not answer: {done.stderr.strip()}")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def dump(self, out: IO[bytes], only: Collection[str] = ()) -> Rows:

@@ -12,13 +12,14 @@ from typing import Any
 
 from trackbox_host.disk import reserved_bytes
 from trackbox_host.status import Status
+from urllib3.exceptions import HTTPError
 
 from trackbox_backup import backup
 from trackbox_backup.backup import DATABASE, OBJECTS, failures_recorded
 from trackbox_backup.database import SIZE, Database, Rows
 from trackbox_backup.objects import sha256, unpack
 from trackbox_backup.redirect import Redirect
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.restore import Restore
 from trackbox_backup.scratch import Scratch
 from trackbox_backup.settings import DATABASE_FOLDER, STATE, Settings
@@ -51,9 +52,9 @@ class Disk:
         return shutil.disk_usage(self.folder).free - reserved_bytes(self.reserve, self.folder) - MARGIN
 
     def refuse(self, need: float, what: str) -> None:
-        """Raise Refused unless there is room for `need` bytes. what: the begin of the message, such as "The schema"."""
+        """Raise Inconclusive unless there is room for `need` bytes. what: the message's begin, such as "The schema"."""
         if need > (room := self.room()):
-            raise Refused(
+            raise Inconclusive(
                 f"{what} takes {need / 10**6:.1f} MB in {self.folder}, and a restore test has room for "
                 f"{max(room, 0) // 10**6} MB there, above trackbox_disk_reserve: make room, or give it a larger disk."
             )
@@ -121,7 +122,7 @@ class Proof:
             raise Refused(f"The repository {settings.target} has no backup of {settings.host}.")
 
     def run(self) -> None:
-        """Restore and compare each part of the backup. Raises Refused if something differs, or lacks room."""
+        """Restore and compare each part of the backup. Raises Refused if something differs."""
         self.restore.refuse_another_server()
         try:
             self.scratch.claim()
@@ -188,9 +189,12 @@ def prove(settings: Settings, folder: Path) -> str:
     if not backup.STATUS.read().get("last_success"):
         return "No backup of this machine has succeeded yet, so there is nothing to test."
     start = time.time()
-    with failures_recorded(PROOF):
-        proof = Proof(settings, folder)
-        proof.run()
+    with failures_recorded(PROOF, PROOF.record_inconclusive):
+        try:
+            proof = Proof(settings, folder)
+            proof.run()
+        except HTTPError as error:
+            raise Inconclusive(f"MinIO does not answer: {error}") from error
         made = proof.manifest
         told = {
             "run": made["run"],
