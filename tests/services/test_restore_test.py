@@ -239,6 +239,27 @@ def test_sweep_removes_it_and_records_the_killed_test(
     assert recorded(tmp_path)["error"] == ""
 
 
+def test_sweep_leaves_a_running_test_alone(
+    backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A unit that did not get the lock sweeps while the test that has it runs. A playbook sweeps with the lock."""
+    monkeypatch.setattr(settings, "load", lambda: backed_up)
+    leave(backed_up, tmp_path)
+    monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep", "0"])
+    with locked(0, backup.STATUS.record, "Nothing"):
+        program.main()
+        assert "another job holds the lock" in capsys.readouterr().out
+        assert left(backed_up, tmp_path) == ["scratch.sql", "proving", BUCKET]
+        assert not (tmp_path / "proof.json").exists()
+        monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep"])
+        program.main()
+        assert left(backed_up, tmp_path) == []
+    leave(backed_up, tmp_path)
+    monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep", "0"])
+    program.main()
+    assert left(backed_up, tmp_path) == []
+
+
 def test_the_disk_is_never_filled(backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "size").write_text(str(1 << 60))
     assert inconclusive(backed_up, tmp_path).startswith("The database of the backup takes 1152921504606.8 MB in ")
