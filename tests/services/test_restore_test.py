@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -183,6 +184,19 @@ def test_an_object_that_comes_back_otherwise_is_reported(
     monkeypatch.setattr(proof.Copies, "compare", spoiling)
     assert "differ from it: datasets/gone, and 0 others among 2" in refused(backed_up, tmp_path)
     assert left(backed_up, tmp_path) == []
+
+
+def test_a_model_of_the_restored_database_without_its_files_is_reported(backed_up: Settings, tmp_path: Path) -> None:
+    lacking = "the version 3 of the model m\tmlflow-artifacts:/7/models/m-3/artifacts\n"
+    (tmp_path / "restored_models").write_text(lacking)
+    said = refused(backed_up, tmp_path)
+    assert re.match(r"The backup \w+ has no files of the version 3 of the model m; 1 in all\.", said)
+    assert left(backed_up, tmp_path) == []
+    # A model version whose files were missing before the backup.
+    (tmp_path / "models").write_text(lacking)
+    made(backed_up, tmp_path)
+    assert last(tmp_path)["missing"] == ["the version 3 of the model m"]
+    prove(backed_up, tmp_path)
 
 
 def test_what_somebody_else_has_under_these_names_stays(backed_up: Settings, tmp_path: Path) -> None:

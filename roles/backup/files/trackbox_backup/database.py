@@ -100,11 +100,11 @@ class Database:
         """Keep the settings."""
         self.settings = settings
 
-    def query(self, sql: str) -> list[list[str]]:
-        """Return the rows of a query."""
+    def query(self, sql: str, schema: str = "") -> list[list[str]]:
+        """Return the rows of a query. schema: replaces {0}, by default MLflow's schema."""
         command = [self.settings.client, f"--socket={self.settings.socket}", "--batch", "--skip-column-names"]
         done = subprocess.run(
-            command, input=sql.format(self.settings.database), capture_output=True, text=True, check=False
+            command, input=sql.format(schema or self.settings.database), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise Inconclusive(f"The database does not answer: {done.stderr.strip()}")
@@ -170,8 +170,11 @@ class Database:
         parts = (f"SELECT '{table}', COUNT(*) FROM `{table.replace('.', '`.`')}`" for table in tables)
         return {name: int(count) for name, count in self.query(" UNION ALL ".join(parts))}
 
-    def models(self) -> dict[str, str]:
-        """Return a description of each registered model version, by the version's folder in the artifact store."""
+    def models(self, schema: str = "") -> dict[str, str]:
+        """Return a description of each registered model version, by the version's folder in the artifact store.
+
+        schema: as in `query`.
+        """
         start = "mlflow-artifacts:/"
-        found = ((what, uri) for what, uri in self.query(MODELS) if uri.startswith(start))
+        found = ((what, uri) for what, uri in self.query(MODELS, schema) if uri.startswith(start))
         return {uri.removeprefix(start).strip("/") + "/": what for what, uri in found}
