@@ -24,7 +24,7 @@ from fraud.cli.main import run
 from fraud.data import traffic as reading
 from fraud.data.schema import FEATURES, LABEL
 from fraud.data.split import split
-from fraud.data.traffic import PART, Traffic
+from fraud.data.traffic import PART, Repetitions, Traffic
 from fraud.evaluation.metrics import wilson
 from fraud.models.loading import LoadedModel, load_model
 from fraud.settings import Settings
@@ -365,6 +365,38 @@ def test_a_log_of_scores_alone_has_the_drift_of_the_scores_and_the_estimate(
     printed = capsys.readouterr().out
     assert "Version 1, 100 rows in 50 requests" in printed
     assert "  Estimated without labels: precision " in printed
+
+
+def test_a_row_that_was_logged_twice_counts_once(
+    served: Served, write: Write, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A request whose process ends is sent again with its identifier."""
+    logged = served.logged(served.rows)
+    write(logged)
+    write(logged.tail(300).assign(time=NOW + timedelta(seconds=1)))
+    write(pd.concat([served.logged(served.rows.head(4), name="new"), logged.head(2)]))
+    [one] = monitor(capsys, settings)["versions"]
+    assert (one["rows"], one["requests"]) == (1004, 502)
+    assert one["featured"] == 1004
+
+
+def test_repeated_rows_are_looked_for_among_those_of_two_days() -> None:
+    def rows(*requests: str) -> pd.DataFrame:
+        return pd.DataFrame({"request_id": requests, "row": 0, "version": "1"})
+
+    repetitions = Repetitions()
+    repetitions.begin("date=2026-11-01")
+    assert len(repetitions.drop(rows("a", "b"))) == 2
+    assert len(repetitions.drop(rows())) == 0
+    assert list(repetitions.drop(rows("b", "c"))["request_id"]) == ["c"]
+    # The same row of another version, and another row of the request.
+    assert len(repetitions.drop(rows("a").assign(version="2"))) == 1
+    assert len(repetitions.drop(rows("a").assign(row=1))) == 1
+    repetitions.begin("date=2026-11-02")
+    assert list(repetitions.drop(rows("c", "d"))["request_id"]) == ["d"]
+    repetitions.begin("date=2026-11-04")
+    assert list(repetitions.drop(rows("c", "d"))["request_id"]) == ["c"]
+    assert len(repetitions.earlier) == 1
 
 
 def test_memory_does_not_grow_with_the_rows(
