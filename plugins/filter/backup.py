@@ -82,9 +82,24 @@ def restore_problem(looked: Mapping[str, Any], host: str, confirm: str, check_mo
     return ""
 
 
+def unswept(swept: Mapping[str, Any]) -> list[str]:
+    """Return a line that names what `trackbox_backup sweep` could not remove, and why; empty if it succeeded.
+
+    swept: Ansible's result of the command.
+    """
+    if swept.get("rc", 0) == 0:
+        return []
+    reason = [swept.get("msg", ""), *swept.get("stderr_lines", [])]
+    return [
+        "what a restore test left, the schemas trackbox_proof_N and the bucket trackbox-proof, because it could not be "
+        f"removed: {next((line for line in reversed(reason) if line), 'no error message').rstrip('.')}. Drop them, or "
+        "no later restore test begins."
+    ]
+
+
 class FilterModule:
     """Registers the filters of this file with Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return a mapping from the name of each filter to its function."""
-        return {"backup_problems": backup_problems, "restore_problem": restore_problem}
+        return {"backup_problems": backup_problems, "restore_problem": restore_problem, "unswept": unswept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -10,10 +11,18 @@ from typing import Any
 # the limits of its retention are.
 BOUNDS = {
     "monitoring_interval_seconds": (5, 60),
+    "monitoring_proof_days": (1, 1000),
     "monitoring_repeat_hours": (1, 168),
     "monitoring_retention_days": (1, 3650),
     "monitoring_retention_mb": (256, 1_000_000),
 }
+# The most days between two times of a schedule of systemd.time(7), for its names.
+NAMED_DAYS = {"weekly": 7, "monthly": 31, "quarterly": 92, "semiannually": 184, "yearly": 366, "annually": 366}
+# A schedule with a weekday, or with a day of a month, or both. A year has 4 digits, or is *.
+CALENDAR = re.compile(
+    r"(?P<week>(mon|tue|wed|thu|fri|sat|sun)\S*)?\s*(((\d{4}|\*)-)?(?P<month>[\d*,./]+)-(?P<day>[\d*,./]+))?(\s|$)",
+    re.IGNORECASE,
+)
 STATE = PurePosixPath("/var/lib/trackbox-monitoring")
 
 
@@ -36,6 +45,35 @@ def monitoring_problems(settings: Mapping[str, Any], mounts: Sequence[Mapping[st
             f"monitoring_retention_mb is {given}, more than half of the {size_mb} MB of the disk at {above}: lower it."
         )
     return problems
+
+
+def days_between(schedule: str) -> int:
+    """Return the most days between two times of a schedule of systemd.time(7), or 0 if this function does not know."""
+    if schedule in NAMED_DAYS:
+        return NAMED_DAYS[schedule]
+    found = CALENDAR.match(schedule)
+    month, day = (found["month"] or "*", found["day"] or "*") if found else ("*", "*")
+    if found and (found["week"] or "").isalpha() and month == day == "*":
+        return 7
+    # A list, a range or a repetition, such as 1,15 or 1..7 or 1/3, has more times.
+    if not found or found["week"] or not all(part == "*" or part.isdigit() for part in (month, day)):
+        return 0
+    return 366 if month != "*" else 31 if day != "*" else 0
+
+
+def proof_days_problems(days: int, schedule: str) -> list[str]:
+    """Return an error message if restore tests are too rare for monitoring_proof_days.
+
+    schedule: the variable backup_proof_schedule, or empty if there are no restore tests.
+    """
+    between = days_between(schedule.strip())
+    if int(days) > between:
+        return []
+    return [
+        f"monitoring_proof_days is {days}, and backup_proof_schedule ({schedule}) leaves {between} days between two "
+        "restore tests, so the alert BackupOld would be raised between them: set monitoring_proof_days to "
+        f"{3 * between}."
+    ]
 
 
 def monitoring_address_problems(addresses: Mapping[str, object]) -> list[str]:
@@ -74,5 +112,6 @@ class FilterModule:
         return {
             "monitoring_address_problems": monitoring_address_problems,
             "monitoring_problems": monitoring_problems,
+            "proof_days_problems": proof_days_problems,
             "unit_states": unit_states,
         }

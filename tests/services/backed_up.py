@@ -30,7 +30,8 @@ INSERT INTO `runs` VALUES ('r1','a'),('r2','b;(');
 -- Dump completed
 """
 # Fake mysql and mysqldump. Their data are these files in the folder that $DATABASE names: dump.sql, scratch.sql (the
-# scratch schema), aliases, size (of the schema), and foreign (scratch schemas with somebody else's tables).
+# scratch schema), aliases, size (of the schema), models and restored_models (further model versions, in MLflow's schema
+# and in the scratch schema), and foreign (scratch schemas with somebody else's tables).
 MYSQL = """\
 import os, pathlib, sys
 here = pathlib.Path(os.environ["DATABASE"])
@@ -65,6 +66,8 @@ elif "registered_model_aliases" in text:
 elif "model_versions v" in text:
     print("the version 1 of the model m\\tmlflow-artifacts:/7/models/m-1/artifacts")
     print("the version 2 of the model m\\tfile:/elsewhere")
+    more = here / ("restored_models" if "trackbox_proof_1" in text else "models")
+    print(more.read_text() if more.exists() else "", end="")
 elif "UNION ALL" in text:
     print(f"mlflow.alembic_version\\t1\\nmlflow.empty\\t0\\nmlflow.runs\\t{rows}")
 else:
@@ -106,6 +109,8 @@ elif command == "dump":
     data = (here / f"{rest[0]}.data").read_bytes()
     damaged = (here.parent / "damaged").exists() and rest[1] == (here.parent / "damaged").read_text()
     sys.stdout.buffer.write(data[:-1] + b"?" if damaged else data)
+    if (here.parent / "stopped").exists() and rest[1] == "/database.sql":
+        sys.exit("signal terminated received, cleaning up")
 elif command == "forget" and not any(word.startswith("--keep") for word in rest):
     for number in rest[1:]:
         (here / f"{number}.data").unlink()

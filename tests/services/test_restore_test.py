@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +23,7 @@ from trackbox_backup import backup, proof, settings
 from trackbox_backup.database import Database
 from trackbox_backup.lock import locked
 from trackbox_backup.objects import Hashing
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.settings import Settings
 from trackbox_backup.store import Store, Version
 
@@ -54,6 +57,18 @@ def refused(known: Settings, folder: Path) -> str:
         prove(known, folder)
     assert recorded(folder)["error"] == str(caught.value)
     assert "trackbox_proof_failed 1\n" in (folder / "trackbox_proof.prom").read_text()
+    return str(caught.value)
+
+
+def inconclusive(known: Settings, folder: Path, test: Callable[[Settings, Path], Any] = prove) -> str:
+    """Run a restore test that must end without a result; return its message. The status keeps the last result."""
+    before = recorded(folder) if (folder / "proof.json").exists() else {"error": "", "last_success": None}
+    with pytest.raises(Inconclusive) as caught:
+        test(known, folder)
+    after = recorded(folder)
+    assert after["inconclusive"] == str(caught.value)
+    assert [after[key] for key in ("error", "last_success")] == [before[key] for key in ("error", "last_success")]
+    assert f"trackbox_proof_failed {int(bool(before['error']))}\n" in (folder / "trackbox_proof.prom").read_text()
     return str(caught.value)
 
 
@@ -171,15 +186,30 @@ def test_an_object_that_comes_back_otherwise_is_reported(
     assert left(backed_up, tmp_path) == []
 
 
+def test_a_model_of_the_restored_database_without_its_files_is_reported(backed_up: Settings, tmp_path: Path) -> None:
+    lacking = "the version 3 of the model m\tmlflow-artifacts:/7/models/m-3/artifacts\n"
+    (tmp_path / "restored_models").write_text(lacking)
+    said = refused(backed_up, tmp_path)
+    assert re.match(r"The backup \w+ has no files of the version 3 of the model m; 1 in all\.", said)
+    assert left(backed_up, tmp_path) == []
+    # A model version whose files were missing before the backup.
+    (tmp_path / "models").write_text(lacking)
+    made(backed_up, tmp_path)
+    assert last(tmp_path)["missing"] == ["the version 3 of the model m"]
+    prove(backed_up, tmp_path)
+
+
 def test_what_somebody_else_has_under_these_names_stays(backed_up: Settings, tmp_path: Path) -> None:
     (tmp_path / "foreign").write_text("trackbox_proof_7\n")
-    assert refused(backed_up, tmp_path).startswith(
+    assert inconclusive(backed_up, tmp_path).startswith(
         "The schema trackbox_proof_7 holds tables, and no restore test made it"
     )
     (tmp_path / "foreign").unlink()
     Store(backed_up).empty(BUCKET)
     put(backed_up, BUCKET, "mine", b"mine")
-    assert refused(backed_up, tmp_path).startswith(f"The bucket {BUCKET} holds objects, and no restore test made it")
+    assert inconclusive(backed_up, tmp_path).startswith(
+        f"The bucket {BUCKET} holds objects, and no restore test made it"
+    )
     assert [version.key for version in Store(backed_up).versions(BUCKET)] == ["mine"]
     assert not (tmp_path / "proving").exists()
     Store(backed_up).empty(BUCKET)
@@ -219,23 +249,45 @@ def test_sweep_removes_it_and_records_the_killed_test(
     # roles/backup/tasks/sweep.yml looks for these words.
     assert "was removed" in capsys.readouterr().out
     assert left(backed_up, tmp_path) == []
-    assert recorded(tmp_path)["error"] == "The restore test was killed before its end: it does not count."
+    assert recorded(tmp_path)["inconclusive"] == "The restore test was killed before its end: it does not count."
+    assert recorded(tmp_path)["error"] == ""
+
+
+def test_sweep_leaves_a_running_test_alone(
+    backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A unit that did not get the lock sweeps while the test that has it runs. A playbook sweeps with the lock."""
+    monkeypatch.setattr(settings, "load", lambda: backed_up)
+    leave(backed_up, tmp_path)
+    monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep", "0"])
+    with locked(0, backup.STATUS.record, "Nothing"):
+        program.main()
+        assert "another job holds the lock" in capsys.readouterr().out
+        assert left(backed_up, tmp_path) == ["scratch.sql", "proving", BUCKET]
+        assert not (tmp_path / "proof.json").exists()
+        monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep"])
+        program.main()
+        assert left(backed_up, tmp_path) == []
+    leave(backed_up, tmp_path)
+    monkeypatch.setattr("sys.argv", ["trackbox_backup", "sweep", "0"])
+    program.main()
+    assert left(backed_up, tmp_path) == []
 
 
 def test_the_disk_is_never_filled(backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "size").write_text(str(1 << 60))
-    assert refused(backed_up, tmp_path).startswith("The database of the backup takes 1152921504606.8 MB in ")
+    assert inconclusive(backed_up, tmp_path).startswith("The database of the backup takes 1152921504606.8 MB in ")
     (tmp_path / "size").unlink()
     # The disk becomes full while the dump is loaded, and while objects are restored.
     monkeypatch.setattr(proof, "STEP", 1)
     room = iter([1 << 30, 0])
     monkeypatch.setattr(proof.Disk, "room", lambda _: next(room))
-    assert refused(backed_up, tmp_path).startswith("The next part of the database takes")
+    assert inconclusive(backed_up, tmp_path).startswith("The next part of the database takes")
     assert left(backed_up, tmp_path) == []
     monkeypatch.setattr(proof, "STEP", 1 << 30)
     room = iter([1 << 30, 0])
     monkeypatch.setattr(proof.Disk, "room", lambda _: next(room, 0))
-    said = refused(backed_up, tmp_path)
+    said = inconclusive(backed_up, tmp_path)
     assert said.startswith("The object datasets/gone takes 0.0 MB in ")
     assert said.endswith("room for 0 MB there, above trackbox_disk_reserve: make room, or give it a larger disk.")
     assert left(backed_up, tmp_path) == []
@@ -255,12 +307,60 @@ def test_the_program_takes_the_lock_for_a_restore_test(
     monkeypatch.setattr("sys.argv", ["trackbox_backup", "prove"])
     program.main()
     assert "can be restored" in capsys.readouterr().out
-    with (
-        locked(0, backup.STATUS, "Nothing"),
-        pytest.raises(Refused, match="No restore was tested, for the lock of this machine was not free"),
-    ):
-        program.main()
-    assert recorded(tmp_path)["error"].startswith("No restore was tested")
+    with locked(0, backup.STATUS.record, "Nothing"):
+        said = inconclusive(backed_up, tmp_path, lambda *_: program.main())
+    assert said.startswith("No restore was tested, for the lock of this machine was not free")
+
+
+def test_a_test_that_is_stopped_has_no_result(
+    backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`systemctl stop` also ends restic, whose failure must not count as a damaged backup."""
+
+    def stopped(_: Database, dump: Any, __: Any) -> None:
+        dump.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(settings, "load", lambda: backed_up)
+    monkeypatch.setattr("sys.argv", ["trackbox_backup", "prove"])
+    monkeypatch.setattr(Database, "load", stopped)
+    (tmp_path / "stopped").touch()
+    restore_handler = signal.getsignal(signal.SIGTERM)
+    try:
+        said = inconclusive(backed_up, tmp_path, lambda *_: program.main())
+    finally:
+        signal.signal(signal.SIGTERM, restore_handler)
+    assert said == "It was stopped before its end: it does not count."
+    assert left(backed_up, tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["the database", "the object store", "the target"])
+def test_a_test_that_a_server_does_not_answer_has_no_result(
+    backed_up: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    if what == "the database":
+        (tmp_path / "broken").touch()
+        assert inconclusive(backed_up, tmp_path).startswith("The database does not answer: ERROR 2002")
+    elif what == "the object store":
+        away = Store(replace(backed_up, endpoint="127.0.0.1:9"))
+        monkeypatch.setattr(Store, "put", lambda *_: away.ask("GET", "/", {}))
+        assert inconclusive(backed_up, tmp_path).startswith("MinIO does not answer: ")
+    else:
+        refusing = "#!/bin/sh\necho 'Fatal: dial tcp: connection refused' >&2\nexit 1\n"
+        (tmp_path / "restic").write_text(refusing)
+        assert inconclusive(backed_up, tmp_path).startswith("The target ")
+
+
+def test_a_backup_that_was_found_damaged_stays_so_until_a_test_succeeds(backed_up: Settings, tmp_path: Path) -> None:
+    (tmp_path / "damaged").write_text("/database.sql")
+    refused(backed_up, tmp_path)
+    (tmp_path / "damaged").unlink()
+    (tmp_path / "size").write_text(str(1 << 60))
+    inconclusive(backed_up, tmp_path)
+    (tmp_path / "size").unlink()
+    prove(backed_up, tmp_path)
+    assert recorded(tmp_path)["error"] == ""
+    assert "inconclusive" not in recorded(tmp_path)
 
 
 def test_a_key_that_two_versions_without_an_id_have_is_compared(backed_up: Settings, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from monitoring_checks import monitoring_address_problems, monitoring_problems, unit_states
+from monitoring_checks import monitoring_address_problems, monitoring_problems, proof_days_problems, unit_states
 
 SETTINGS = {
     "monitoring_interval_seconds": 15,
+    "monitoring_proof_days": 21,
     "monitoring_repeat_hours": 12,
     "monitoring_retention_days": 90,
     "monitoring_retention_mb": 2048,
@@ -26,6 +27,7 @@ def test_the_defaults_are_accepted() -> None:
     [
         ("monitoring_interval_seconds", 4),
         ("monitoring_interval_seconds", 61),
+        ("monitoring_proof_days", 0),
         ("monitoring_repeat_hours", 0),
         ("monitoring_retention_days", 0),
         ("monitoring_retention_mb", "255"),
@@ -35,6 +37,41 @@ def test_the_defaults_are_accepted() -> None:
 def test_a_setting_out_of_bounds_is_refused(name: str, value: Any) -> None:
     [said] = monitoring_problems({**SETTINGS, name: value}, [])
     assert said.startswith(f"{name} is {value}: it must be from ")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "days"),
+    [
+        ("weekly", 7),
+        ("Sun *-*-* 04:30:00", 7),
+        ("sun 04:30", 7),
+        ("monthly", 31),
+        ("*-*-01 04:30:00", 31),
+        ("*-1 04:30", 31),
+        ("quarterly", 92),
+        ("*-06-01 04:30", 366),
+        ("yearly", 366),
+        # Of these schedules, the check knows too little.
+        ("", 0),
+        ("daily", 0),
+        ("04:30", 0),
+        ("*-*-* 04:30:00", 0),
+        ("Sun,Wed *-*-* 04:30", 0),
+        ("Mon..Fri 04:30", 0),
+        ("*-*-1,15 04:30", 0),
+        ("Sun *-*-1..7 04:30", 0),
+        ("*-1/3-1 04:30", 0),
+    ],
+)
+def test_restore_tests_that_are_rarer_than_their_limit_are_refused(schedule: str, days: int) -> None:
+    assert proof_days_problems(days + 1, schedule) == []
+    if days:
+        [said] = proof_days_problems(days, schedule)
+        assert said == (
+            f"monitoring_proof_days is {days}, and backup_proof_schedule ({schedule}) leaves {days} days between two "
+            "restore tests, so the alert BackupOld would be raised between them: set monitoring_proof_days to "
+            f"{3 * days}."
+        )
 
 
 def test_the_history_may_take_half_of_its_own_disk() -> None:

@@ -18,7 +18,7 @@ from trackbox_monitoring import alerts, page
 from trackbox_monitoring.__main__ import Monitor
 from trackbox_monitoring.alerts import Problem
 from trackbox_monitoring.exposition import Family, Histogram, rendered
-from trackbox_monitoring.jobs import certificate_metrics, job_metrics
+from trackbox_monitoring.jobs import certificate_metrics, job_metrics, limit_metrics
 from trackbox_monitoring.nginx_log import NginxLog
 from trackbox_monitoring.versions import version_metrics
 
@@ -96,6 +96,17 @@ def test_jobs_say_when_they_last_succeeded(tmp_path: Path) -> None:
     assert 'trackbox_job_failed{name="proof"} 0\n' in text
     assert 'trackbox_job_bytes{name="proof"} 8\n' in text
     assert "torn" not in text
+
+
+def test_a_job_with_a_limit_says_since_when_it_is_planned(tmp_path: Path) -> None:
+    limits = {"proof": {"timer": "/etc/proof.timer", "days": 93}}
+    text = rendered(limit_metrics(tmp_path, limits))
+    assert text.splitlines()[2:] == ['trackbox_job_limit_seconds{name="proof"} 8035200']
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/proof.timer").touch()
+    os.utime(tmp_path / "etc/proof.timer", (1780000000, 1780000000))
+    text = rendered(limit_metrics(tmp_path, limits))
+    assert 'trackbox_job_planned_timestamp_seconds{name="proof"} 1780000000\n' in text
 
 
 def test_a_service_with_several_versions_says_which_is_current(tmp_path: Path) -> None:
@@ -248,7 +259,7 @@ def test_the_status_says_what_is_wrong_and_what_to_do() -> None:
 
 def test_a_round_writes_metrics_and_status(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"run": str(tmp_path / "out"), "textfiles": str(tmp_path / "text"), "interval": 15}
-    settings |= {"expected_jobs": ["backup"], "services": ["nginx", "serving"]}
+    settings |= {"expected_jobs": ["backup"], "job_limits": {}, "services": ["nginx", "serving"]}
     for folder in ("out", "text", "run/trackbox-serving", "var/log/nginx", "var/lib/trackbox"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "var/log/nginx/access.log").touch()

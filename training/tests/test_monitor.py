@@ -20,11 +20,12 @@ import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 
+from fraud import monitor as monitoring
 from fraud.cli.main import run
 from fraud.data import traffic as reading
 from fraud.data.schema import FEATURES, LABEL
 from fraud.data.split import split
-from fraud.data.traffic import PART, Traffic
+from fraud.data.traffic import PART, Repetitions, Traffic
 from fraud.evaluation.metrics import wilson
 from fraud.models.loading import LoadedModel, load_model
 from fraud.settings import Settings
@@ -42,8 +43,11 @@ class Served:
     loaded: LoadedModel
     rows: pd.DataFrame
 
-    def logged(self, rows: pd.DataFrame, at: datetime = NOW, name: str = "r") -> pd.DataFrame:
-        """A table of the log: the rows were sent in requests of two rows."""
+    def logged(
+        self, rows: pd.DataFrame, at: datetime | None = None, name: str = "r"
+    ) -> pd.DataFrame:
+        """A table of the log: the rows were sent in requests of two rows, by default now."""
+        at = at or datetime.now(timezone.utc)
         scores = self.loaded.predict(rows)
         count = len(rows)
         table = pd.DataFrame({
@@ -337,7 +341,11 @@ def test_an_empty_period_and_an_unknown_version_are_refused_with_a_sentence(
     before = NOW - timedelta(days=40)
     write(served.logged(served.rows, before), day=before)
     assert "has no logged rows of" in refusal(capsys, settings, 3)
-    assert monitor(capsys, settings, "--days", "50")["versions"][0]["rows"] == 1000
+    said = refusal(capsys, settings, 3, "--days", "50")
+    assert "only of a deleted model of that name" in said
+    with monkeypatch.context() as patch:
+        patch.setattr(monitoring, "creation", lambda *_: before)
+        assert monitor(capsys, settings, "--days", "50")["versions"][0]["rows"] == 1000
     # A log that cannot be read at all is an error, and no quiet month.
     write(b"PAR1 cut off")
     said = refusal(capsys, settings, 4)
@@ -365,6 +373,49 @@ def test_a_log_of_scores_alone_has_the_drift_of_the_scores_and_the_estimate(
     printed = capsys.readouterr().out
     assert "Version 1, 100 rows in 50 requests" in printed
     assert "  Estimated without labels: precision " in printed
+
+
+def test_a_row_that_was_logged_twice_counts_once(
+    served: Served, write: Write, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A request whose process ends is sent again with its identifier."""
+    logged = served.logged(served.rows)
+    write(logged)
+    write(logged.tail(300).assign(time=logged["time"] + timedelta(seconds=1)))
+    write(pd.concat([served.logged(served.rows.head(4), name="new"), logged.head(2)]))
+    [one] = monitor(capsys, settings)["versions"]
+    assert (one["rows"], one["requests"]) == (1004, 502)
+    assert one["featured"] == 1004
+
+
+def test_rows_of_a_deleted_model_of_the_same_name_do_not_count(
+    served: Served, write: Write, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(served.logged(served.rows))
+    write(served.logged(served.rows.head(200), NOW - timedelta(minutes=1), name="old"))
+    found = monitor(capsys, settings)
+    assert [(one["version"], one["rows"]) for one in found["versions"]] == [("1", 1000)]
+    [note] = found["notes"]
+    assert note.startswith("200 rows are older than version 1 of ")
+
+
+def test_repeated_rows_are_looked_for_among_those_of_two_days() -> None:
+    def rows(*requests: str) -> pd.DataFrame:
+        return pd.DataFrame({"request_id": requests, "row": 0, "version": "1"})
+
+    repetitions = Repetitions()
+    repetitions.begin("date=2026-11-01")
+    assert len(repetitions.drop(rows("a", "b"))) == 2
+    assert len(repetitions.drop(rows())) == 0
+    assert list(repetitions.drop(rows("b", "c"))["request_id"]) == ["c"]
+    # The same row of another version, and another row of the request.
+    assert len(repetitions.drop(rows("a").assign(version="2"))) == 1
+    assert len(repetitions.drop(rows("a").assign(row=1))) == 1
+    repetitions.begin("date=2026-11-02")
+    assert list(repetitions.drop(rows("c", "d"))["request_id"]) == ["d"]
+    repetitions.begin("date=2026-11-04")
+    assert list(repetitions.drop(rows("c", "d"))["request_id"]) == ["c"]
+    assert len(repetitions.earlier) == 1
 
 
 def test_memory_does_not_grow_with_the_rows(

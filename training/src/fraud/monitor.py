@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import date, datetime, timedelta, timezone
 
 import pandas as pd
@@ -20,7 +21,7 @@ from fraud.evaluation.pictures import png
 from fraud.evaluation.served import Counted
 from fraud.settings import Settings
 from fraud.tracking.profiles import fetch_profile
-from fraud.tracking.registry import version_exists
+from fraud.tracking.registry import find_version, version_exists
 from fraud.tracking.tracker import Tracker
 from fraud.types import Monitoring
 
@@ -71,13 +72,22 @@ def monitor(
 def count(
     client: MlflowClient, traffic: Traffic, only: str | None
 ) -> tuple[list[VersionTraffic], list[str]]:
-    """Count the rows of each version; return the counts and what is to be said about profiles."""
+    """Count the rows of each version; return the counts and what is to be said about them."""
     found: dict[str, VersionTraffic] = {}
     notes: list[str] = []
     scored: set[str] = set()
+    created: dict[str, datetime | None] = {}
+    earlier: Counter[str] = Counter()
     for frame in traffic:
         for name, part in frame.groupby("version"):
             version = str(name)
+            if version not in created:
+                created[version] = creation(client, traffic.model, version)
+            # An earlier model of this name, which was deleted, had versions of the same numbers.
+            own = since(part, created[version])
+            earlier[version] += len(part) - len(own)
+            if own.empty:
+                continue
             scored.add(version)
             if only and version != only:
                 continue
@@ -85,7 +95,19 @@ def count(
                 profile, problem = fetch_profile(client, traffic.model, version)
                 notes += [problem] if problem else []
                 found[version] = VersionTraffic(version, profile)
-            found[version].add(part)
+            found[version].add(own)
+    notes += [
+        f"{rows:,} rows are older than version {version} of {traffic.model}: a deleted model of "
+        "that name scored them, and they were not counted."
+        for version, rows in sorted(earlier.items())
+        if rows and only in (None, version)
+    ]
+    if not scored:
+        raise DataError(
+            f"The log has rows of {traffic.model} from {traffic.since} to {traffic.until} only of "
+            "a deleted model of that name",
+            "Score some, or look at a later period.",
+        )
     if not found:
         raise DataError(
             f"Version {only} of {traffic.model} scored no rows from {traffic.since} to "
@@ -93,10 +115,20 @@ def count(
             f"These versions did: {', '.join(sorted(scored))}.",
         )
     if not any(each.profile for each in found.values()):
-        raise RegistryError(
-            " ".join(notes), "Train and promote a model anew: `fraud train` saves the profile."
-        )
+        raise RegistryError(" ".join(notes), "`fraud train` saves a profile with each model.")
     return in_order(found.values()), notes
+
+
+def creation(client: MlflowClient, model: str, version: str) -> datetime | None:
+    """When a version was registered; None if the registry does not have it."""
+    found = find_version(client, model, version)
+    return datetime.fromtimestamp(found.creation_timestamp / 1000, timezone.utc) if found else None
+
+
+def since(rows: pd.DataFrame, created: datetime | None) -> pd.DataFrame:
+    """The rows that were scored since then; all rows for None."""
+    own: pd.DataFrame = rows if created is None else rows[rows["time"] >= created]
+    return own
 
 
 def track(tracker: Tracker, its: Monitoring, found: list[VersionTraffic]) -> None:

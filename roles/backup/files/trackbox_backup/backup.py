@@ -18,7 +18,7 @@ from trackbox_host.status import Status, timestamp
 
 from trackbox_backup.database import ALIASES, REVISION, TABLES_OF_WORK, WORK, Database, Rows
 from trackbox_backup.objects import Hashing, Packed, pack, sha256
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.repository import Full, Repository, newest
 from trackbox_backup.scratch import Scratch
 from trackbox_backup.settings import HALF, REWRAPPING, SECRETS, STATE, UPGRADING, Settings
@@ -42,10 +42,13 @@ FOLDERS = "folders.tar"
 
 
 @contextmanager
-def failures_recorded(status: Status) -> Iterator[None]:
-    """Record in the status why the body failed."""
+def failures_recorded(status: Status, inconclusive: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Record in the status why the body failed. inconclusive: records an Inconclusive instead."""
     try:
         yield
+    except Inconclusive as refused:
+        (inconclusive or status.record)(str(refused))
+        raise
     except Refused as refused:
         status.record(str(refused))
         raise

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import IO
 
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.settings import Settings
 
 # Select every schema except the server's own.
@@ -100,14 +100,14 @@ class Database:
         """Keep the settings."""
         self.settings = settings
 
-    def query(self, sql: str) -> list[list[str]]:
-        """Return the rows of a query."""
+    def query(self, sql: str, schema: str = "") -> list[list[str]]:
+        """Return the rows of a query. schema: replaces {0}, by default MLflow's schema."""
         command = [self.settings.client, f"--socket={self.settings.socket}", "--batch", "--skip-column-names"]
         done = subprocess.run(
-            command, input=sql.format(self.settings.database), capture_output=True, text=True, check=False
+            command, input=sql.format(schema or self.settings.database), capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise Refused(f"The database does not answer: {done.stderr.strip()}")
+            raise Inconclusive(f"The database does not answer: {done.stderr.strip()}")
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def dump(self, out: IO[bytes], only: Collection[str] = ()) -> Rows:
@@ -170,8 +170,11 @@ class Database:
         parts = (f"SELECT '{table}', COUNT(*) FROM `{table.replace('.', '`.`')}`" for table in tables)
         return {name: int(count) for name, count in self.query(" UNION ALL ".join(parts))}
 
-    def models(self) -> dict[str, str]:
-        """Return a description of each registered model version, by the version's folder in the artifact store."""
+    def models(self, schema: str = "") -> dict[str, str]:
+        """Return a description of each registered model version, by the version's folder in the artifact store.
+
+        schema: as in `query`.
+        """
         start = "mlflow-artifacts:/"
-        found = ((what, uri) for what, uri in self.query(MODELS) if uri.startswith(start))
+        found = ((what, uri) for what, uri in self.query(MODELS, schema) if uri.startswith(start))
         return {uri.removeprefix(start).strip("/") + "/": what for what, uri in found}

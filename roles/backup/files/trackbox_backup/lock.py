@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from trackbox_host.lock import Busy, held
-from trackbox_host.status import Status
 
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive
 
 
 def holder() -> str:
@@ -26,16 +25,16 @@ def holder() -> str:
 
 
 @contextmanager
-def locked(seconds: float, status: Status, undone: str) -> Iterator[None]:
-    """Take the lock, and wait for it up to `seconds`. Raises Refused if another program still holds it then.
+def locked(seconds: float, record: Callable[[str], None], undone: str) -> Iterator[None]:
+    """Take the lock, and wait for it up to `seconds`. Raises Inconclusive if another program still holds it then.
 
-    status: where the refusal is recorded. undone: the begin of its message, such as "Nothing was backed up".
+    record: records the refusal. undone: the begin of its message, such as "Nothing was backed up".
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(held(seconds))
         except Busy:
             refused = f"{undone}, for the lock of this machine was not free: {holder()}"
-            status.record(refused)
-            raise Refused(refused) from None
+            record(refused)
+            raise Inconclusive(refused) from None
         yield

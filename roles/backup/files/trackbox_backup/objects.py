@@ -57,6 +57,12 @@ def sha256(file: Any) -> str:
     return hashing.digest.hexdigest()
 
 
+def folders(version: Version) -> set[str]:
+    """Return the folders that a version is in, each as BUCKET/FOLDER/."""
+    parts = version.key.split("/")[:-1]
+    return {"/".join([version.bucket, *parts[: n + 1], ""]) for n in range(len(parts))}
+
+
 class Packed:
     """The result of `pack`. buckets: number and bytes of the versions by bucket. folders: the folders of all objects.
 
@@ -75,8 +81,7 @@ class Packed:
         found = self.buckets[version.bucket]
         found["versions"] += 1
         found["bytes"] += version.size
-        parts = version.key.split("/")[:-1]
-        self.folders |= {"/".join([version.bucket, *parts[: n + 1], ""]) for n in range(len(parts))}
+        self.folders |= folders(version)
 
 
 def pack(store: Store, out: IO[bytes]) -> Packed:

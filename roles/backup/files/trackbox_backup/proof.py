@@ -12,13 +12,14 @@ from typing import Any
 
 from trackbox_host.disk import reserved_bytes
 from trackbox_host.status import Status
+from urllib3.exceptions import HTTPError
 
 from trackbox_backup import backup
 from trackbox_backup.backup import DATABASE, OBJECTS, failures_recorded
 from trackbox_backup.database import SIZE, Database, Rows
-from trackbox_backup.objects import sha256, unpack
+from trackbox_backup.objects import folders, sha256, unpack
 from trackbox_backup.redirect import Redirect
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.restore import Restore
 from trackbox_backup.scratch import Scratch
 from trackbox_backup.settings import DATABASE_FOLDER, STATE, Settings
@@ -51,22 +52,26 @@ class Disk:
         return shutil.disk_usage(self.folder).free - reserved_bytes(self.reserve, self.folder) - MARGIN
 
     def refuse(self, need: float, what: str) -> None:
-        """Raise Refused unless there is room for `need` bytes. what: the begin of the message, such as "The schema"."""
+        """Raise Inconclusive unless there is room for `need` bytes. what: the message's begin, such as "The schema"."""
         if need > (room := self.room()):
-            raise Refused(
+            raise Inconclusive(
                 f"{what} takes {need / 10**6:.1f} MB in {self.folder}, and a restore test has room for "
                 f"{max(room, 0) // 10**6} MB there, above trackbox_disk_reserve: make room, or give it a larger disk."
             )
 
 
 class Copies:
-    """The object versions that are in the scratch bucket, and were not compared yet."""
+    """The object versions that are in the scratch bucket, and were not compared yet.
+
+    folders: the folders of all versions so far, as `objects.folders` returns them.
+    """
 
     def __init__(self, store: Store, disk: Disk) -> None:
         """Start with an empty bucket."""
         self.store, self.disk = store, disk
         self.expected: Counter[tuple[str, str]] = Counter()
         self.bytes, self.source = 0, ""
+        self.folders: set[str] = set()
         self.bucket = store.settings.scratch_bucket
 
     def take(self, version: Version, body: Any) -> None:
@@ -81,6 +86,7 @@ class Copies:
         self.store.put(replace(version, bucket=self.bucket), body)
         digest = "" if version.deleted else body.digest.hexdigest()
         self.expected[self.content(version, digest)] += 1
+        self.folders |= folders(version)
         self.bytes, self.source = self.bytes + version.size, version.bucket
 
     @staticmethod
@@ -121,22 +127,25 @@ class Proof:
             raise Refused(f"The repository {settings.target} has no backup of {settings.host}.")
 
     def run(self) -> None:
-        """Restore and compare each part of the backup. Raises Refused if something differs, or lacks room."""
+        """Restore and compare each part of the backup. Raises Refused if something differs."""
         self.restore.refuse_another_server()
         try:
             self.scratch.claim()
-            self.compare_database()
+            models = self.compare_database()
             # The schemas go first, so that objects never take room beside them.
             self.scratch.drop_schemas()
-            self.compare_objects()
+            self.compare_models(models, self.compare_objects())
             for name in self.manifest["parts"].keys() - {DATABASE, OBJECTS}:
                 with self.restore.part(name) as file:
                     self.restore.same(name, sha256(file))
         finally:
             self.scratch.sweep()
 
-    def compare_database(self) -> None:
-        """Load the dump into scratch schemas, and compare their tables, dumped again, with it and the manifest."""
+    def compare_database(self) -> dict[str, str]:
+        """Load the dump into scratch schemas, and compare their tables, dumped again, with it and the manifest.
+
+        Returns what `Database.models` reads in the scratch schema of MLflow.
+        """
         disk, redirect, unchecked = Disk(DATABASE_FOLDER, self.settings.reserve), Redirect(), 0
         # The dump has no indexes. The size of the live tables does, but may be out of date.
         size = float(self.database.query(SIZE)[0][0])
@@ -160,6 +169,21 @@ class Proof:
                 f"The database restored from the backup {self.manifest['run']} differs from it: "
                 f"{'; '.join(wrong[:5])}; {len(wrong)} in all."
             )
+        scratch = redirect.schemas.get(self.settings.database)
+        return self.database.models(scratch) if scratch else {}
+
+    def compare_models(self, models: dict[str, str], restored: set[str]) -> None:
+        """Raise Refused if a model version of the restored database lacks its files, and had some before the backup.
+
+        models: from compare_database. restored: the folders of the restored objects.
+        """
+        without = {folder for folder, what in self.manifest["models"].items() if what in self.manifest["missing"]}
+        bucket = self.settings.bucket
+        lacks = sorted(models[name] for name in models.keys() - without if f"{bucket}/{name}" not in restored)
+        if lacks:
+            raise Refused(
+                f"The backup {self.manifest['run']} has no files of {', '.join(lacks[:5])}; {len(lacks)} in all."
+            )
 
     def differing_tables(self, wanted: Rows, found: Rows, schemas: dict[str, str]) -> list[str]:
         """Return what differs: the number of a table's rows, or their values."""
@@ -174,13 +198,14 @@ class Proof:
                 wrong.append(f"{name} has other values")
         return wrong
 
-    def compare_objects(self) -> None:
-        """Put the objects into the scratch bucket, batch by batch, and compare each batch."""
+    def compare_objects(self) -> set[str]:
+        """Put the objects into the scratch bucket, batch by batch, and compare each batch. Return their folders."""
         copies = Copies(self.store, Disk(Path(self.settings.objects), self.settings.reserve))
         with self.restore.part(OBJECTS) as file:
             _, whole = unpack(file, copies.take)
         copies.compare()
         self.restore.same(OBJECTS, whole)
+        return copies.folders
 
 
 def prove(settings: Settings, folder: Path) -> str:
@@ -188,9 +213,12 @@ def prove(settings: Settings, folder: Path) -> str:
     if not backup.STATUS.read().get("last_success"):
         return "No backup of this machine has succeeded yet, so there is nothing to test."
     start = time.time()
-    with failures_recorded(PROOF):
-        proof = Proof(settings, folder)
-        proof.run()
+    with failures_recorded(PROOF, PROOF.record_inconclusive):
+        try:
+            proof = Proof(settings, folder)
+            proof.run()
+        except HTTPError as error:
+            raise Inconclusive(f"MinIO does not answer: {error}") from error
         made = proof.manifest
         told = {
             "run": made["run"],

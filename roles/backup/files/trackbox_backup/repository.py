@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive, Refused
 from trackbox_backup.settings import Settings
 
 
@@ -44,7 +44,7 @@ REASONS: list[tuple[str, type[Refused], str]] = [
     ),
     (
         "connection refused|no such host|timed out|timeout|unreachable|no route|reset by peer|not resolve",
-        Refused,
+        Inconclusive,
         "The target {target} cannot be reached ({said}): see backup_target, and whether it is up",
     ),
     (
@@ -183,6 +183,10 @@ class Repository:
         assert process.stdout
         try:
             yield process.stdout
+        except Inconclusive:
+            process.kill()
+            process.wait()
+            raise
         except Exception as error:
             # If restic has failed, this exception is only a consequence of that, so report restic's message instead.
             with suppress(subprocess.TimeoutExpired):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trackbox_backup.database import UNLOGGED, Database
-from trackbox_backup.refused import Refused
+from trackbox_backup.refused import Inconclusive
 from trackbox_backup.settings import PROVING
 from trackbox_backup.store import Store
 
@@ -25,16 +25,16 @@ class Scratch:
     def claim(self) -> None:
         """Remove what an earlier test left, and create the bucket.
 
-        Raises Refused if a schema or the bucket contains something that no restore test put there.
+        Raises Inconclusive if a schema or the bucket contains something that no restore test put there.
         """
         self.sweep()
         for [name] in self.database.query(FILLED):
-            raise Refused(
+            raise Inconclusive(
                 f"The schema {name} holds tables, and no restore test made it: rename or drop it, because restore "
                 "tests need this name."
             )
         if self.bucket in self.store.buckets() and any(True for _ in self.store.versions(self.bucket)):
-            raise Refused(
+            raise Inconclusive(
                 f"The bucket {self.bucket} holds objects, and no restore test made it: move them to another bucket, "
                 "because restore tests need this name."
             )

@@ -52,13 +52,23 @@ class Status:
         numbers of the metrics.
         """
         now = int(time.time())
-        shown = SUCCESS | FAILED | dict(self.metrics)
-        known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"} | {"last_success": None}
-        known |= self.read() | facts | {"error": error, "last_try": timestamp(now)}
+        known = facts | {"error": error}
         if not error:
             known |= {"last_success": timestamp(now), "last_success_unix": now}
+        self._write(now, known)
+
+    def record_inconclusive(self, reason: str) -> None:
+        """Write why a job ended without a result, as `inconclusive` in the JSON. The last result stays."""
+        self._write(int(time.time()), {"inconclusive": reason})
+
+    def _write(self, now: int, changed: Mapping[str, Any]) -> None:
+        shown = SUCCESS | FAILED | dict(self.metrics)
+        known: dict[str, Any] = {key: 0 for key, _ in shown.values() if key != "failed"}
+        known |= {"last_success": None, "error": "", **self.read()}
+        known.pop("inconclusive", None)
+        known |= {**changed, "last_try": timestamp(now)}
         replace(self.folder / self.file, json.dumps(known, indent=2, sort_keys=True) + "\n")
-        values = known | {"failed": int(bool(error))}
+        values = known | {"failed": int(bool(known["error"]))}
         replace(
             self.folder / f"trackbox_{self.name}.prom",
             "".join(

@@ -20,7 +20,7 @@ from trackbox_host.status import replace, timestamp
 from trackbox_monitoring import alerts, page
 from trackbox_monitoring.exposition import rendered
 from trackbox_monitoring.history import Charts
-from trackbox_monitoring.jobs import certificate_metrics, job_metrics
+from trackbox_monitoring.jobs import certificate_metrics, job_metrics, limit_metrics
 from trackbox_monitoring.nginx_log import NginxLog
 from trackbox_monitoring.versions import version_metrics
 
@@ -70,6 +70,7 @@ class Monitor:
     def write_metrics(self) -> None:
         """Write the metrics of jobs, certificates, versions and NGINX."""
         families = job_metrics(self.at(JOBS), self.settings["expected_jobs"])
+        families += limit_metrics(self.root, self.settings["job_limits"])
         families += certificate_metrics(self.at(CERTIFICATES)) + version_metrics(self.at(PROGRAMS))
         if self.log:
             self.log.count()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from trackbox_monitoring.exposition import Family
 
@@ -34,6 +35,21 @@ def job_metrics(folder: Path, expected: Iterable[str]) -> list[Family]:
     for name in expected:
         wanted.add(1, name=name)
     return [success, failed, size, wanted]
+
+
+def limit_metrics(root: Path, limits: Mapping[str, Mapping[str, Any]]) -> list[Family]:
+    """Return, for each job that must succeed now and then, its limit, and since when the settings plan it.
+
+    limits: by the job's name, the path of its timer, and the days within which it must succeed. root: as in Monitor.
+    """
+    planned = Family("trackbox_job_planned_timestamp_seconds", "gauge", "When the job's timer was written")
+    limit = Family("trackbox_job_limit_seconds", "gauge", "The job must succeed within this time")
+    for name, of in limits.items():
+        timer = root / of["timer"].lstrip("/")
+        if timer.exists():
+            planned.add(int(timer.stat().st_mtime), name=name)
+        limit.add(int(of["days"]) * 86400, name=name)
+    return [planned, limit]
 
 
 def certificate_metrics(path: Path) -> list[Family]:

@@ -1,6 +1,7 @@
 """The rows that clients had scored in a period, read from the log in parts.
 
-The memory that this takes does not grow with the number of rows, only with that of the labels.
+The memory that this takes grows with the number of the labels, and by 8 bytes for each row of two
+days.
 """
 
 from __future__ import annotations
@@ -43,8 +44,35 @@ def column_of(feature: str) -> str:
     return f"{PREFIX}{feature}" if feature in OWN else feature
 
 
+class Repetitions:
+    """Finds rows that were in another part or object of the log.
+
+    A request whose process ends is sent again with the same identifier, so its rows may be logged
+    twice, seconds later: on the same day, or on the next. Rows of earlier days are forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.day = ""
+        self.earlier = self.today = np.empty(0, dtype=np.uint64)
+
+    def begin(self, day: str) -> None:
+        """Begin an object of a day; days ascend."""
+        if day != self.day:
+            self.day, self.earlier, self.today = day, self.today, np.empty(0, dtype=np.uint64)
+
+    def drop(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows that were not seen before. No two rows of the frame are the same."""
+        names = _names(frame) + " " + frame["version"].astype(str).to_numpy()
+        hashes = pd.util.hash_array(names.to_numpy(dtype=object), categorize=False)
+        new = ~(_among(self.earlier, hashes) | _among(self.today, hashes))
+        added = np.sort(hashes[new])
+        self.today = np.insert(self.today, np.searchsorted(self.today, added), added)
+        kept: pd.DataFrame = frame.loc[new]
+        return kept
+
+
 class Traffic:
-    """The logged rows of a model, without those with which serving tests a version.
+    """The logged rows of a model, each once, without those with which serving tests a version.
 
     Iteration yields frames of at most `PART` rows with the columns of the log, `day` (in UTC) and
     `label`, the last label of the row (NaN if there is none).
@@ -78,9 +106,12 @@ class Traffic:
         keys = days(self.store.keys(f"{folder}date="), self.since, self.until)
         labels, self.unreadable = read_labels(self.store, folder, self.since)
         known = pd.Series(labels["label"].to_numpy(np.float64), _names(labels))
-        for content in self._contents(keys):
+        repetitions = Repetitions()
+        for key, content in zip(keys, self._contents(keys), strict=True):
+            repetitions.begin(key.split("/")[1])
             for part in self._parts(content):
                 frame = within(part[part["user"] != FOLLOWER], self.since, self.until, "UTC")
+                frame = repetitions.drop(frame)
                 if len(frame):
                     self.rows += len(frame)
                     yield frame.assign(label=known.reindex(_names(frame)).to_numpy())
@@ -114,6 +145,13 @@ class Traffic:
                 yield batch.to_pandas()
         except (pa.ArrowException, OSError, ValueError):
             self.unreadable += 1
+
+
+def _among(known: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """(n,) whether each of the (n,) hashes is among known ones, which ascend."""
+    places = np.searchsorted(known, hashes)
+    found: np.ndarray = np.append(known, np.uint64(0))[places] == hashes
+    return found & (places < len(known))
 
 
 def _names(frame: pd.DataFrame) -> pd.Index:

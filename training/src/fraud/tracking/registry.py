@@ -37,9 +37,14 @@ def version_by_alias(client: MlflowClient, alias: str) -> ModelVersion | None:
     return existing(client.get_model_version_by_alias, NAME, alias)
 
 
+def find_version(client: MlflowClient, model: str, version: str) -> ModelVersion | None:
+    """A version of a model, None if the registry does not have it."""
+    return existing(client.get_model_version, model, version)
+
+
 def version_exists(client: MlflowClient, model: str, version: str) -> bool:
     """Whether the registry has a version of a model."""
-    return existing(client.get_model_version, model, version) is not None
+    return find_version(client, model, version) is not None
 
 
 def register(client: MlflowClient, run: Run) -> str:
