@@ -310,7 +310,11 @@ def test_versions_without_a_profile_are_counted_beside_those_with_one(
     # A profile that cannot be used, and one without a calibration.
     profile = profile_of(client, served)
     replace_profile(client, served, json.dumps(profile | {"schema": 9}))
-    assert "cannot be used: it does not have the schema 1." in refusal(capsys, settings, 5)
+    run_id = client.get_model_version(served.model, served.version).run_id
+    assert (
+        f"The reference profile of version 1, made by the run {run_id}, cannot be used, because "
+        "it does not have the schema 1: train and promote a model anew."
+    ) in refusal(capsys, settings, 5)
     del profile["calibration"]
     replace_profile(client, served, json.dumps(profile))
     found = monitor(capsys, settings, "--version", "1")
@@ -327,12 +331,13 @@ def test_a_version_without_a_profile_is_refused_with_a_sentence(
     write(served.logged(served.rows.head(10)).assign(version="2"))
     said = refusal(capsys, settings, 5, "--version", "2")
     assert "Version 2 of" in said
-    assert "has no reference profile, so its rows were not compared. Train" in said
+    assert "has no reference profile, so its rows were not compared. `fraud train`" in said
 
 
 def test_an_empty_period_and_an_unknown_version_are_refused_with_a_sentence(
-    served: Served, write: Write, settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
+    served: Served, write: Write, settings: Settings, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     assert "has no version 4" in refusal(capsys, settings, 5, "--version", "4")
     # With serving_log: off, the bucket has no object of the model.
     said = refusal(capsys, settings, 3)

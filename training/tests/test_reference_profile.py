@@ -131,7 +131,7 @@ def test_a_profile_is_read_as_it_was_written() -> None:
     assert read_profile(json.dumps(given).encode()).calibration is None
 
 
-MALFORMED: dict[str, tuple[tuple[str, ...], Any]] = {
+MALFORMED: dict[str, tuple[tuple[str | int, ...], Any]] = {
     "another schema": (("schema",), 2),
     "no columns": (("columns",), None),
     "a column that is none": (("columns",), [1]),
@@ -141,6 +141,26 @@ MALFORMED: dict[str, tuple[tuple[str, ...], Any]] = {
     "a threshold that is no edge": (("calibration", "threshold"), 0.123),
     "an edge too few": (("calibration", "edges"), [0.7]),
     "more frauds than rows": (("calibration", "frauds"), [10**6]),
+    "a share that is NaN": (("score", "missing"), float("nan")),
+    "a share that is text": (("score", "missing"), "0"),
+    "a share that is a boolean": (("score", "missing"), False),
+    "shares that are text": (("score", "shares"), "1" * 10),
+    "an edge that is NaN": (("score", "edges"), [float("nan"), *range(10)]),
+    "an edge that is infinite": (("score", "edges"), [*range(10), float("inf")]),
+    "an edge that is text": (("score", "edges"), [*range(10), "11"]),
+    "an edge that no float holds": (("score", "edges"), [*range(10), 10**400]),
+    "rows that are a fraction": (("score", "rows"), 1.5),
+    "rows that are text": (("score", "rows"), "200"),
+    "no rows": (("score", "rows"), 0),
+    "two columns of one name": (("columns", 1, "name"), "a"),
+    "a name that is a number": (("score", "name"), 7),
+    "a flagged share that is NaN": (("flagged",), float("nan")),
+    "a flagged share above 1": (("flagged",), 1.5),
+    "a calibration that is a list": (("calibration",), [1]),
+    "a calibration without fields": (("calibration",), {}),
+    "a threshold that is text": (("calibration", "threshold"), "0.7"),
+    "frauds that are fractions": (("calibration", "frauds"), 0.5),
+    "an edge of the calibration that is NaN": (("calibration", "edges"), float("nan")),
 }
 
 
@@ -153,8 +173,14 @@ def test_a_malformed_profile_is_refused(name: str) -> None:
         inner = inner[key]
     if name == "more frauds than rows":
         value = [rows + 1 for rows in inner["rows"]]
+    # Only one value of the list is malformed.
+    if isinstance(value, float) and isinstance(inner[last], list):
+        value = [value, *inner[last][1:]]
     inner[last] = value
-    with pytest.raises(ValueError, match=r"^(it|its|a column) "):
+    with pytest.raises(
+        ValueError,
+        match=r"^(it|its|an edge of its|a share of its|the (threshold|rows|frauds) of its) ",
+    ):
         read_profile(json.dumps(given).encode())
 
 

@@ -8,7 +8,10 @@ calibration of the scores, and no rows.
 from __future__ import annotations
 
 import json
+import math
+import sys
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,9 @@ MOST_BYTES, MOST_COLUMNS = 256 << 10, 200
 #: Margin below the smallest and above the largest value, relative to the larger absolute value.
 #: With the margin, a value that a client rounded to float32 stays in its bin.
 MARGIN = 1e-6
+#: What a profile that is read may have: the difference of a sum of shares from 1, numbers, rows.
+TOLERANCE, LARGEST, MOST_ROWS = 1e-6, sys.float_info.max, 10**12
+NUMBERS = ("rows", "frauds")
 
 
 @dataclass(frozen=True)
@@ -160,45 +166,84 @@ def read_profile(text: bytes) -> Profile:
     """Read a profile that `reference_profile` or another package wrote.
 
     Raises:
-        ValueError: it is larger than `MOST_BYTES`, or not of the schema `SCHEMA`.
+        ValueError: it is larger than `MOST_BYTES`, is not of the schema `SCHEMA`, or has a value
+            that no profile has. The message says what the file is or has, without a full stop.
 
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES} bytes")
     try:
         given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError("it is not JSON") from error
+    try:
         if given["schema"] != SCHEMA:
             raise ValueError(f"it does not have the schema {SCHEMA}")
         columns = tuple(_reference(column) for column in given["columns"])
+        score = _reference(given["score"])
+        [flagged] = _numbers([given["flagged"]], "its flagged share", 0, 1)
         calibrated = given.get("calibration")
-        return Profile(
-            columns, _reference(given["score"]), float(given["flagged"]),
-            _calibration(calibrated) if calibrated else None,
-        )  # fmt: skip
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        calibration = None if calibrated is None else _calibration(calibrated)
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("its fields are not those of a profile") from error
+    if len({each.name for each in columns}) != len(columns):
+        raise ValueError("it has two columns of one name")
+    return Profile(columns, score, flagged, calibration)
 
 
 def _reference(given: dict[str, Any]) -> Reference:
-    shares = (given["below"], *given["shares"], given["above"], given["missing"])
-    edges = np.array(given["edges"], dtype=np.float64)
-    if len(shares) != len(edges) + 2 or not len(edges) or not (np.diff(edges) > 0).all():
-        raise ValueError("a column has edges that do not fit its shares")
-    if abs(sum(map(float, shares)) - 1) > 1e-6 or min(shares) < 0 or int(given["rows"]) < 1:
-        raise ValueError("a column has shares that do not add up to 1")
-    return Reference(
-        str(given["name"]), int(given["rows"]), tuple(edges.tolist()), tuple(map(float, shares))
+    if not isinstance(name := given["name"], str):
+        raise TypeError("a name is a string")
+    column = f"its column {name!r}"
+    [rows] = _whole([given["rows"]], f"the rows of {column}", 1)
+    edges = _numbers(given["edges"], f"an edge of {column}")
+    if not edges or any(low >= high for low, high in pairwise(edges)):
+        raise ValueError(f"{column} has edges that do not ascend")
+    inside = _list(given["shares"])
+    if len(inside) != len(edges) - 1:
+        raise ValueError(f"{column} has {len(inside)} shares for {len(edges) - 1} bins")
+    shares = _numbers(
+        [given["below"], *inside, given["above"], given["missing"]], f"a share of {column}", 0, 1
     )
+    if abs(math.fsum(shares) - 1) > TOLERANCE:
+        raise ValueError(f"{column} has shares that do not add up to 1")
+    return Reference(name, rows, edges, shares)
 
 
 def _calibration(given: dict[str, Any]) -> Calibration:
-    edges = tuple(map(float, given["edges"]))
-    rows, frauds = (tuple(map(int, given[key])) for key in ("rows", "frauds"))
-    threshold = float(given["threshold"])
+    edges = _numbers(given["edges"], "an edge of its calibration")
+    [threshold] = _numbers([given["threshold"]], "the threshold of its calibration")
+    rows, frauds = (_whole(given[key], f"the {key} of its calibration") for key in NUMBERS)
     if not len(rows) == len(frauds) == len(edges) + 1 or threshold not in edges:
         raise ValueError("its calibration has edges that do not fit its rows")
-    if list(edges) != sorted(edges) or any(
-        not 0 <= found <= all_ for found, all_ in zip(frauds, rows, strict=True)
-    ):
-        raise ValueError("its calibration has impossible numbers")
+    if list(edges) != sorted(edges):
+        raise ValueError("its calibration has edges that do not ascend")
+    if any(found > all_ for found, all_ in zip(frauds, rows, strict=True)):
+        raise ValueError("its calibration has more frauds than rows")
     return Calibration(threshold, edges, rows, frauds)
+
+
+def _list(given: Any) -> list[Any]:
+    if not isinstance(given, list):
+        raise TypeError("not a list")
+    return given
+
+
+def _numbers(
+    given: Any, what: str, least: float = -math.inf, most: float = math.inf
+) -> tuple[float, ...]:
+    """The finite numbers of a list. `what` is the begin of the error: one that is out of range."""
+    values = _list(given)
+    for value in values:
+        # JSON as Python reads it may have NaN, infinity, and integers larger than any float.
+        if type(value) not in (int, float) or not least <= value <= most or abs(value) > LARGEST:
+            raise ValueError(f"{what} is {repr(value)[:40]}, which is no such number")
+    return tuple(map(float, values))
+
+
+def _whole(given: Any, what: str, least: int = 0) -> tuple[int, ...]:
+    """The numbers of rows of a list. `what` is the begin of the error."""
+    values = _list(given)
+    if any(type(value) is not int or not least <= value <= MOST_ROWS for value in values):
+        raise ValueError(f"{what} must be whole numbers of at least {least}")
+    return tuple(values)

@@ -29,7 +29,11 @@ def fetch_profile(client: MlflowClient, model: str, version: str) -> tuple[Profi
         try:
             profile = read_profile(Path(path).read_bytes())
         except ValueError as error:
-            return None, f"The reference profile of version {version} cannot be used: {error}."
+            run = client.get_model_version(model, version).run_id or "unknown"
+            return None, (
+                f"The reference profile of version {version}, made by the run {run}, cannot be "
+                f"used, because {error}: train and promote a model anew."
+            )
     if profile.calibration is None:
         return profile, (
             f"The reference profile of version {version} has no calibration, so precision and "
