@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import zlib
 from typing import Any
 
 import pytest
-from trackbox_mlflow.asgi.limits import Limits, TooLargeError, decompress
+from trackbox_mlflow.asgi.limits import LONG_ARTIFACT, Limits, TooLargeError, decompress
 from trackbox_mlflow.asgi.types import Message, Receive, Send
 
 MAX_REQUEST = 2**20
@@ -111,6 +112,35 @@ def test_a_broken_body_is_the_clients_fault() -> None:
 def test_a_get_request_has_no_long_body(method: str, length: int, status: int) -> None:
     header = (b"content-length", str(length).encode())
     assert ask(Limits(echo, MAX_REQUEST), bytes(length), header, path="/graphql", method=method)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "status"),
+    [
+        ("DELETE", 20_000, 413),
+        ("POST", 20_000, 413),
+        ("PATCH", 20_000, 413),
+        ("DELETE", 9_000, 200),
+        ("PUT", 20_000, 200),
+    ],
+)
+@pytest.mark.parametrize("api", ["api", "ajax-api"])
+@pytest.mark.parametrize("known", [True, False])
+def test_only_a_put_request_of_an_artifact_has_a_long_body(
+    api: str, method: str, size: int, status: int, known: bool
+) -> None:
+    headers = [(b"content-length", str(size).encode())] if known else []
+    path = f"/{api}/2.0/mlflow-artifacts/artifacts/0/x"
+    answered, body = ask(Limits(echo, MAX_REQUEST), bytes(size), *headers, path=path, method=method)
+    assert answered == status
+    if status == 413:
+        assert json.loads(body) == {"error_code": "INVALID_PARAMETER_VALUE", "message": LONG_ARTIFACT}
+    else:
+        assert body.startswith(bytes(size))
+
+
+def test_a_get_request_without_a_length_has_no_long_body() -> None:
+    assert ask(Limits(echo, MAX_REQUEST), bytes(20_000), path="/graphql", method="GET")[0] == 413
 
 
 def test_a_lack_of_memory_is_answered_and_the_worker_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

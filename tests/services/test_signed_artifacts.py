@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from asgi import application, ask, empty_database, object_of, settings, spool
+from trackbox_mlflow.asgi.artifacts import Artifacts
+from trackbox_mlflow.disks import Disks
 
 __all__ = ["application", "empty_database", "settings", "spool"]
 
@@ -117,3 +119,33 @@ def test_an_upload_without_a_length_or_a_place_is_watched(application: Any) -> N
     assert signed(application, "PUT", "0")
     assert not signed(application, "PUT")
     assert not signed(application, "PUT", str(2**60))
+
+
+class BrokenDisks(Disks):
+    """Disks whose free space cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def refuse_upload(self, size: int) -> str:
+        raise self.error
+
+
+async def unused(*_: Any) -> None:
+    raise AssertionError("MLflow does not get NGINX's subrequest")
+
+
+def test_after_an_error_mlflow_transfers_the_artifact(
+    application: Any, settings: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert application
+    artifacts = Artifacts(unused, BrokenDisks(PermissionError("no access to the disk")), settings)
+    assert not signed(artifacts, "PUT", "5")
+    assert "no access to the disk" in caplog.text
+    assert signed(artifacts, "GET")
+
+
+def test_a_lack_of_memory_is_left_to_the_limits(application: Any, settings: dict[str, str]) -> None:
+    assert application
+    with pytest.raises(MemoryError):
+        signed(Artifacts(unused, BrokenDisks(MemoryError()), settings), "PUT", "5")

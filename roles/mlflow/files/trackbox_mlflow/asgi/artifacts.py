@@ -11,6 +11,7 @@ MLflow itself would spool an artifact to the disk, and copy it in Python. NGINX 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from trackbox_mlflow import patches
@@ -26,6 +27,8 @@ SIGN = "/-/artifact/"
 # second header to make NGINX fetch the file.
 CAN_FETCH = (b"x-sendfile-type", b"X-Accel-Redirect")
 FETCH = (b"x-accel-redirect", b"@store")
+
+logger = logging.getLogger("trackbox")
 
 
 class Artifacts:
@@ -51,13 +54,26 @@ class Artifacts:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
         elif scope["path"].startswith(SIGN):
-            headers = self.signed_headers(scope)
+            headers = self.signed_or_none(scope)
             await send({"type": "http.response.start", "status": 204 if headers else 403, "headers": headers})
             await send({"type": "http.response.body"})
         elif self.signer and scope["method"] in READ_METHODS and CAN_FETCH in scope["headers"]:
             await self.application(scope, receive, self.redirecting(self.signer, scope["method"], send))
         else:
             await self.application(scope, receive, send)
+
+    def signed_or_none(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """Return the header with the presigned URL; after an error none, so that MLflow answers.
+
+        NGINX would turn a 500 of this request into a 503 that says that MLflow may be starting.
+        """
+        try:
+            return self.signed_headers(scope)
+        except MemoryError:
+            raise  # asgi/limits.py replaces this worker.
+        except Exception:
+            logger.exception("MLflow itself transfers an artifact, because making its presigned URL failed.")
+            return []
 
     def signed_headers(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         """Return the header with the presigned URL; none if MLflow must answer, or must watch an upload's size."""

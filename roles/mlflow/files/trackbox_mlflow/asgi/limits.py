@@ -6,6 +6,8 @@
   memory, and uses a CPU core for seconds.
 - A GET request with a long body is refused, because MLflow would read the body. Over HTTP/2, the body may have no
   Content-Length, and then NGINX cannot send the request to the worker for large requests.
+- Only a PUT request of an artifact may have a long body. NGINX has no limit for bodies at this address, and MLflow
+  would read the whole body of a DELETE or POST request into memory.
 - A worker that reaches its memory limit (LimitDATA in its unit) answers 503, and is replaced.
 """
 
@@ -28,13 +30,15 @@ OUT_OF_MEMORY = (
     "This request needs more memory than a worker of MLflow may take. Ask for fewer results, or send a smaller body."
 )
 UNLIMITED = 1_000_000
-# The longest body of a GET request, in bytes. MLflow's clients put the parameters into the URL instead.
-LONGEST_GET = 10_000
+ARTIFACTS = "/mlflow-artifacts/artifacts/"
+# The longest body of a request that needs none, in bytes. MLflow's clients put the parameters into the URL instead.
+LONGEST_SHORT = 10_000
 LONG_GET = "The body of this GET request is too large: send its parameters in the address."
+LONG_ARTIFACT = "The body of this request is too large: an artifact can be uploaded by PUT only."
 
 
 class TooLargeError(Exception):
-    """A body is too large once it is decompressed."""
+    """A body is too large. Its message tells the client why."""
 
 
 class Limits:
@@ -52,8 +56,9 @@ class Limits:
         if scope["type"] != "http":
             await self.application(scope, receive, send)
             return
-        if is_long_get(scope):
-            await send_error(send, 413, LONG_GET)
+        refusal = needs_no_body(scope)
+        if refusal and has_long_body(scope):
+            await send_error(send, 413, refusal)
             return
         await self.slots.acquire()
         started = False
@@ -69,10 +74,11 @@ class Limits:
         try:
             if encoding := compression(scope):
                 scope, receive = await self.decompressed(scope, receive, encoding)
+            if refusal:
+                receive = await short_body(receive, refusal)
             await self.application(scope, receive, sent)
-        except TooLargeError:
-            why = f"Once it is decompressed, this request is larger than {self.max_request >> 20} MB"
-            await send_error(sent, 413, f"{why} (trackbox_max_request_mb).")
+        except TooLargeError as error:
+            await send_error(sent, 413, str(error))
         except zlib.error as error:
             await send_error(sent, 400, f"The body cannot be decompressed: {error}")
         except MemoryError:
@@ -102,10 +108,38 @@ class Limits:
         return {**scope, "headers": [*left, (b"content-length", str(len(body)).encode())]}, received
 
 
-def is_long_get(scope: Mapping[str, Any]) -> bool:
-    """Return whether a GET or HEAD request has a long body. NGINX buffers bodies, so Content-Length is known."""
+def needs_no_body(scope: Mapping[str, Any]) -> str:
+    """Return the error message for a long body if this request needs no body; empty if it may have a long one."""
+    if scope["method"] in ("GET", "HEAD"):
+        return LONG_GET
+    return LONG_ARTIFACT if ARTIFACTS in scope["path"] and scope["method"] != "PUT" else ""
+
+
+def has_long_body(scope: Mapping[str, Any]) -> bool:
+    """Return whether a request's Content-Length is too large for a request that needs no body."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length" and value.isdigit()]
-    return scope["method"] in ("GET", "HEAD") and any(int(length) > LONGEST_GET for length in lengths)
+    return any(int(length) > LONGEST_SHORT for length in lengths)
+
+
+async def short_body(receive: Receive, refusal: str) -> Receive:
+    """Read a short body, whose length may be unknown; return a `receive` that gives it to the application.
+
+    TooLargeError: the body is too large. refusal: the message of this error.
+    """
+    messages: list[Message] = []
+    size, more = 0, True
+    while more:
+        messages.append(message := await receive())
+        size += len(message.get("body", b""))
+        if size > LONGEST_SHORT:
+            raise TooLargeError(refusal)
+        more = message.get("more_body", False)
+    given = iter(messages)
+
+    async def received() -> Message:
+        return next(given, None) or await receive()
+
+    return received
 
 
 def compression(scope: Mapping[str, Any]) -> bytes:
@@ -138,7 +172,8 @@ def inflate(body: bytes, form: int, limit: int) -> bytes:
         found.append(stream.decompress(body, limit - size + 1))
         size += len(found[-1])
         if size > limit:
-            raise TooLargeError
+            why = f"Once it is decompressed, this request is larger than {limit >> 20} MB (trackbox_max_request_mb)."
+            raise TooLargeError(why)
         if not stream.eof:
             raise zlib.error("it is cut off")
         # Gzip files may be padded with zeros after the last member.
