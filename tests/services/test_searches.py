@@ -25,7 +25,7 @@ from trackbox_mlflow.maintenance import indexes
 
 pytest.importorskip("mlflow")
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-from mlflow.store.tracking.dbmodels.models import SqlMetric
+from mlflow.store.tracking.dbmodels.models import SqlMetric, SqlTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.search_utils import SearchUtils
 
@@ -193,6 +193,34 @@ def test_versions_that_an_index_finds_need_no_bound(
         assert len(asked) == bounded + 1
     finally:
         event.remove(Session, "do_orm_execute", search.answer)
+
+
+@pytest.mark.parametrize(
+    ("comparator", "value", "found"),
+    [
+        ("=", "a", True),
+        ("IN", ("a", "b"), True),
+        ("LIKE", "a%", True),
+        ("LIKE", "%a", False),
+        ("LIKE", "_a", False),
+        ("LIKE", "", False),
+        ("ILIKE", "a%", False),
+        ("!=", "a", False),
+        ("RLIKE", "a", False),
+    ],
+)
+def test_the_index_of_values_finds_a_value_and_its_beginning_on_mysql(
+    compared: Any, comparator: str, value: Any, found: bool
+) -> None:
+    where = sqlalchemy.and_(SqlTag.key == "t", compared(comparator, "mysql")(SqlTag.value, value))
+    assert search.finds_value(where, SqlTag.__table__) == found
+    assert not search.finds_value(where, SqlMetric.__table__)
+
+
+def test_a_comparison_that_mlflow_writes_as_sql_is_understood(compared: Any) -> None:
+    condition = compared("=", "mysql")(SqlTag.value, "it's :x")
+    assert search.compared(condition, SqlTag.__table__) == ("value", ["it's :x"])
+    assert search.compared(condition, SqlMetric.__table__) is None
 
 
 @pytest.mark.parametrize(("number", "goes_on"), [(1176, True), (2013, False)])

@@ -14,6 +14,7 @@ Otherwise MLflow's own statement runs, as it does without the indexes. It also r
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Case
-from sqlalchemy.sql.expression import Select, Subquery, UnaryExpression
+from sqlalchemy.sql.expression import Select, Subquery, TextClause, UnaryExpression
 
 from trackbox_mlflow import indexes, patches
 
@@ -42,6 +43,8 @@ FEW = 1_000
 SHORT = 3_000
 # A bound is computed from at most this many lists, each of one experiment and lifecycle stage.
 LISTS = 20
+# On MySQL, MLflow writes comparisons of texts as SQL, such as `(tags.value = :value AND BINARY tags.value = :value)`.
+WRITTEN = re.compile(r"\((\w+)\.(\w+) (=|LIKE) :\w+ AND BINARY ")
 STAGES = ("active", "deleted")
 # Columns by which an index finds the rows of a list, without a bound.
 LOOKED_UP = {("model_versions", "name"), ("model_versions", "run_id")}
@@ -116,8 +119,28 @@ def conditions(clause: Any) -> Iterator[Any]:
         yield clause
 
 
+def written(condition: Any, table: Any) -> tuple[str, str, str] | None:
+    """Return column, comparison and value of a condition that MLflow writes as SQL; None for any other condition."""
+    found = WRITTEN.match(condition.text) if isinstance(condition, TextClause) else None
+    if found is None or found[1] != table.name or len(condition._bindparams) != 1:
+        return None
+    [parameter] = condition._bindparams.values()
+    return found[2], found[3], parameter.value
+
+
+def finds_value(where: Any, table: Any) -> bool:
+    """Whether the index of a table's values finds the rows of a filter: by a whole value or by its beginning."""
+    beginnings = (
+        found[2] for one in conditions(where) if (found := written(one, table)) and found[:2] == ("value", "LIKE")
+    )
+    return "value" in dict(comparisons(where, table)) or any(text[:1] not in ("", "%", "_") for text in beginnings)
+
+
 def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
     """Return the column of `table` that a condition compares with values, and the values; None if it compares none."""
+    if found := written(condition, table):
+        name, comparison, value = found
+        return (name, [value]) if comparison == "=" else None
     if not isinstance(condition, BinaryExpression) or not same_table(getattr(condition.left, "table", None), table):
         return None
     name, value = condition.left.name, getattr(condition.right, "value", None)
@@ -268,7 +291,7 @@ class Page:
         target, table: the filter's subquery and its table. owned, name: the table of the owners, and their column.
         """
         filtered = target
-        if table.name in TEXTS and "value" not in dict(comparisons(target.element.whereclause, table)):
+        if table.name in TEXTS and not finds_value(target.element.whereclause, table):
             if self.short(owned):
                 return None
             # With the index of the values, the database would look up each row of the key.
