@@ -13,6 +13,8 @@ SERVER = re.compile(r"(mysql|mariadb|percona)(-[a-z]+)*-server(-core)?(-[0-9.]+)
 TITLES = {"mysql": "MySQL", "mariadb": "MariaDB"}
 # The comment field of accounts that Trackbox made, and the highest UID of a system account.
 MARK, LAST_SYSTEM_ID = "Trackbox", 999
+# Trackbox has marked these accounts since its first release that had them. roles/machine/files/remove lists them, too.
+ALWAYS_MARKED = re.compile(r"(serving|monitoring)(-.*)?")
 
 
 def installed(seen: Seen) -> bool:
@@ -23,8 +25,8 @@ def installed(seen: Seen) -> bool:
 def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
     """Return an error message for each account or group that is named like one of Trackbox's, but that others made.
 
-    Earlier versions did not mark their accounts. So an unmarked system account without a login shell is accepted if
-    Trackbox is installed, or if the account's home is the folder of the object store.
+    Earlier versions did not mark the accounts of MinIO and MLflow. So an unmarked system account without a login shell
+    is accepted for them if Trackbox is installed, or if the account's home is the folder of the object store.
 
     seen: the result of tasks/look.yml. accounts: the home that Trackbox gives each account, by the account's name.
     """
@@ -33,18 +35,20 @@ def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list
         if name not in accounts:
             continue
         named.add(name)
+        earlier = installed(seen) and not ALWAYS_MARKED.fullmatch(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
         kept = home == accounts[name] != "/nonexistent"
         # Accept an account that existed before Trackbox, and that an earlier version took over. uninstall.yml keeps it.
-        taken_over = installed(seen) and (home, shell) == (accounts[name], "/usr/sbin/nologin")
-        if comment != MARK and not (unused and (kept or installed(seen))) and not taken_over:
+        taken_over = earlier and (home, shell) == (accounts[name], "/usr/sbin/nologin")
+        if comment != MARK and not (unused and (kept or earlier)) and not taken_over:
             problems.append(
                 f"{host} has an account {name} that Trackbox did not make (number {uid}, home {home}, shell {shell}), "
                 f"and a service needs the name: rename the account by usermod --login NEW {name}, and its group by "
                 f"groupmod --new-name NEW {name}."
             )
     for name in accounts:
-        if name in seen["group"] and name not in named and not installed(seen):
+        earlier = installed(seen) and not ALWAYS_MARKED.fullmatch(name)
+        if name in seen["group"] and name not in named and not earlier:
             problems.append(
                 f"{host} has a group {name} that Trackbox did not make, and a service needs the name: rename the group "
                 f"by groupmod --new-name NEW {name}."

@@ -10,6 +10,7 @@ import pytest
 from fraud.errors import ServiceError
 from fraud.settings import Settings
 from fraud.tracking.probe import probe
+from fraud.tracking.served import version_served
 
 USER = "training"
 PASSWORDS = [
@@ -49,6 +50,8 @@ def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 @pytest.mark.parametrize("door", PASSWORDS, indirect=True)
 def test_a_password_of_any_characters_is_accepted(door: Settings) -> None:
     probe(door)
+    # This request would raise NotServedError if the door answered 401.
+    version_served(door)
 
 
 @pytest.mark.parametrize("door", PASSWORDS[:1], indirect=True)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from trackbox_serving.follower.errors import Refused, Unavailable, sentence
 from trackbox_serving.follower.settings import Settings
@@ -53,7 +54,9 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.url, self.verify = settings.shared.tracking_uri.rstrip("/"), settings.ca_file or True
-        self.login = (settings.user, settings.password) if settings.user else None
+        # Encode as UTF-8, as NGINX expects. For str, the package requests would use Latin-1.
+        login = HTTPBasicAuth(settings.user.encode(), settings.password.encode())
+        self.login = login if settings.user else None
         self.local = threading.local()
 
     @property

@@ -59,7 +59,8 @@ def credential(name: str) -> str:
     """Return a secret that systemd passes by LoadCredential=, or an empty string if there is none."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     path = Path(folder, name) if folder else None
-    return path.read_text().strip() if path and path.exists() else ""
+    # Ansible writes the secret without a line break. Spaces at its ends are part of it.
+    return path.read_text("utf-8") if path and path.exists() else ""
 
 
 def load() -> Settings:
