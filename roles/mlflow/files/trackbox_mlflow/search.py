@@ -119,7 +119,7 @@ def conditions(clause: Any) -> Iterator[Any]:
         yield clause
 
 
-def written(condition: Any, table: Any) -> tuple[str, str, str] | None:
+def written(condition: Any, table: Any) -> tuple[str, str, Any] | None:
     """Return column, comparison and value of a condition that MLflow writes as SQL; None for any other condition."""
     found = WRITTEN.match(condition.text) if isinstance(condition, TextClause) else None
     if found is None or found[1] != table.name or len(condition._bindparams) != 1:
@@ -139,8 +139,7 @@ def finds_value(where: Any, table: Any) -> bool:
 def compared(condition: Any, table: Any) -> tuple[str, list[Any]] | None:
     """Return the column of `table` that a condition compares with values, and the values; None if it compares none."""
     if found := written(condition, table):
-        name, comparison, value = found
-        return (name, [value]) if comparison == "=" else None
+        return (found[0], [found[2]]) if found[1] == "=" else None
     if not isinstance(condition, BinaryExpression) or not same_table(getattr(condition.left, "table", None), table):
         return None
     name, value = condition.left.name, getattr(condition.right, "value", None)
