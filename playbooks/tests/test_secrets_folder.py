@@ -172,6 +172,20 @@ def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path, nam
     assert outcome.counts["vm"]["ok"] == 0
 
 
+@pytest.mark.parametrize("name", ["site", "verify"])
+def test_a_playbook_runs_its_first_checks_from_any_directory(inventory: Path, config: Path, name: str) -> None:
+    """The check is a task of a role, and compares the folders with a filter."""
+    (inventory / ".secrets").mkdir()
+    (inventory / ".secrets/admin_password").write_text("another")
+    outcome = play(
+        ROOT / f"playbooks/{name}.yml",
+        inventory,
+        prefix=["env", "--chdir=/"],
+        environment={"ANSIBLE_CONFIG": str(config)},
+    )
+    assert "both hold secrets" in outcome.refused("vm")
+
+
 def test_the_example_has_the_layout_that_the_docs_use(tmp_path: Path) -> None:
     """Ansible merges the variables of main.yml and vault.yml in the folder group_vars/all, as the docs say."""
     subprocess.run(["cp", "-r", ROOT / "inventory/example", tmp_path / "mine"], check=True)
