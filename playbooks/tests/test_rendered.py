@@ -154,21 +154,48 @@ def test_the_unit_of_mlflow_reaches_the_targets_of_webhooks_and_its_name_servers
     assert [name for name, text in units.items() if private in text] == ["private-webhooks"]
 
 
-def test_a_service_that_is_switched_off_adds_nothing_to_nginxs_settings(tmp_path: Path) -> None:
+def nginx_settings(folder: Path, loopback: dict[str, Any]) -> tuple[dict[str, list[str]], str]:
+    """Render NGINX's settings without monitoring and models; return the services' parts, and nginx.conf.
+
+    loopback: the facts about the network interface `lo`.
+    """
     tasks = [
-        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **FACTS, "lo": {}}},
+        {"name": "Set the facts", "ansible.builtin.set_fact": {"cacheable": True, **FACTS, "lo": loopback}},
         {
             "name": "Render the parts of the services",
-            "ansible.builtin.include_role": {"name": str(ROOT / "roles/nginx"), "tasks_from": "render"},
+            "ansible.builtin.include_role": {
+                "name": str(ROOT / "roles/nginx"),
+                "tasks_from": "render",
+                "public": True,
+            },
         },
-        {"name": "Print them", "ansible.builtin.fail": {"msg": "{{ __nginx_parts | to_json }}"}},
+        {"name": "Print them", "ansible.builtin.fail": {"msg": "{{ [__nginx_parts, configuration] | to_json }}"}},
     ]
-    playbook = tmp_path / "render.json"
-    playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    outcome = play(playbook, inventory_of(tmp_path, {"plain": {"monitoring_enabled": False, "serving_models": []}}))
-    [parts] = map(json.loads, outcome.messages["plain"])
+    playbook = folder / "render.json"
+    template = ROOT / "roles/nginx/templates/nginx.conf.j2"
+    configuration = {"configuration": f"{{{{ lookup('ansible.builtin.template', '{template}') }}}}"}
+    playbook.write_text(
+        json.dumps([{"hosts": "all", "gather_facts": False, "vars": configuration, "tasks": tasks}]),
+    )
+    outcome = play(playbook, inventory_of(folder, {"plain": {"monitoring_enabled": False, "serving_models": []}}))
+    [(parts, text)] = map(json.loads, outcome.messages["plain"])
+    return parts, text
+
+
+def test_a_service_that_is_switched_off_adds_nothing_to_nginxs_settings(tmp_path: Path) -> None:
+    parts, _ = nginx_settings(tmp_path, {})
     # Ansible renders a template that writes nothing as None.
     assert all(isinstance(text, str) for texts in parts.values() for text in texts)
     assert not any("/status" in text for text in parts["door"])
     # NGINX refuses a variable that no `set` names.
     assert not any("$served" in text for text in parts["door"])
+
+
+def test_nginx_listens_on_ipv6_only_on_a_machine_that_has_it(tmp_path: Path) -> None:
+    _, without = nginx_settings(tmp_path, {})
+    _, with_both = nginx_settings(tmp_path, {"ipv6": [{"address": "::1", "prefix": "128", "scope": "host"}]})
+    ports = re.findall(r"listen (\d+) ", without)
+    assert len(ports) == 3  # HTTP, HTTPS and S3.
+    assert "listen [" not in without
+    assert re.findall(r"listen \[::\]:(\d+) ", with_both) == ports
+    assert re.findall(r"listen (\d+) ", with_both) == ports

@@ -158,16 +158,32 @@ def test_a_playbook_finds_its_roles_from_any_directory(tmp_path: Path, config: P
     run("ansible-playbook", "--syntax-check", "-i", inventory_of(tmp_path, {"vm": {}}), ROOT / name, config=config)
 
 
-def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["preflight", "rotate-secrets", "verify"])
+@pytest.mark.parametrize("options", [[], ["--tags", "users"]])
+def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path, name: str, options: list[str]) -> None:
     folder = tmp_path / "inventory/group_vars"
-    (folder / "nginx").mkdir(parents=True)
-    (folder / "nginx/vault.yml").write_text("vault_ada_password: geheim\n")
-    (folder / "nginx.yml").write_text("nginx_http_port: 8080\n")
-    outcome = play(ROOT / "playbooks/preflight.yml", inventory_of(folder.parent, {"vm": {}}))
+    (folder / "all").mkdir(parents=True)
+    (folder / "all/vault.yml").write_text("vault_ada_password: geheim\n")
+    (folder / "all.yml").write_text("nginx_http_port: 8080\n")
+    outcome = play(ROOT / f"playbooks/{name}.yml", inventory_of(folder.parent, {"vm": {}}), *options)
     assert outcome.refused("vm") == (
-        f"{folder}/nginx.yml is not read, because Ansible reads {folder}/nginx alone: "
-        f"move it to {folder}/nginx/main.yml."
+        f"{folder}/all.yml is not read, because Ansible reads {folder}/all alone: move it to {folder}/all/main.yml."
     )
+    assert outcome.counts["vm"]["ok"] == 0
+
+
+@pytest.mark.parametrize("name", ["site", "verify"])
+def test_a_playbook_runs_its_first_checks_from_any_directory(inventory: Path, config: Path, name: str) -> None:
+    """The check is a task of a role, and compares the folders with a filter."""
+    (inventory / ".secrets").mkdir()
+    (inventory / ".secrets/admin_password").write_text("another")
+    outcome = play(
+        ROOT / f"playbooks/{name}.yml",
+        inventory,
+        prefix=["env", "--chdir=/"],
+        environment={"ANSIBLE_CONFIG": str(config)},
+    )
+    assert "both hold secrets" in outcome.refused("vm")
 
 
 def test_the_example_has_the_layout_that_the_docs_use(tmp_path: Path) -> None:
