@@ -13,8 +13,6 @@ SERVER = re.compile(r"(mysql|mariadb|percona)(-[a-z]+)*-server(-core)?(-[0-9.]+)
 TITLES = {"mysql": "MySQL", "mariadb": "MariaDB"}
 # The comment field of accounts that Trackbox made, and the highest UID of a system account.
 MARK, LAST_SYSTEM_ID = "Trackbox", 999
-# Trackbox has marked these accounts since its first release that had them. roles/machine/files/remove lists them, too.
-ALWAYS_MARKED = re.compile(r"(serving|monitoring)(-.*)?")
 
 
 def installed(seen: Seen) -> bool:
@@ -22,33 +20,34 @@ def installed(seen: Seen) -> bool:
     return any(path == "/var/lib/trackbox/before" or path.startswith("/opt/trackbox/uv/") for path in seen["path"])
 
 
-def account_problems(seen: Seen, host: str, accounts: Mapping[str, str]) -> list[str]:
+def account_problems(seen: Seen, host: str, accounts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return an error message for each account or group that is named like one of Trackbox's, but that others made.
 
-    Earlier versions did not mark the accounts of MinIO and MLflow. So an unmarked system account without a login shell
-    is accepted for them if Trackbox is installed, or if the account's home is the folder of the object store.
+    Earlier versions did not mark all accounts. Such an account is accepted without the mark if it is a system account
+    without a login shell, and if Trackbox is installed, or the account's home is the folder of the object store.
 
-    seen: the result of tasks/look.yml. accounts: the home that Trackbox gives each account, by the account's name.
+    seen: the result of tasks/look.yml. accounts: the entries of `accounts` that the roles declare in meta/wiring.yml.
     """
+    homes = {account["name"]: account["home"] for account in accounts}
+    # The accounts that may be unmarked, because an earlier version made them.
+    earlier = {account["name"] for account in accounts if account.get("once_unmarked") and installed(seen)}
     problems, named = [], set()
     for name, uid, comment, home, shell in (line.split(":") for line in seen["account"]):
-        if name not in accounts:
+        if name not in homes:
             continue
         named.add(name)
-        earlier = installed(seen) and not ALWAYS_MARKED.fullmatch(name)
         unused = int(uid) <= LAST_SYSTEM_ID and shell.endswith(("/nologin", "/false"))
-        kept = home == accounts[name] != "/nonexistent"
+        kept = home == homes[name] != "/nonexistent"
         # Accept an account that existed before Trackbox, and that an earlier version took over. uninstall.yml keeps it.
-        taken_over = earlier and (home, shell) == (accounts[name], "/usr/sbin/nologin")
-        if comment != MARK and not (unused and (kept or earlier)) and not taken_over:
+        taken_over = name in earlier and (home, shell) == (homes[name], "/usr/sbin/nologin")
+        if comment != MARK and not (unused and (kept or name in earlier)) and not taken_over:
             problems.append(
                 f"{host} has an account {name} that Trackbox did not make (number {uid}, home {home}, shell {shell}), "
                 f"and a service needs the name: rename the account by usermod --login NEW {name}, and its group by "
                 f"groupmod --new-name NEW {name}."
             )
-    for name in accounts:
-        earlier = installed(seen) and not ALWAYS_MARKED.fullmatch(name)
-        if name in seen["group"] and name not in named and not earlier:
+    for name in homes:
+        if name in seen["group"] and name not in named and name not in earlier:
             problems.append(
                 f"{host} has a group {name} that Trackbox did not make, and a service needs the name: rename the group "
                 f"by groupmod --new-name NEW {name}."

@@ -13,20 +13,21 @@ from occupied import account_problems, database_problems, foreign_path_problems,
 
 LOOK, REMOVE = (Path(__file__).parents[2] / "roles/machine/files" / name for name in ("look", "remove"))
 HOMES = {"minio": "/srv/objects", "mlflow": "/nonexistent", "mlflow-migrate": "/nonexistent"}
+ACCOUNTS = [{"name": name, "home": home, "once_unmarked": True} for name, home in HOMES.items()]
 INSTALLED = "path:/var/lib/trackbox/before"
 SOCKET = "/run/mysqld/mysqld.sock"
 
 
 def accounts(*lines: str) -> list[str]:
-    return account_problems(seen("\n".join(lines)), "box", HOMES)
+    return account_problems(seen("\n".join(lines)), "box", ACCOUNTS)
 
 
-def removed(folder: Path, account: str) -> str:
+def removed(folder: Path, kind: str, account: str) -> str:
     """Return what the script `remove` would remove on a machine with this account, a line of /etc/passwd."""
     for tool, output in (("getent", account), ("id", account.split(":")[2])):
         (folder / tool).write_text(f"#!/bin/sh\necho '{output}'\n")
         (folder / tool).chmod(0o755)
-    command = ["sh", str(REMOVE), "look", f"user:{account.split(':', maxsplit=1)[0]}"]
+    command = ["sh", str(REMOVE), "look", f"{kind}:{account.split(':', maxsplit=1)[0]}"]
     environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
@@ -76,29 +77,30 @@ def test_an_account_of_its_own_is_taken(lines: list[str]) -> None:
 
 def test_a_person_whose_name_a_variable_names_is_refused_on_an_installed_machine() -> None:
     look = seen(f"{INSTALLED}\naccount:ada:1000::/home/ada:/bin/bash")
-    assert "an account ada that Trackbox did not make" in account_problems(look, "box", {"ada": "/nonexistent"})[0]
+    ada = {"name": "ada", "home": "/nonexistent", "once_unmarked": True}
+    assert "an account ada that Trackbox did not make" in account_problems(look, "box", [ada])[0]
 
 
 @pytest.mark.parametrize("name", ["serving", "serving-environments", "monitoring", "monitoring-mysql"])
 def test_an_unmarked_account_or_group_is_refused_if_every_release_marked_it(name: str) -> None:
-    homes = {name: "/nonexistent"}
+    declared = [{"name": name, "home": "/nonexistent"}]
     account = f"account:{name}:998:{{}}:/nonexistent:/usr/sbin/nologin"
     for lines in (account.format(""), f"group:{name}"):
-        [said] = account_problems(seen(f"{INSTALLED}\n{lines}"), "box", homes)
+        [said] = account_problems(seen(f"{INSTALLED}\n{lines}"), "box", declared)
         assert f" {name} that Trackbox did not make" in said
-    assert account_problems(seen(f"{INSTALLED}\n{account.format('Trackbox')}\ngroup:{name}"), "box", homes) == []
+    assert account_problems(seen(f"{INSTALLED}\n{account.format('Trackbox')}\ngroup:{name}"), "box", declared) == []
 
 
 # The user of the migrations has the name that the inventory gives it.
 @pytest.mark.parametrize("name", ["minio", "mlflow", "mlflow-migrate", "migrator"])
 def test_only_unmarked_accounts_that_an_earlier_release_made_are_removed(tmp_path: Path, name: str) -> None:
-    assert removed(tmp_path, f"{name}:x:998:998::/nonexistent:/usr/sbin/nologin") == f"user {name}\n"
+    assert removed(tmp_path, "old-user", f"{name}:x:998:998::/nonexistent:/usr/sbin/nologin") == f"user {name}\n"
 
 
 @pytest.mark.parametrize("name", ["serving", "serving-environments", "monitoring", "monitoring-mysql"])
 def test_an_unmarked_account_that_every_release_marked_is_kept(tmp_path: Path, name: str) -> None:
-    assert removed(tmp_path, f"{name}:x:998:998::/nonexistent:/usr/sbin/nologin") == ""
-    assert removed(tmp_path, f"{name}:x:998:998:Trackbox:/nonexistent:/usr/sbin/nologin") == f"user {name}\n"
+    assert removed(tmp_path, "user", f"{name}:x:998:998::/nonexistent:/usr/sbin/nologin") == ""
+    assert removed(tmp_path, "user", f"{name}:x:998:998:Trackbox:/nonexistent:/usr/sbin/nologin") == f"user {name}\n"
 
 
 def test_a_group_alone_is_refused() -> None:
