@@ -162,12 +162,13 @@ def test_a_playbook_finds_its_roles_from_any_directory(tmp_path: Path, config: P
 @pytest.mark.parametrize("options", [[], ["--tags", "users"]])
 def test_a_file_of_variables_that_ansible_ignores_is_refused(tmp_path: Path, name: str, options: list[str]) -> None:
     folder = tmp_path / "inventory/group_vars"
-    (folder / "all").mkdir(parents=True)
-    (folder / "all/vault.yml").write_text("vault_ada_password: geheim\n")
-    (folder / "all.yml").write_text("nginx_http_port: 8080\n")
+    (folder / "nginx").mkdir(parents=True)
+    (folder / "nginx/vault.yml").write_text("vault_ada_password: geheim\n")
+    (folder / "nginx.yml").write_text("nginx_http_port: 8080\n")
     outcome = play(ROOT / f"playbooks/{name}.yml", inventory_of(folder.parent, {"vm": {}}), *options)
     assert outcome.refused("vm") == (
-        f"{folder}/all.yml is not read, because Ansible reads {folder}/all alone: move it to {folder}/all/main.yml."
+        f"{folder}/nginx.yml is not read, because Ansible reads {folder}/nginx alone: "
+        f"move it to {folder}/nginx/main.yml."
     )
     assert outcome.counts["vm"]["ok"] == 0
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from ignored_files import hidden_files
 from inventory_checks import host_problems, secrets_folder
-from inventory_problems import hidden_files
 from move_secrets import move
 
 
