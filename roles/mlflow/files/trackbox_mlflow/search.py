@@ -253,6 +253,14 @@ class Page:
         ]
         return self.order.values or bool(self.filters) or len(plain) < len(self.conditions)
 
+    def has_at_most(self, most: int, table: Any, conditions: list[Any]) -> bool:
+        """Whether there are conditions on a table, and at most `most` of its rows match them. No more rows are read."""
+        if not conditions:
+            return False
+        rows = select(literal(1)).select_from(table).where(*conditions).limit(most + 1).subquery()
+        found: int = self.connection.scalar(select(func.count()).select_from(rows))
+        return found <= most
+
     def few_looked_up(self) -> bool:
         """Whether an index finds the list's rows, and they are few, so that MLflow's own statement is fast."""
         own = [
@@ -260,8 +268,7 @@ class Page:
             for one in self.conditions
             if (found := compared(one, self.table)) and (self.table.name, found[0]) in LOOKED_UP
         ]
-        rows = select(literal(1)).select_from(self.table).where(*own).limit(FEW + 1)
-        return bool(own) and len(self.connection.scalars(rows).all()) <= FEW
+        return self.has_at_most(FEW, self.table, own)
 
     def bounded(self) -> Any:
         """Return the page, read from only the rows up to a bound; None if these rows do not fill it."""
@@ -280,9 +287,7 @@ class Page:
 
     def short(self, owned: Any) -> bool:
         """Whether few rows of a table match the list's conditions on this table, such as its experiments."""
-        own = [one for one in self.conditions if compared(one, owned)]
-        rows = select(literal(1)).select_from(owned).where(*own).limit(SHORT + 1).subquery()
-        return bool(own) and self.connection.scalar(select(func.count()).select_from(rows)) <= SHORT
+        return self.has_at_most(SHORT, owned, [one for one in self.conditions if compared(one, owned)])
 
     def few_of(self, target: Subquery, table: Any, owned: Any, name: str) -> list[str] | None:
         """Return the owners of the rows that match a filter; None if they are many, or take long to find.
